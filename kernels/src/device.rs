@@ -1,0 +1,281 @@
+//! Devices and buffers: the one place that touches the runtimes, and the only `unsafe`.
+
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytemuck::Pod;
+use cubecl::prelude::*;
+use cubecl::server::Handle;
+
+use crate::error::{KernelError, Result};
+
+pub use crate::probe::{Found, Limits, list};
+
+/// Launches the CPU runtime may hold unfinished: from about 48 on its workers starve each other
+/// (430 us a launch instead of 10).
+const CPU_QUEUE: u64 = 16;
+
+/// Which runtime, and which of its devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Backend {
+    /// The CPU runtime on this many threads; 0 means all.
+    Cpu(usize),
+    /// wgpu adapter by its index in [`list`].
+    Wgpu(usize),
+    /// CUDA device by index.
+    Cuda(usize),
+}
+
+impl std::fmt::Display for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Backend::Cpu(0) => write!(f, "cpu"),
+            Backend::Cpu(n) => write!(f, "cpu:{n}"),
+            Backend::Wgpu(i) => write!(f, "wgpu:{i}"),
+            Backend::Cuda(i) => write!(f, "cuda:{i}"),
+        }
+    }
+}
+
+/// What a user asks for: a backend, or the best there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// CUDA, else a hardware GPU through wgpu, else the CPU runtime.
+    Auto,
+    /// Exactly this one.
+    Exactly(Backend),
+}
+
+impl std::str::FromStr for Request {
+    type Err = KernelError;
+
+    fn from_str(s: &str) -> Result<Self> {
+        let bad = || KernelError::DeviceName { found: s.to_owned() };
+        let (name, number) = match s.split_once(':') {
+            Some((name, n)) => (name, Some(n.parse::<usize>().map_err(|_| bad())?)),
+            None => (s, None),
+        };
+        Ok(match (name, number) {
+            ("auto", None) => Request::Auto,
+            ("cpu", Some(0)) => return Err(bad()),
+            ("cpu", n) => Request::Exactly(Backend::Cpu(n.unwrap_or(0))),
+            ("wgpu", n) => Request::Exactly(Backend::Wgpu(n.unwrap_or(0))),
+            ("cuda", n) => Request::Exactly(Backend::Cuda(n.unwrap_or(0))),
+            _ => return Err(bad()),
+        })
+    }
+}
+
+/// What the device layer counted since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Kernel launches.
+    pub launches: u64,
+    /// Buffers read back by the host.
+    pub downloads: u64,
+    /// Bytes of all buffers bound to launches.
+    pub bytes_bound: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    launches: AtomicU64,
+    downloads: AtomicU64,
+    bytes_bound: AtomicU64,
+}
+
+/// An opened device.
+#[derive(Clone)]
+pub struct Device {
+    client: Client,
+    backend: Backend,
+    name: String,
+    threads: u32,
+    lanes: usize,
+    counters: Arc<Counters>,
+}
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Device({} '{}')", self.backend, self.name)
+    }
+}
+
+impl Device {
+    /// Opens what `request` names. A missing driver is an error that says what to install.
+    pub fn open(request: Request) -> Result<Self> {
+        let backend = match request {
+            Request::Exactly(backend) => backend,
+            Request::Auto => crate::probe::best(),
+        };
+        let device = crate::probe::find(backend)?;
+        let client = catch_unwind(AssertUnwindSafe(|| device.client())).map_err(|cause| {
+            KernelError::DeviceMissing { name: backend.to_string(), why: crate::probe::reason(&cause) }
+        })?;
+        let properties = client.properties();
+        let cores = properties.hardware.max_units_per_cube;
+        let (threads, lanes) = match backend {
+            // One lane of f32 for every 32 bits that the processor loads at once.
+            Backend::Cpu(n) => {
+                let n = if n == 0 { cores as usize } else { n };
+                if n > cores as usize {
+                    return Err(KernelError::DeviceMissing {
+                        name: backend.to_string(),
+                        why: format!("this machine has {cores} cores"),
+                    });
+                }
+                (n as u32, (properties.hardware.load_width as usize / 32).clamp(4, 16))
+            }
+            _ => (properties.hardware.max_units_per_cube.min(256), 1),
+        };
+        let name = properties.identity.name.clone();
+        Ok(Self { client, backend, name, threads, lanes, counters: Arc::default() })
+    }
+
+    /// The runtime's client, for kernels of one's own.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Which runtime and device this is.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// The device as it names itself.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Particles side by side in one vector: 4 to 16 on the CPU, 1 on a GPU.
+    pub fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    /// Units of a cube: the threads on the CPU, up to 256 on a GPU.
+    pub fn units(&self) -> u32 {
+        self.threads
+    }
+
+    /// True where units must not wait for each other inside a kernel (barriers on the CPU
+    /// runtime cost up to milliseconds).
+    pub fn is_cpu(&self) -> bool {
+        matches!(self.backend, Backend::Cpu(_))
+    }
+
+    /// Most bytes one buffer may have.
+    pub fn max_binding(&self) -> u64 {
+        self.client.properties().memory.max_page_size
+    }
+
+    /// Launches, downloads and bytes since the device was opened.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            launches: self.counters.launches.load(Ordering::Relaxed),
+            downloads: self.counters.downloads.load(Ordering::Relaxed),
+            bytes_bound: self.counters.bytes_bound.load(Ordering::Relaxed),
+        }
+    }
+
+    /// An uninitialised buffer. Refused above the device's binding limit.
+    pub fn empty<T: Pod>(&self, what: &'static str, len: usize) -> Result<Buf<T>> {
+        let bytes = (len.max(1) * size_of::<T>()) as u64;
+        // Kernels index with 32 bits.
+        let limit = self.max_binding().min(u64::from(u32::MAX));
+        if bytes > limit {
+            return Err(KernelError::TooLarge {
+                what,
+                needed: bytes,
+                limit,
+                hint: "use fewer particles, or split the run",
+            });
+        }
+        Ok(Buf { handle: self.client.empty(bytes as usize), len: len.max(1), kind: PhantomData })
+    }
+
+    /// A buffer holding `data` (one zero where it is empty: a launch cannot bind nothing).
+    pub fn upload<T: Pod>(&self, what: &'static str, data: &[T]) -> Result<Buf<T>> {
+        let zero = [T::zeroed()];
+        let data = if data.is_empty() { &zero[..] } else { data };
+        // The size check of `empty`; its reservation is dropped at once.
+        let limit = self.max_binding().min(u64::from(u32::MAX));
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        if bytes.len() as u64 > limit {
+            return Err(KernelError::TooLarge {
+                what,
+                needed: bytes.len() as u64,
+                limit,
+                hint: "use fewer particles, or split the run",
+            });
+        }
+        Ok(Buf { handle: self.client.create_from_slice(bytes), len: data.len(), kind: PhantomData })
+    }
+
+    /// Reads a buffer back; here the faults of earlier launches surface.
+    pub fn download<T: Pod>(&self, buf: &Buf<T>) -> Result<Vec<T>> {
+        self.counters.downloads.fetch_add(1, Ordering::Relaxed);
+        let fault = |message: String| KernelError::Device { during: "reading a buffer", message };
+        let read = catch_unwind(AssertUnwindSafe(|| self.client.read_one(buf.handle.clone())));
+        let bytes = match read {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(error)) => return Err(fault(error.to_string())),
+            Err(cause) => return Err(fault(crate::probe::reason(&cause))),
+        };
+        let size = buf.len * size_of::<T>();
+        if bytes.len() < size {
+            return Err(fault(format!("{} bytes came back of {size}", bytes.len())));
+        }
+        Ok(bytemuck::pod_collect_to_vec(&bytes[..size]))
+    }
+
+    /// Waits until every launch so far has ended.
+    pub fn sync(&self) -> Result<()> {
+        cubecl::future::block_on(self.client.sync())
+            .map_err(|error| KernelError::Device { during: "waiting", message: error.to_string() })
+    }
+
+    /// Books one launch and the bytes bound to it; on the CPU keeps the queue short.
+    pub fn launched(&self, bytes: u64) -> Result<()> {
+        let before = self.counters.launches.fetch_add(1, Ordering::Relaxed);
+        self.counters.bytes_bound.fetch_add(bytes, Ordering::Relaxed);
+        if self.is_cpu() && before % CPU_QUEUE == CPU_QUEUE - 1 { self.sync() } else { Ok(()) }
+    }
+}
+
+/// A typed device buffer.
+#[derive(Debug)]
+pub struct Buf<T> {
+    handle: Handle,
+    len: usize,
+    kind: PhantomData<T>,
+}
+
+// Not derived: a clone shares the memory and needs no `T: Clone`.
+impl<T> Clone for Buf<T> {
+    fn clone(&self) -> Self {
+        Self { handle: self.handle.clone(), len: self.len, kind: PhantomData }
+    }
+}
+
+impl<T: Pod> Buf<T> {
+    /// Elements.
+    #[allow(clippy::len_without_is_empty)] // never empty
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes.
+    pub fn bytes(&self) -> u64 {
+        (self.len * size_of::<T>()) as u64
+    }
+
+    /// The launch argument.
+    #[allow(unsafe_code)]
+    pub fn arg(&self) -> BufferArg {
+        // SAFETY: `len` elements of `T` were allocated for this handle in `empty` or `upload`,
+        // and nothing changes either afterwards.
+        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len) }
+    }
+}

@@ -1,0 +1,37 @@
+//! A score that was evaluated elsewhere: by a network, or by a foreign model.
+
+use cubecl::prelude::*;
+
+use super::{Here, ModelKey, Models, Score, extent};
+use crate::prims::state::store;
+
+/// Reads rows [particles, dim], row-major, of `params`.
+pub struct Buffer;
+
+#[cube]
+impl Score for Buffer {
+    fn evaluate<N: Size>(
+        here: &Here<N>,
+        _x: &[f32],
+        scores: &mut [f32],
+        models: &Models,
+        #[comptime] index: usize,
+        #[comptime] key: ModelKey,
+    ) -> Vector<f32, N> {
+        let dim = extent(here.dim, key.registers);
+        let first = models.map[comptime!(1 + 3 * index)] as usize;
+        #[unroll(key.registers > 0)]
+        for k in 0..dim {
+            let mut s = Vector::<f32, N>::new(0.0f32);
+            #[unroll]
+            for lane in 0..N::value() {
+                if here.occupied.extract(lane) {
+                    let row = (here.particle + comptime!(lane as u32)) as usize;
+                    s.insert(lane, models.params[first + row * dim + k]);
+                }
+            }
+            store::<f32, N>(scores, (index * dim + k) * here.stride + here.at, s);
+        }
+        Vector::new(0.0f32)
+    }
+}

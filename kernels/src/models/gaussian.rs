@@ -1,0 +1,53 @@
+//! A Gaussian N(m, C) with full covariance: docs/maths.md (4).
+//!
+//! C = Q diag(c) Q^T is split once by the host. At level t the score is
+//! -sum_j Q_j <Q_j, x - alpha m> / (alpha^2 c_j + sigma^2), one eigenvector at a time, so no
+//! particle needs scratch memory beyond its score.
+//! `params`: m [D], Q [D, D] (row j is eigenvector j).
+//! `levels`: alpha, log normaliser, 1 / (alpha^2 c_j + sigma^2) [D].
+
+use cubecl::prelude::*;
+
+use super::{Here, Models, coordinate, extent};
+use crate::prims::state::{load, store};
+
+/// Score into `scores`, log-density returned; see [`super::Score::evaluate`].
+#[cube]
+pub fn evaluate<N: Size>(
+    here: &Here<N>,
+    x: &[f32],
+    scores: &mut [f32],
+    models: &Models,
+    #[comptime] index: usize,
+    #[comptime] registers: usize,
+) -> Vector<f32, N> {
+    let dim = extent(here.dim, registers);
+    let mean = models.map[comptime!(1 + 3 * index)] as usize;
+    let axes = mean + dim;
+    let row = (here.level * models.map[0] + models.map[comptime!(2 + 3 * index)]) as usize;
+    let alpha = Vector::<f32, N>::new(models.levels[row]);
+    let out = index * dim;
+    let mut quadratic = Vector::<f32, N>::new(0.0f32);
+    #[unroll(registers > 0)]
+    for k in 0..dim {
+        store::<f32, N>(scores, (out + k) * here.stride + here.at, Vector::new(0.0f32));
+    }
+    for j in 0..dim {
+        let axis = axes + j * dim;
+        let mut along = Vector::<f32, N>::new(0.0f32);
+        #[unroll(registers > 0)]
+        for k in 0..dim {
+            let centred = coordinate::<N>(here, x, k, registers) - alpha * Vector::new(models.params[mean + k]);
+            along = fma(Vector::new(models.params[axis + k]), centred, along);
+        }
+        let scaled = along * Vector::new(models.levels[row + 2usize + j]);
+        quadratic = fma(along, scaled, quadratic);
+        #[unroll(registers > 0)]
+        for k in 0..dim {
+            let at = (out + k) * here.stride + here.at;
+            let so_far = load::<f32, N>(&*scores, at);
+            store::<f32, N>(scores, at, so_far - Vector::new(models.params[axis + k]) * scaled);
+        }
+    }
+    fma(quadratic, Vector::new(-0.5f32), Vector::new(models.levels[row + 1usize]))
+}

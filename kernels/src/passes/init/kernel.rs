@@ -1,0 +1,68 @@
+//! One vector of particles a turn.
+
+use cubecl::prelude::*;
+
+use crate::passes::{Sharing, block_stride, first_block, first_vector, vector_stride};
+use crate::prims::philox::{Stream, draw, lanes, purpose, tag};
+use crate::prims::state::{Shape, block_at, store};
+
+/// Draws every slot, padding included.
+#[cube(launch)]
+#[allow(clippy::too_many_arguments)]
+pub fn init_kernel<N: Size>(
+    x: &mut [f32],
+    logs: &mut [f32],
+    ancestors: &mut [u32],
+    roots: &mut [u32],
+    start: &[f32],
+    seeds: &[u32],
+    shape: Shape,
+    #[comptime] paired: bool,
+    #[comptime] sharing: Sharing,
+) {
+    let total = shape.total_blocks();
+    let dim = shape.dim as usize;
+    let stride = shape.stride();
+    let mut index = first_block(sharing);
+    while index < total {
+        let block = block_at::<N>(&shape, index);
+        let mut v = first_vector(sharing);
+        while v < block.vectors {
+            let slot = block.first + v * N::value() as u32;
+            let at = (block.group * shape.padded + slot) as usize;
+            let slots = lanes::<N>(slot);
+            let stream = Stream::<N> {
+                slot: slots,
+                step: 0u32.runtime(),
+                tag: comptime!(tag(purpose::INIT, 0)).runtime(),
+                key0: seeds[2 * block.group as usize],
+                key1: seeds[2 * block.group as usize + 1],
+            };
+            let mut energy = Vector::<f32, N>::new(0.0f32);
+            for j in 0..dim.div_ceil(4usize) {
+                let z = draw::<N>(&stream, j as u32, paired);
+                #[unroll]
+                for i in 0..4usize {
+                    let k = 4usize * j + i;
+                    if k < dim {
+                        let own = match comptime!(i) {
+                            0usize => z.z0,
+                            1usize => z.z1,
+                            2usize => z.z2,
+                            _ => z.z3,
+                        };
+                        energy = fma(own, own, energy);
+                        let value = fma(own, Vector::new(start[0]), Vector::new(start[3 + k]));
+                        store::<f32, N>(x, k * stride + at, value);
+                    }
+                }
+            }
+            store::<f32, N>(logs, at, fma(energy, Vector::new(start[2]), Vector::new(start[1])));
+            store::<f32, N>(logs, stride + at, Vector::new(0.0f32));
+            store::<u32, N>(ancestors, at, slots);
+            store::<u32, N>(roots, at, slots);
+            v += vector_stride(sharing);
+        }
+        index += block_stride(sharing);
+    }
+}

@@ -1,0 +1,71 @@
+//! Check, configure, launch.
+
+use super::kernel::init_kernel;
+use crate::device::{Buf, Device};
+use crate::error::{Result, argument};
+use crate::passes::Sharing;
+use crate::prims::state::Population;
+
+/// The law of the particles' start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// Mean of each coordinate.
+    pub mean: Vec<f64>,
+    /// Standard deviation of every coordinate.
+    pub std: f64,
+    /// Whether the first log-weight is minus the log-density of the draw (the target's density is
+    /// then added by the step), or `offset` alone.
+    pub weighted: bool,
+    /// Added to every first log-weight: the log-normaliser of the target at the start.
+    pub offset: f64,
+}
+
+impl Start {
+    /// [std, constant and factor of |z|^2 in the log-weight, mean of each coordinate].
+    fn row(&self) -> Vec<f32> {
+        let d = self.mean.len() as f64;
+        let own = d * (self.std.ln() + 0.5 * std::f64::consts::TAU.ln());
+        let (constant, factor) = if self.weighted { (self.offset + own, 0.5) } else { (self.offset, 0.0) };
+        let mut row = vec![self.std as f32, constant as f32, factor];
+        row.extend(self.mean.iter().map(|&m| m as f32));
+        row
+    }
+}
+
+/// Fills x, the logs, identity ancestors and roots.
+#[allow(clippy::too_many_arguments)]
+pub fn init(
+    device: &Device,
+    start: &Start,
+    x: &Buf<f32>,
+    logs: &Buf<f32>,
+    ancestors: &Buf<u32>,
+    roots: &Buf<u32>,
+    seeds: &Buf<u32>,
+    of: &Population,
+) -> Result<()> {
+    if start.mean.len() != of.dim {
+        return Err(argument("start mean", start.mean.len(), format!("{} coordinates", of.dim)));
+    }
+    if !(start.std.is_finite() && start.std > 0.0) {
+        return Err(argument("start standard deviation", start.std, "a positive number"));
+    }
+    let row = device.upload("start", &start.row())?;
+    let sharing = Sharing::of(device, of.block());
+    init_kernel::launch(
+        device.client(),
+        sharing.cubes(device, of.groups * of.blocks()),
+        sharing.dim(),
+        device.lanes(),
+        x.arg(),
+        logs.arg(),
+        ancestors.arg(),
+        roots.arg(),
+        row.arg(),
+        seeds.arg(),
+        of.arg(),
+        of.dim <= 2,
+        sharing,
+    );
+    device.launched(x.bytes() + logs.bytes() + ancestors.bytes() + roots.bytes())
+}

@@ -1,0 +1,76 @@
+//! What a launch does: one folder a kernel family, each with its launch, its kernel and its f64
+//! oracle, plain loops from the formula.
+
+pub mod draws;
+pub mod init;
+pub mod resample;
+pub mod scan;
+pub mod step;
+pub mod weights;
+
+use crate::device::Device;
+use cubecl::prelude::*;
+
+/// How the units of a device share blocks of slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sharing {
+    /// The units of a cube work on one block together; else each unit has blocks of its own.
+    pub together: bool,
+    /// Units of a cube.
+    pub units: u32,
+}
+
+impl Sharing {
+    /// On the CPU each unit works alone (barriers cost more than they gain there); on a GPU a
+    /// cube shares a block unless the block is so small that most units would idle.
+    pub fn of(device: &Device, block: usize) -> Self {
+        let units = device.units();
+        Self { together: !device.is_cpu() && block >= 128, units }
+    }
+
+    /// Cubes for `blocks` blocks: one on the CPU, whose threads are its units; on a GPU as many as
+    /// there is work for, within the 65,535 that every backend allows.
+    pub fn cubes(&self, device: &Device, blocks: usize) -> CubeCount {
+        let wanted = if device.is_cpu() {
+            1
+        } else if self.together {
+            blocks
+        } else {
+            blocks.div_ceil(self.units as usize)
+        };
+        CubeCount::Static(wanted.clamp(1, 65_535) as u32, 1, 1)
+    }
+
+    /// The cube's size.
+    pub fn dim(&self) -> CubeDim {
+        CubeDim::new_1d(self.units)
+    }
+}
+
+/// The first block of this worker.
+#[cube]
+pub(crate) fn first_block(#[comptime] sharing: Sharing) -> u32 {
+    if comptime!(sharing.together) { CUBE_POS as u32 } else { ABSOLUTE_POS as u32 }
+}
+
+/// Blocks between two of the same worker.
+#[cube]
+pub(crate) fn block_stride(#[comptime] sharing: Sharing) -> u32 {
+    if comptime!(sharing.together) {
+        CUBE_COUNT as u32
+    } else {
+        CUBE_COUNT as u32 * comptime!(sharing.units)
+    }
+}
+
+/// The first vector of this unit inside a block.
+#[cube]
+pub(crate) fn first_vector(#[comptime] sharing: Sharing) -> u32 {
+    if comptime!(sharing.together) { UNIT_POS } else { 0u32.runtime() }
+}
+
+/// Vectors between two of the same unit.
+#[cube]
+pub(crate) fn vector_stride(#[comptime] sharing: Sharing) -> u32 {
+    if comptime!(sharing.together) { comptime!(sharing.units).runtime() } else { 1u32.runtime() }
+}

@@ -1,0 +1,168 @@
+//! How particles lie in memory; the one place that knows.
+//!
+//! Coordinate `k` of slot `i` of group `g` is `x[k * stride + g * padded + i]`: particle index
+//! fastest, groups side by side, each padded to whole vectors. Sums are taken over blocks of
+//! [`Shape::block`] slots of one group, then over the blocks in order, so no result depends on
+//! how many cubes or threads ran.
+
+use cubecl::prelude::*;
+
+/// Sizes of a population, as every kernel sees them.
+#[derive(CubeType, CubeLaunch, Clone, Copy)]
+pub struct Shape {
+    /// Independent groups.
+    pub groups: u32,
+    /// Particles of a group.
+    pub slots: u32,
+    /// Slots reserved for a group: `slots` rounded up to whole vectors.
+    pub padded: u32,
+    /// Coordinates of a particle.
+    pub dim: u32,
+    /// Slots of a block, a multiple of the vector width.
+    pub block: u32,
+    /// Blocks of a group.
+    pub blocks: u32,
+}
+
+/// The same sizes on the host, checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Population {
+    /// Independent groups, at least 1.
+    pub groups: usize,
+    /// Particles of a group, at least 1.
+    pub slots: usize,
+    /// Coordinates of a particle, at least 1.
+    pub dim: usize,
+    /// Vector width of the device it is for.
+    pub lanes: usize,
+    /// Largest block; the blocks of smaller groups are smaller.
+    pub max_block: usize,
+}
+
+/// Slots in a block where nothing else is asked for.
+pub const BLOCK: usize = 1024;
+
+impl Population {
+    /// Slots reserved for one group.
+    pub fn padded(&self) -> usize {
+        self.slots.next_multiple_of(self.lanes)
+    }
+
+    /// Slots of all groups with their padding: the distance between two coordinates.
+    pub fn stride(&self) -> usize {
+        self.groups * self.padded()
+    }
+
+    /// Slots of one block.
+    pub fn block(&self) -> usize {
+        self.padded().min(self.max_block.next_multiple_of(self.lanes))
+    }
+
+    /// Blocks of one group.
+    pub fn blocks(&self) -> usize {
+        self.padded().div_ceil(self.block())
+    }
+
+    /// Particles without padding.
+    pub fn particles(&self) -> usize {
+        self.groups * self.slots
+    }
+
+    /// The launch argument.
+    pub fn arg(&self) -> ShapeLaunch {
+        ShapeLaunch::new(
+            self.groups as u32,
+            self.slots as u32,
+            self.padded() as u32,
+            self.dim as u32,
+            self.block() as u32,
+            self.blocks() as u32,
+        )
+    }
+}
+
+#[cube]
+impl Shape {
+    /// Slots between two coordinates.
+    pub fn stride(&self) -> usize {
+        (self.groups * self.padded) as usize
+    }
+
+    /// Blocks of all groups.
+    pub fn total_blocks(&self) -> u32 {
+        self.groups * self.blocks
+    }
+}
+
+/// A block of slots of one group, as a unit or a cube works on it.
+#[derive(CubeType, Clone, Copy)]
+pub struct Block {
+    /// The group.
+    pub group: u32,
+    /// First slot within the group.
+    pub first: u32,
+    /// Vectors in the block (the last block of a group may be shorter).
+    pub vectors: u32,
+}
+
+/// Block number `index` of all.
+#[cube]
+pub fn block_at<N: Size>(shape: &Shape, index: u32) -> Block {
+    let group = index / shape.blocks;
+    let first = (index - group * shape.blocks) * shape.block;
+    let left = shape.padded - first;
+    let length = if left < shape.block { left } else { shape.block };
+    Block { group, first, vectors: length / N::value() as u32 }
+}
+
+/// True for the lanes that hold a particle, false in the padding.
+#[cube]
+pub fn occupied<N: Size>(shape: &Shape, slots: Vector<u32, N>) -> Vector<bool, N> {
+    slots.less_than(&Vector::new(shape.slots))
+}
+
+/// `N` consecutive numbers starting at `at`, a multiple of `N`.
+#[cube]
+pub fn load<T: Scalar, N: Size>(buffer: &[T], at: usize) -> Vector<T, N> {
+    buffer.as_vectorized().with_vector_size::<N>()[at / N::value()]
+}
+
+/// Stores `N` consecutive numbers starting at `at`, a multiple of `N`.
+#[cube]
+pub fn store<T: Scalar, N: Size>(buffer: &mut [T], at: usize, value: Vector<T, N>) {
+    buffer.as_vectorized_mut().with_vector_size_mut::<N>()[at / N::value()] = value;
+}
+
+/// Lane by lane, the number at `base` + `index`.
+#[cube]
+pub fn gather<T: Scalar, N: Size>(buffer: &[T], base: usize, index: Vector<u32, N>) -> Vector<T, N> {
+    let mut out = Vector::<T, N>::new(buffer[base + index.extract(0usize) as usize]);
+    #[unroll]
+    for lane in 1..N::value() {
+        out.insert(lane, buffer[base + index.extract(lane) as usize]);
+    }
+    out
+}
+
+/// Where a vector of particles reads its past: at its own slots, or at its ancestors.
+#[derive(CubeType, Clone, Copy)]
+pub struct Past<N: Size> {
+    /// First slot of the group in every row.
+    pub base: usize,
+    /// First of the vector's own slots within the group.
+    pub first: u32,
+    /// The group was resampled.
+    pub resampled: bool,
+    /// Parents within the group, where it was.
+    pub ancestors: Vector<u32, N>,
+}
+
+/// Row `row` (at `row` * stride) of the past.
+#[cube]
+pub fn recall<T: Scalar, N: Size>(buffer: &[T], row: usize, past: &Past<N>) -> Vector<T, N> {
+    if past.resampled {
+        gather::<T, N>(buffer, row + past.base, past.ancestors)
+    } else {
+        load::<T, N>(buffer, row + past.base + past.first as usize)
+    }
+}

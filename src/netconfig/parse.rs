@@ -1,0 +1,309 @@
+//! Reading a configuration: every key is looked for by name, checked for type and range, and the keys that
+//! nobody looked for are collected as warnings.
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::{
+    Activation, ClassifierConfig, DataMoments, Embedding, NetConfig, Norm, TimeConfig, TrunkConfig,
+};
+use crate::error::{Error, Result};
+use crate::schedule::{Preconditioning, Prediction, Schedule, TimeFeature};
+
+/// One object of the configuration; remembers which of its keys were asked for.
+struct Keys<'a> {
+    file: &'a Path,
+    /// The keys that lead here, each followed by a dot.
+    prefix: String,
+    map: &'a Map<String, Value>,
+    asked: Vec<&'static str>,
+}
+
+impl<'a> Keys<'a> {
+    fn bad(&self, key: &str, found: Option<&Value>, wanted: impl ToString) -> Error {
+        let found = match found {
+            None => "no such key".to_string(),
+            Some(value) => {
+                let text = value.to_string();
+                match text.char_indices().nth(60) {
+                    Some((end, _)) => format!("{}…", &text[..end]),
+                    None => text,
+                }
+            }
+        };
+        let what = format!("{}{key}", self.prefix);
+        Error::file(self.file, what, found, wanted.to_string())
+    }
+
+    /// The value of a key that must be there, as `read` understands it.
+    fn get<T>(
+        &mut self,
+        key: &'static str,
+        wanted: impl ToString,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<T> {
+        self.asked.push(key);
+        let found = self.map.get(key);
+        found
+            .and_then(read)
+            .ok_or_else(|| self.bad(key, found, wanted))
+    }
+
+    /// The same for a key that may be absent or null.
+    fn maybe<T>(
+        &mut self,
+        key: &'static str,
+        wanted: impl ToString,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        match self.map.get(key) {
+            None | Some(Value::Null) => {
+                self.asked.push(key);
+                Ok(None)
+            }
+            Some(_) => self.get(key, wanted, read).map(Some),
+        }
+    }
+
+    fn size(&mut self, key: &'static str, range: RangeInclusive<usize>) -> Result<usize> {
+        let wanted = whole(&range);
+        self.get(key, wanted, |v| size_in(v, &range))
+    }
+
+    fn number(&mut self, key: &'static str, usual: Option<f64>) -> Result<f64> {
+        match usual {
+            None => self.get(key, "a number", Value::as_f64),
+            Some(usual) => Ok(self.maybe(key, "a number", Value::as_f64)?.unwrap_or(usual)),
+        }
+    }
+
+    fn choice<T: Copy>(&mut self, key: &'static str, names: &[(&str, T)]) -> Result<T> {
+        let list: Vec<String> = names.iter().map(|(name, _)| format!("{name:?}")).collect();
+        self.get(key, format!("one of {}", list.join(", ")), |v| {
+            let text = v.as_str()?;
+            let (_, value) = names.iter().find(|(name, _)| *name == text)?;
+            Some(*value)
+        })
+    }
+
+    fn object(&mut self, key: &'static str) -> Result<Keys<'a>> {
+        let map = self.get(key, "an object", Value::as_object)?;
+        Ok(self.under(key, map))
+    }
+
+    fn under(&self, key: &str, map: &'a Map<String, Value>) -> Keys<'a> {
+        Keys {
+            file: self.file,
+            prefix: format!("{}{key}.", self.prefix),
+            map,
+            asked: Vec::new(),
+        }
+    }
+
+    /// Adds a warning for every key that nobody asked for.
+    fn done(self, warnings: &mut Vec<String>) {
+        for key in self.map.keys() {
+            if !self.asked.contains(&key.as_str()) {
+                let file = self.file.display();
+                let key = format!("{}{key}", self.prefix).escape_debug().to_string();
+                warnings.push(format!("{file}: the key {key} is not known, and ignored"));
+            }
+        }
+    }
+}
+
+fn whole(range: &RangeInclusive<usize>) -> String {
+    format!("a whole number in {} to {}", range.start(), range.end())
+}
+
+fn size_in(value: &Value, range: &RangeInclusive<usize>) -> Option<usize> {
+    let n = usize::try_from(value.as_u64()?).ok()?;
+    range.contains(&n).then_some(n)
+}
+
+/// The object that `text` says, of the class `class`.
+fn object(file: &Path, text: &str, class: &str) -> Result<Map<String, Value>> {
+    let bad = |found: String| Error::file(file, "the text", found, "a JSON object");
+    match serde_json::from_str(text) {
+        Ok(Value::Object(map)) => match map.get("class") {
+            Some(Value::String(found)) if found == class => Ok(map),
+            found => {
+                let keys = Keys {
+                    file,
+                    prefix: String::new(),
+                    map: &map,
+                    asked: Vec::new(),
+                };
+                Err(keys.bad("class", found, format!("{class:?}")))
+            }
+        },
+        Ok(_) => Err(bad("JSON of another kind".to_string())),
+        Err(e) => Err(bad(format!("text that is not JSON ({e})"))),
+    }
+}
+
+fn trunk(keys: &mut Keys, hidden: RangeInclusive<usize>) -> Result<TrunkConfig> {
+    Ok(TrunkConfig {
+        dim: keys.size("dim", 1..=4096)?,
+        hidden: keys.size("hidden", hidden)?,
+        layers: keys.size("layers", 1..=16)?,
+        activation: keys.choice("activation", &Activation::NAMES)?,
+        norm: keys.choice("norm", &Norm::NAMES)?,
+        skip: keys.get("skip", "true or false", Value::as_bool)?,
+    })
+}
+
+fn time(mut keys: Keys, warnings: &mut Vec<String>) -> Result<TimeConfig> {
+    let fourier = keys.choice("embedding", &[("fourier", true), ("sinusoidal", false)])?;
+    let (max_period, scale) = (
+        keys.number("max_period", Some(10000.0))?,
+        keys.number("scale", Some(1000.0))?,
+    );
+    let embedding = if fourier {
+        Embedding::Fourier
+    } else {
+        let range = |ok: bool, key: &str, wanted: &str| match ok {
+            true => Ok(()),
+            false => Err(keys.bad(key, keys.map.get(key), wanted)),
+        };
+        range(
+            max_period > 1.0 && max_period <= 1e9,
+            "max_period",
+            "above 1, at most 1e9",
+        )?;
+        range(scale > 0.0 && scale <= 1e9, "scale", "above 0, at most 1e9")?;
+        Embedding::Sinusoidal { max_period, scale }
+    };
+    let time = TimeConfig {
+        embedding,
+        dim: keys.get("dim", "an even number in 2 to 4096", |v| {
+            size_in(v, &(2..=4096)).filter(|n| n % 2 == 0)
+        })?,
+        feature: keys.choice("feature", &TimeFeature::NAMES)?,
+    };
+    keys.done(warnings);
+    Ok(time)
+}
+
+/// The schedule with its range (t_max, t_min).
+fn schedule(mut keys: Keys, warnings: &mut Vec<String>) -> Result<(Schedule, f64, f64)> {
+    let kinds = Schedule::NAMES.map(|name| (name, name));
+    let schedule = match keys.choice("kind", &kinds)? {
+        "ve" => Schedule::Ve {
+            sigma_min: keys.number("sigma_min", None)?,
+            sigma_max: keys.number("sigma_max", None)?,
+        },
+        "edm" => Schedule::Edm,
+        "vp-linear" => Schedule::VpLinear {
+            b0: keys.number("b0", Some(0.1))?,
+            b1: keys.number("b1", Some(20.0))?,
+        },
+        "vp-cosine" => Schedule::VpCosine {
+            c: keys.number("c", Some(0.008))?,
+        },
+        _ => Schedule::RectifiedFlow,
+    };
+    let (t_max, t_min) = schedule.default_range();
+    let t_max = keys.number("t_max", Some(t_max))?;
+    let t_min = keys.number("t_min", Some(t_min))?;
+    schedule
+        .check_range(t_max, t_min)
+        .map_err(|e| e.in_file(keys.file))?;
+    keys.done(warnings);
+    Ok((schedule, t_max, t_min))
+}
+
+fn preconditioning(mut keys: Keys, warnings: &mut Vec<String>) -> Result<Preconditioning> {
+    let edm = keys.choice("kind", &[("none", false), ("edm", true)])?;
+    let found = match edm {
+        false => Preconditioning::None,
+        true => Preconditioning::Edm {
+            sigma_data: keys.number("sigma_data", None)?,
+        },
+    };
+    found.validate().map_err(|e| e.in_file(keys.file))?;
+    keys.done(warnings);
+    Ok(found)
+}
+
+fn data(mut keys: Keys, warnings: &mut Vec<String>) -> Result<DataMoments> {
+    let finite = |v: &Value| v.as_f64().filter(|x| x.abs() <= 1e9);
+    let found = DataMoments {
+        mean: keys.get("mean", "a number in -1e9 to 1e9", finite)?,
+        std: keys.get("std", "a number in 0 to 1e9", |v| {
+            finite(v).filter(|x| *x >= 0.0)
+        })?,
+    };
+    keys.done(warnings);
+    Ok(found)
+}
+
+impl NetConfig {
+    /// Reads a denoiser's configuration from JSON text; `file` names it in messages. Gives warnings too, one
+    /// for each key that is not known.
+    pub fn parse(file: &Path, text: &str) -> Result<(Self, Vec<String>)> {
+        let map = object(file, text, "mlp")?;
+        let mut warnings = Vec::new();
+        let mut keys = Keys {
+            file,
+            prefix: String::new(),
+            map: &map,
+            asked: vec!["class"],
+        };
+        let classes = 1..=100_000;
+        let schedule_keys = keys.object("schedule")?;
+        let (schedule, t_max, t_min) = schedule(schedule_keys, &mut warnings)?;
+        let config = NetConfig {
+            trunk: trunk(&mut keys, 64..=512)?,
+            cond: keys.size("cond", 1..=4096)?,
+            time: time(keys.object("time")?, &mut warnings)?,
+            classes: keys.maybe("classes", format!("{} or null", whole(&classes)), |v| {
+                size_in(v, &classes)
+            })?,
+            schedule,
+            t_max,
+            t_min,
+            prediction: keys.choice("prediction", &Prediction::NAMES)?,
+            preconditioning: match keys.maybe("preconditioning", "an object", Value::as_object)? {
+                None => Preconditioning::None,
+                Some(map) => preconditioning(keys.under("preconditioning", map), &mut warnings)?,
+            },
+            data: match keys.maybe("data", "an object", Value::as_object)? {
+                None => None,
+                Some(map) => Some(data(keys.under("data", map), &mut warnings)?),
+            },
+        };
+        if config.preconditioning != Preconditioning::None && config.prediction != Prediction::X0 {
+            warnings.push(format!(
+                "{}: prediction {} is not used, because edm preconditioning fixes what the output stands for",
+                file.display(),
+                config.prediction
+            ));
+        }
+        keys.done(&mut warnings);
+        Ok((config, warnings))
+    }
+}
+
+impl ClassifierConfig {
+    /// Reads a classifier's configuration from JSON text; `file` names it in messages. Gives warnings too, one
+    /// for each key that is not known.
+    pub fn parse(file: &Path, text: &str) -> Result<(Self, Vec<String>)> {
+        let map = object(file, text, "classifier")?;
+        let mut warnings = Vec::new();
+        let mut keys = Keys {
+            file,
+            prefix: String::new(),
+            map: &map,
+            asked: vec!["class"],
+        };
+        let config = ClassifierConfig {
+            trunk: trunk(&mut keys, 16..=512)?,
+            outputs: keys.size("outputs", 1..=100_000)?,
+        };
+        keys.done(&mut warnings);
+        Ok((config, warnings))
+    }
+}

@@ -1,0 +1,189 @@
+//! What a run is asked to do, checked before any kernel is launched.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::registry::{Method, Scheme};
+use crate::schedule::{Grid, Schedule};
+
+/// How log-weights accrue over a step: docs/maths.md (8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// Rate at the old state; bias O(h).
+    Left,
+    /// Mean of the rates at both states; the default.
+    Trap,
+    /// From log-densities: unbiased evidence at any step size. Closed-form models only.
+    Exact,
+}
+
+/// When a group is resampled.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// Not at all: importance sampling.
+    Never,
+    /// After every step.
+    Every,
+    /// When the ESS falls below this share of the particles, in (0, 1].
+    Ess(f64),
+    /// Every that many steps.
+    Interval(usize),
+    /// After every step inside noise times [A, B]; weights do not accrue outside, which changes
+    /// the target.
+    Window(f64, f64),
+}
+
+/// What happens to the weights at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Final {
+    /// Particles with their log-weights since the last resampling.
+    Weighted,
+    /// One more resampling; all weights equal.
+    Resample,
+}
+
+/// Noise of the sampler: zeta of docs/maths.md (7).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sde {
+    /// zeta = 1.
+    TargetScore,
+    /// zeta = 1 / sqrt(beta).
+    TemperedNoise,
+    /// zeta = 0; never resamples.
+    Ode,
+    /// Any zeta >= 0.
+    Zeta(f64),
+}
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Options {
+    /// The sampler.
+    pub method: Method,
+    /// Annealing power, or guidance weight of the second model.
+    pub beta: f64,
+    /// Noise of the sampler.
+    pub sde: Sde,
+    /// Weight rule.
+    pub rule: Rule,
+    /// Whether weights accrue; `false` is the usual heuristic, for comparison.
+    pub weights: bool,
+    /// Noise schedule.
+    pub schedule: Schedule,
+    /// Where the steps lie.
+    pub grid: Grid,
+    /// Noise time of the start.
+    pub t_max: f64,
+    /// Noise time of the end; samples are of the density there.
+    pub t_min: f64,
+    /// Steps.
+    pub steps: usize,
+    /// Particles of each group.
+    pub particles: usize,
+    /// Independent groups.
+    pub groups: usize,
+    /// Slots over which sums are taken before they are combined.
+    pub block: usize,
+    /// When to resample.
+    pub resample: Policy,
+    /// How to resample.
+    pub scheme: Scheme,
+    /// The end.
+    pub last: Final,
+    /// Seed; group g of several uses one derived from it.
+    pub seed: u64,
+    /// Launch move, score and weight apart instead of fused (for comparison).
+    pub unfused: bool,
+}
+
+impl Options {
+    /// The paper's settings for `method` on `schedule`: trapezoid weights, steps uniform in
+    /// log(sigma / alpha), ESS below one half, systematic resampling.
+    pub fn new(method: Method, schedule: Schedule) -> Self {
+        let (t_max, t_min) = schedule.default_range();
+        Self {
+            method,
+            beta: 1.0,
+            sde: Sde::TargetScore,
+            rule: Rule::Trap,
+            weights: true,
+            schedule,
+            grid: Grid::LogSnr,
+            t_max,
+            t_min,
+            steps: 200,
+            particles: 4096,
+            groups: 1,
+            block: feynkac_kernels::prims::state::BLOCK,
+            resample: Policy::Ess(0.5),
+            scheme: Scheme::Systematic,
+            last: Final::Weighted,
+            seed: 0,
+            unfused: false,
+        }
+    }
+
+    /// zeta of the sampler.
+    pub fn zeta(&self) -> f64 {
+        match self.sde {
+            Sde::TargetScore => 1.0,
+            Sde::TemperedNoise => 1.0 / self.beta.sqrt(),
+            Sde::Ode => 0.0,
+            Sde::Zeta(zeta) => zeta,
+        }
+    }
+
+    /// Exponents of the models.
+    pub fn exponents(&self) -> Vec<f64> {
+        match self.method {
+            Method::Plain => vec![1.0],
+            Method::FkcAnneal => vec![self.beta],
+            Method::FkcGuidance => vec![1.0 - self.beta, self.beta],
+        }
+    }
+
+    /// Refuses what cannot run, naming it.
+    pub fn check(&self) -> Result<()> {
+        let positive = |what: &'static str, n: usize, most: usize| {
+            if n == 0 || n > most {
+                return Err(Error::input(what, n, format!("1 to {most}")));
+            }
+            Ok(())
+        };
+        positive("particles", self.particles, 1 << 28)?;
+        positive("groups", self.groups, 1_000_000)?;
+        positive("steps", self.steps, 1_000_000)?;
+        positive("block", self.block, 1 << 20)?;
+        if !self.beta.is_finite() {
+            return Err(Error::input("beta", self.beta, "a finite number"));
+        }
+        if self.exponents().iter().sum::<f64>() <= 0.0 {
+            let wanted = "a total exponent above 0, or the target is not normalisable";
+            return Err(Error::input("beta", self.beta, wanted));
+        }
+        let zeta = self.zeta();
+        if !(zeta.is_finite() && zeta >= 0.0) {
+            return Err(Error::input("zeta", zeta, "a finite number, at least 0"));
+        }
+        if zeta == 0.0 && self.rule == Rule::Exact {
+            return Err(Error::input("rule", "exact with zeta 0", "left or trap: an ODE has no transition density"));
+        }
+        if zeta == 0.0 && self.weights && !matches!(self.resample, Policy::Never) {
+            return Err(Error::input("resample", "resampling with zeta 0", "never: copies would stay together for ever"));
+        }
+        match self.resample {
+            Policy::Ess(share) if !(share > 0.0 && share <= 1.0) => {
+                Err(Error::input("resample ess", share, "a share in (0, 1]"))
+            }
+            Policy::Interval(0) => Err(Error::input("resample interval", 0, "at least 1 step")),
+            Policy::Window(a, b) if !(a.is_finite() && b.is_finite() && a < b) => {
+                Err(Error::input("resample window", format!("{a}:{b}"), "noise times A < B"))
+            }
+            _ => self.schedule.check_range(self.t_max, self.t_min),
+        }
+    }
+}

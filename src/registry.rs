@@ -1,0 +1,96 @@
+//! THE table of what can be named: methods, resampling schemes, targets. The command line, `list`
+//! and the law tests walk it.
+
+use serde::{Deserialize, Serialize};
+
+use feynkac_kernels::methods::{Anneal, Guidance, Needs, Plain, fkc_anneal, fkc_guidance, plain};
+use feynkac_kernels::passes::step::Named;
+use feynkac_kernels::passes::step::oracle::Coordinate;
+
+/// A sampler by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// The model itself.
+    Plain,
+    /// q^beta.
+    FkcAnneal,
+    /// q1^(1 - beta) q2^beta.
+    FkcGuidance,
+}
+
+/// A row of the table of methods.
+#[derive(Clone, Copy, Debug)]
+pub struct MethodRow {
+    /// The method.
+    pub method: Method,
+    /// Its name.
+    pub name: &'static str,
+    /// What it samples.
+    pub doc: &'static str,
+    /// The paper.
+    pub paper: &'static str,
+    /// What it needs.
+    pub needs: Needs,
+    /// Its kernel.
+    pub kernel: Named,
+    /// Its oracle.
+    pub oracle: Coordinate,
+}
+
+/// Every method.
+pub const METHODS: &[MethodRow] = &[
+    MethodRow {
+        method: Method::Plain,
+        name: "plain",
+        doc: "the model itself by its reverse SDE, no weights",
+        paper: "Song et al. 2021, arXiv 2011.13456",
+        needs: Plain::NEEDS,
+        kernel: Named::Plain,
+        oracle: plain::oracle::coordinate,
+    },
+    MethodRow {
+        method: Method::FkcAnneal,
+        name: "fkc-anneal",
+        doc: "the model to the power beta, exact weights",
+        paper: "Skreta et al. 2025, arXiv 2503.02819",
+        needs: Anneal::NEEDS,
+        kernel: Named::Anneal,
+        oracle: fkc_anneal::oracle::coordinate,
+    },
+    MethodRow {
+        method: Method::FkcGuidance,
+        name: "fkc-guidance",
+        doc: "first^(1 - beta) second^beta: classifier-free guidance, geometric average; exact weights",
+        paper: "Skreta et al. 2025, arXiv 2503.02819; Ho and Salimans 2022, arXiv 2207.12598",
+        needs: Guidance::NEEDS,
+        kernel: Named::Guidance,
+        oracle: fkc_guidance::oracle::coordinate,
+    },
+];
+
+impl Method {
+    /// Its row.
+    pub fn row(self) -> &'static MethodRow {
+        METHODS.iter().find(|row| row.method == self).expect("every method has a row")
+    }
+}
+
+/// A resampling scheme by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scheme {
+    /// One uniform offset, evenly spaced points.
+    Systematic,
+}
+
+/// (scheme, name, doc) of every resampling scheme.
+pub const SCHEMES: &[(Scheme, &str, &str)] =
+    &[(Scheme::Systematic, "systematic", "one offset, even spacing; offspring are floor or ceil of N W")];
+
+/// (name, doc) of every kind of model.
+pub const TARGETS: &[(&str, &str)] = &[
+    ("mixture", "TOML: Gaussians, isotropic or diagonal; weights, means, scales"),
+    ("gaussian", "TOML: mean and full covariance"),
+    ("network", "folder: config.json and model.safetensors"),
+];

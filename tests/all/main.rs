@@ -1,0 +1,5 @@
+//! The one integration binary: each further binary would link the runtimes again.
+
+#[macro_use]
+mod support;
+mod passes;

@@ -1,0 +1,10 @@
+//! Every pass against its f64 oracle, on every device.
+
+mod draws;
+mod resample;
+mod scan;
+mod weights;
+
+/// Awkward sizes first: around vectors and blocks, primes, powers of two.
+pub const SIZES: [usize; 16] =
+    [1, 2, 3, 15, 16, 17, 255, 256, 257, 1009, 1023, 1024, 1025, 4099, 65_536, 100_003];

@@ -1,0 +1,169 @@
+"""What the training scripts share: the network of the weights folders in plain jax, and the writer.
+
+The denoisers use the preconditioning of EDM (Karras et al. 2022, arXiv 2206.00364): with noise level s and
+data scale sd, D(x) = sd^2/(s^2+sd^2) x + s sd/sqrt(s^2+sd^2) F(x/sqrt(s^2+sd^2), ln(s)/4).
+
+Parameters are one flat dictionary whose keys are the tensor names of model.safetensors, so that saving is
+a copy. Every schedule used here has alpha = 1, so "noise level" and sigma(t) are the same thing.
+"""
+
+import argparse
+import json
+import math
+import pathlib
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors.numpy import save_file
+
+WEIGHTS = pathlib.Path(__file__).resolve().parent.parent
+ACT = {"silu": jax.nn.silu, "gelu": jax.nn.gelu, "tanh": jnp.tanh, "relu": jax.nn.relu}
+
+
+def init(config, key, input_scale=1.0):
+    """Fresh parameters. `input_scale` is the norm of the rows of in.weight (times sqrt(dim)): a large one gives
+    the first layer narrow features, spread over the inputs by random biases, as low-dimensional data with fine
+    structure needs; with 1.0 it is the usual fan-in rule and zero biases."""
+    dim, hidden, layers = config["dim"], config["hidden"], config["layers"]
+    keys = iter(jax.random.split(key, 16 + 4 * layers))
+
+    def linear(out, inp, scale=1.0):
+        return scale * jax.random.normal(next(keys), (out, inp)) / math.sqrt(inp)
+
+    p = {"in.weight": linear(hidden, dim, input_scale), "in.bias": jnp.zeros(hidden)}
+    if input_scale != 1.0:
+        p["in.bias"] = jax.random.uniform(next(keys), (hidden,), minval=-1.5, maxval=1.5) * input_scale
+    for l in range(layers):
+        p[f"layers.{l}.weight"] = linear(hidden, hidden)
+        p[f"layers.{l}.bias"] = jnp.zeros(hidden)
+        if config["norm"] == "layer":
+            p[f"layers.{l}.norm.weight"] = jnp.ones(hidden)
+            p[f"layers.{l}.norm.bias"] = jnp.zeros(hidden)
+    # A zero output layer starts the denoiser at its best linear guess (and the classifier at chance).
+    outputs = config["outputs"] if config["class"] == "classifier" else dim
+    p["out.weight"] = jnp.zeros((outputs, hidden))
+    p["out.bias"] = jnp.zeros(outputs)
+    if config["class"] == "classifier":
+        return p
+    cond, emb = config["cond"], config["time"]["dim"]
+    for l in range(layers):
+        p[f"layers.{l}.cond.weight"] = linear(hidden, cond)
+    p["time.0.weight"], p["time.0.bias"] = linear(cond, emb, 1.4), jnp.zeros(cond)
+    p["time.2.weight"], p["time.2.bias"] = linear(cond, cond, 1.4), jnp.zeros(cond)
+    # ln(s)/4 spans about two units: frequencies up to two or three resolve it without wiggles between levels.
+    p["time.freqs"] = jnp.geomspace(0.05, 3.0, emb // 2)
+    if config["classes"] is not None:
+        p["class.weight"] = jax.random.normal(next(keys), (config["classes"] + 1, cond))
+    return p
+
+
+def forward(config, p, x, level=None, label=None, dropout=None):
+    """F of the folder for a batch: x [B, D] already scaled by c_in, level [B] the noise level, label [B] i32.
+    `dropout` = (key, rate) drops hidden units, in training only."""
+    act = ACT[config["activation"]]
+    u = None
+    if config["class"] == "mlp":
+        angle = 2.0 * math.pi * (jnp.log(level) / 4.0)[:, None] * p["time.freqs"][None, :]
+        e = jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
+        u = act(e @ p["time.0.weight"].T + p["time.0.bias"]) @ p["time.2.weight"].T + p["time.2.bias"]
+        if config["classes"] is not None:
+            u = u + p["class.weight"][label]
+        u = act(u)
+    a = act(x @ p["in.weight"].T + p["in.bias"])
+    for l in range(config["layers"]):
+        z = a @ p[f"layers.{l}.weight"].T + p[f"layers.{l}.bias"]
+        if u is not None:
+            z = z + u @ p[f"layers.{l}.cond.weight"].T
+        if config["norm"] == "layer":
+            z = z - z.mean(-1, keepdims=True)
+            z = z / jnp.sqrt((z * z).mean(-1, keepdims=True) + 1e-5)
+            z = z * p[f"layers.{l}.norm.weight"] + p[f"layers.{l}.norm.bias"]
+        z = act(z)
+        if dropout is not None:
+            keep = jax.random.bernoulli(jax.random.fold_in(dropout[0], l), 1.0 - dropout[1], z.shape)
+            z = jnp.where(keep, z / (1.0 - dropout[1]), 0.0)
+        a = z + a if config["skip"] else z
+    return a @ p["out.weight"].T + p["out.bias"]
+
+
+def precondition(config, level):
+    """(c_skip, c_out, c_in) of EDM for noise levels of any shape."""
+    sd = config["preconditioning"]["sigma_data"]
+    total = level * level + sd * sd
+    return sd * sd / total, level * sd / jnp.sqrt(total), 1.0 / jnp.sqrt(total)
+
+
+def denoise(config, p, x, level, label=None, dropout=None):
+    """(F, D): the raw network and the denoiser E[x0 | x] it stands for."""
+    c_skip, c_out, c_in = (c[:, None] for c in precondition(config, level))
+    f = forward(config, p, c_in * x, level, label, dropout)
+    return f, c_skip * x + c_out * f
+
+
+def sigma_of_t(schedule, t):
+    if schedule["kind"] == "ve":
+        return schedule["sigma_min"] * (schedule["sigma_max"] / schedule["sigma_min"]) ** t
+    assert schedule["kind"] == "edm"
+    return t
+
+
+def save(folder, config, p, x, t=None, label=None):
+    """Writes config.json, model.safetensors and golden.safetensors. The golden outputs are those of the float32
+    weights computed in float64, so that a reader in any precision can be held to its own rounding."""
+    folder.mkdir(parents=True, exist_ok=True)
+    p = {k: np.ascontiguousarray(v, np.float32) for k, v in p.items()}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    save_file(p, folder / "model.safetensors")
+    golden = {"x": np.ascontiguousarray(x, np.float32)}
+    with jax.enable_x64(True):
+        wide = {k: jnp.asarray(v, jnp.float64) for k, v in p.items()}
+        xw = jnp.asarray(golden["x"], jnp.float64)
+        if config["class"] == "classifier":
+            golden["output"] = forward(config, wide, xw)
+        else:
+            golden["t"] = np.asarray(t, np.float32)
+            if label is not None:
+                golden["class"] = np.asarray(label, np.int32)
+            level = sigma_of_t(config["schedule"], jnp.asarray(golden["t"], jnp.float64))
+            golden["output"], golden["denoised"] = denoise(config, wide, xw, level, golden.get("class"))
+        golden = {k: np.ascontiguousarray(v, np.int32 if k == "class" else np.float32) for k, v in golden.items()}
+    save_file(golden, folder / "golden.safetensors")
+    for file in folder.iterdir():  # save_file leaves them readable by their owner only
+        file.chmod(0o644)
+
+
+def ema(average, p, decay):
+    """Exponential moving average of the parameters, the one that is shipped."""
+    return jax.tree.map(lambda a, b: decay * a + (1.0 - decay) * b, average, p)
+
+
+class Budget:
+    """Progress in [0, 1] by steps, or by wall time: a slow or shared machine then ends its learning-rate decay
+    too. --steps makes a run repeatable (all random numbers have fixed seeds); --minutes only its length."""
+
+    def __init__(self, args):
+        self.minutes, self.steps, self.done, self.start = args.minutes, args.steps, 0, time.time()
+
+    def elapsed(self):
+        return (time.time() - self.start) / 60.0
+
+    def progress(self):
+        return self.done / self.steps if self.steps else self.elapsed() / self.minutes
+
+
+def run(name, doc, minutes, train):
+    """The command line of every script: train(args) writes args.out."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=minutes, help="wall time to train for (default %(default)s)")
+    parser.add_argument("--steps", type=int, default=None, help="train for exactly this many steps instead")
+    parser.add_argument("--out", type=pathlib.Path, default=WEIGHTS / name, help="folder to write")
+    parser.add_argument("--check", action="store_true", help="check the folder's golden values, do not train")
+    args = parser.parse_args()
+    if args.check:
+        from check import check
+
+        sys.exit(0 if check(args.out) else 1)
+    train(args)
