@@ -60,6 +60,16 @@ pub enum Error {
     /// A launch was refused, or the device failed.
     #[error(transparent)]
     Device(#[from] KernelError),
+    /// The particles died on the way.
+    #[error("step {step}, group {group}: {what}")]
+    Run {
+        /// 0-based step.
+        step: usize,
+        /// 0-based group.
+        group: usize,
+        /// What happened to it.
+        what: &'static str,
+    },
     /// The operating system refused a file.
     #[error("{}: cannot {} it: {source}", path.display(), match access { Access::Read => "read", Access::Write => "write" })]
     Io {
@@ -156,6 +166,9 @@ impl Error {
             Error::Device(KernelError::DeviceName { .. } | KernelError::DeviceMissing { .. }) => {
                 Some("see what this machine offers with `feynkac devices`".to_string())
             }
+            Error::Run { .. } => Some(
+                "more particles, more steps or a smaller exponent keep weights alive".to_owned(),
+            ),
             Error::Device(_) => None,
             Error::Io {
                 path,
@@ -190,7 +203,7 @@ impl Error {
                 Access::Write => 1,
             },
             Error::Device(KernelError::DeviceName { .. } | KernelError::Argument { .. }) => 2,
-            Error::Device(_) => 1,
+            Error::Device(_) | Error::Run { .. } => 1,
         }
     }
 }

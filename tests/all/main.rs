@@ -2,4 +2,5 @@
 
 #[macro_use]
 mod support;
+mod methods;
 mod passes;

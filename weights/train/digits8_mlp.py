@@ -26,7 +26,7 @@ mean, std = float(x_train.mean(dtype=np.float64)), float(x_train.std(dtype=np.fl
 CONFIG = {
     "class": "mlp", "dim": 64, "hidden": 320, "layers": 4, "cond": 96, "activation": "silu", "norm": "none",
     "skip": True,
-    "time": {"embedding": "fourier", "dim": 32, "feature": "log_snr"},
+    "time": {"embedding": "fourier", "dim": 32, "feature": "log_snr", "max_period": 10000.0, "scale": 1000.0},
     "classes": 10,
     "schedule": {"kind": "edm", "t_min": 0.02, "t_max": 20.0},
     "prediction": "x0",
@@ -98,7 +98,8 @@ def train(args):
         if budget.done % 500 == 0:
             score = float(held_loss(average))
             best = min(best, (score, budget.done, average), key=lambda b: b[0])
-            print(f"{budget.elapsed():5.1f} min, step {budget.done}, loss {value:.4f}, held out {score:.4f}", flush=True)
+            line = f"{budget.elapsed():5.1f} min, step {budget.done}, loss {value:.4f}, held out {score:.4f}"
+            print(line, flush=True)
 
     score, at, average = best
     # Golden inputs: held-out digits at levels over the whole range, every class and the null one.

@@ -39,6 +39,10 @@ pub struct Here<N: Size> {
     pub dim: usize,
     /// Row of the level table.
     pub level: u32,
+    /// The group.
+    pub group: u32,
+    /// First slot within it.
+    pub slot: u32,
     /// First particle, counted without padding over all groups.
     pub particle: u32,
     /// Lanes that hold a particle.
@@ -117,8 +121,9 @@ pub fn coordinate<N: Size>(here: &Here<N>, x: &[f32], k: usize, #[comptime] regi
     }
 }
 
-/// The dimension as a loop bound: a constant where the point is in registers.
+/// `constant` where it is above 0, else `value`: a loop bound that can be unrolled where the point
+/// lives in registers.
 #[cube]
-pub fn extent(dim: usize, #[comptime] registers: usize) -> usize {
-    if comptime!(registers > 0) { registers.into() } else { dim }
+pub fn extent(value: usize, #[comptime] constant: usize) -> usize {
+    intrinsic!(|_| if constant > 0 { constant.into() } else { value })
 }

@@ -3,6 +3,7 @@
 
 pub mod draws;
 pub mod init;
+pub mod mlp;
 pub mod resample;
 pub mod scan;
 pub mod step;

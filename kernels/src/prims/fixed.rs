@@ -72,8 +72,17 @@ pub fn divide(a: &Fixed, b: u32) -> Division {
     Division { quotient: Fixed { hi, lo }, remainder: rest }
 }
 
-/// A weight in [0, 1] as an integer in units of 2^-`bits`, 32 < `bits` <= 61. Every operation is
-/// exact in f32 except the last truncation, which drops what lies below 2^-`bits`.
+/// 2^(bits - 32) for weights that sum to `sum` >= 1 (rounded f32), with as many bits a weight as
+/// keep the total below [`TOTAL_BITS`] bits.
+#[cube]
+pub fn high_scale(sum: f32) -> f32 {
+    // The exponent field e + 127 of sum in [2^e, 2^(e+1)); wanted 2^(TOTAL_BITS - 2 - e - 32).
+    let field = u32::reinterpret(sum) >> 23u32;
+    f32::reinterpret((comptime!(254 + TOTAL_BITS - 34) - field) << 23u32)
+}
+
+/// A weight in [0, 1] in units of 2^-32 / `high_scale`. Every operation is exact in f32 except the
+/// last truncation, which drops what lies below the unit.
 #[cube]
 pub fn from_weight(w: f32, high_scale: f32) -> Fixed {
     let scaled = w * high_scale;
@@ -85,13 +94,13 @@ pub fn from_weight(w: f32, high_scale: f32) -> Fixed {
 pub mod oracle {
     //! Host side of the same numbers.
 
-    /// Bits of one weight so that `slots` of them sum to at most [`super::TOTAL_BITS`] bits.
-    pub fn weight_bits(slots: usize) -> u32 {
-        super::TOTAL_BITS - slots.next_power_of_two().trailing_zeros()
+    /// Bits behind the binary point of weights that sum to `sum` >= 1.
+    pub fn weight_bits(sum: f32) -> u32 {
+        super::TOTAL_BITS - 2 - ((sum.to_bits() >> 23) - 127)
     }
 
     /// A weight in [0, 1] in units of 2^-`bits`, truncated.
     pub fn from_weight(w: f32, bits: u32) -> u64 {
-        (f64::from(w) * (bits as f64).exp2()) as u64
+        (f64::from(w) * f64::from(bits).exp2()) as u64
     }
 }

@@ -19,8 +19,6 @@ pub mod purpose {
     pub const MCMC: u32 = 3;
     /// The Metropolis test of inner MCMC moves.
     pub const ACCEPT: u32 = 4;
-    /// The resampling after the last step.
-    pub const FINAL: u32 = 5;
     /// Bits left for the inner iteration beside the purpose.
     pub const ITERATION_BITS: u32 = 24;
 }

@@ -144,6 +144,27 @@ pub fn gather<T: Scalar, N: Size>(buffer: &[T], base: usize, index: Vector<u32, 
     out
 }
 
+/// Coordinate `k` of the particles from slot `slot` of `group` on, into rows [particles, dim]
+/// without padding: the layout in which a model outside sees them.
+#[cube]
+pub fn scatter<N: Size>(
+    rows: &mut [f32],
+    shape: &Shape,
+    group: u32,
+    slot: u32,
+    k: usize,
+    value: Vector<f32, N>,
+) {
+    #[unroll]
+    for lane in 0..N::value() {
+        let own = slot + (lane as u32);
+        if own < shape.slots {
+            let row = (group * shape.slots + own) as usize;
+            rows[row * shape.dim as usize + k] = value.extract(lane);
+        }
+    }
+}
+
 /// Where a vector of particles reads its past: at its own slots, or at its ancestors.
 #[derive(CubeType, Clone, Copy)]
 pub struct Past<N: Size> {

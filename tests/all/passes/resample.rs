@@ -1,7 +1,7 @@
 //! Systematic resampling against exact integer arithmetic.
 
 use feynkac::kernels::device::Device;
-use feynkac::kernels::passes::resample::oracle::{integers, offspring, systematic, word};
+use feynkac::kernels::passes::resample::oracle::{integers, offspring, record, systematic, word};
 use feynkac::kernels::passes::resample::{Resampler, Weights};
 use feynkac::kernels::prims::state::{BLOCK, Population};
 use rand::rngs::StdRng;
@@ -16,7 +16,8 @@ fn resample(device: &Device, weights: &[f32], max_block: usize, seed: u64) -> Ve
     let mut padded = weights.to_vec();
     padded.resize(of.stride(), 1.0);
     let input = device.upload("weights", &padded).expect("an upload");
-    let norms = device.upload("norms", &[1.0_f32, 0.0, 0.0, 1.0]).expect("an upload");
+    let (factor, sum) = record(weights).expect("weights");
+    let norms = device.upload("norms", &[factor, sum, 0.0, 1.0]).expect("an upload");
     let seeds = device.upload("seeds", &[seed as u32, (seed >> 32) as u32]).expect("an upload");
     let ancestors = device.upload("ancestors", &vec![u32::MAX; of.stride()]).expect("an upload");
     let resampler = Resampler::new(device, &of).expect("buffers");
@@ -55,25 +56,37 @@ fn ancestors_are_exact(device: &Device) {
             }
             for max_block in [BLOCK, 64] {
                 let found = resample(device, &weights, max_block, 11);
-                assert_eq!(found, systematic(&integers(&weights), word(11, 3)), "{what}, {n} in blocks of {max_block}");
+                assert_eq!(found, systematic(&integers(&weights, record(&weights).expect("weights")), word(11, 3)), "{what}, {n} in blocks of {max_block}");
             }
         }
     }
+}
+
+/// The weights themselves as integers, nothing dropped: f32 in [0, 1) in units of 2^-90.
+fn exact(weights: &[f32]) -> Vec<u128> {
+    weights
+        .iter()
+        .map(|w| {
+            let (bits, exponent) = (w.to_bits(), w.to_bits() >> 23);
+            if exponent == 0 { 0 } else { u128::from(bits & 0x7f_ffff | 0x80_0000) << (exponent - 60) }
+        })
+        .collect()
 }
 
 /// Counts are floor or ceil of N W up to 2^22, judged by integers; an f32 running sum is not.
 fn offspring_of_four_million(device: &Device) {
     let n = 1 << 22;
     let mut rng = StdRng::seed_from_u64(9);
-    let weights: Vec<f32> = (0..n).map(|_| rng.random_range(0.0..1.0f32)).collect();
-    let total: u128 = integers(&weights).iter().map(|&w| u128::from(w)).sum();
+    let weights: Vec<f32> = (0..n).map(|_| rng.random_range(2.0e-7..1.0f32)).collect();
+    let whole = exact(&weights);
+    let total: u128 = whole.iter().sum();
     let breaks = |ancestors: &[u32]| {
         let counts = offspring(ancestors, n);
-        integers(&weights)
+        whole
             .iter()
             .zip(counts)
             .filter(|&(&w, count)| {
-                let share = n as u128 * u128::from(w);
+                let share = n as u128 * w;
                 u128::from(count) < share / total || u128::from(count) > share.div_ceil(total)
             })
             .count()
@@ -81,6 +94,13 @@ fn offspring_of_four_million(device: &Device) {
     let found = resample(device, &weights, BLOCK, 1);
     assert!(found.is_sorted(), "ancestors never decrease");
     assert_eq!(breaks(&found), 0);
+    // One heavy particle over fine dust: what a fixed 39 bits a weight would drop.
+    let mut dust = vec![1.0e-12_f32; n];
+    dust[17] = 0.75;
+    let heavy = offspring(&resample(device, &dust, BLOCK, 1), n)[17];
+    let share = n as u128 * exact(&dust)[17];
+    let total: u128 = exact(&dust).iter().sum();
+    assert!((share / total..=share.div_ceil(total)).contains(&u128::from(heavy)), "{heavy}");
     // Known mistake 11: the running sum in f32.
     let mut through = 0.0_f32;
     let sums: Vec<f32> = weights.iter().map(|w| { through += w; through }).collect();
@@ -96,7 +116,7 @@ fn offspring_of_four_million(device: &Device) {
 fn a_group_that_keeps_is_untouched(device: &Device) {
     let of = Population { groups: 2, slots: 100, dim: 1, lanes: device.lanes(), max_block: BLOCK };
     let input = device.upload("weights", &vec![0.5_f32; of.stride()]).expect("an upload");
-    let norms = device.upload("norms", &[1.0_f32, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0]).expect("an upload");
+    let norms = device.upload("norms", &[1.0_f32, 50.0, 0.0, 0.0, 1.0, 50.0, 0.0, 1.0]).expect("an upload");
     let seeds = device.upload("seeds", &[1, 0, 2, 0]).expect("an upload");
     let ancestors = device.upload("ancestors", &vec![77_u32; of.stride()]).expect("an upload");
     let resampler = Resampler::new(device, &of).expect("buffers");

@@ -94,15 +94,16 @@ fn log_sums(device: &Device) {
 fn integers_are_exact_for_any_block(device: &Device) {
     for n in SIZES {
         let values = numbers(n, n as u64, 0.0, 1.0);
-        let bits = weight_bits(n);
+        let sum = (values.iter().map(|&w| f64::from(w)).sum::<f64>() as f32).max(1.0);
+        let bits = weight_bits(sum);
         let weights: Vec<u64> = values.iter().map(|&w| from_weight(w, bits)).collect();
         let wanted = oracle::integers(&weights);
         for max_block in [BLOCK, 64] {
             let of = population(device, 1, n, max_block);
             let into = Scan::new(device, &of, 2).expect("buffers");
             let input = device.upload("input", &padded(&of, &values, 1.0)).expect("an upload");
-            let scale = -f64::from(bits - 32).exp2() as f32;
-            scan::<FixedSum, FixedWeights>(device, &input, &records(device, 1, 1.0), &into, &of, scale).expect("a scan");
+            let norms = device.upload("records", &[1.0, sum, 0.0, 1.0]).expect("an upload");
+            scan::<FixedSum, FixedWeights>(device, &input, &norms, &into, &of, -1.0).expect("a scan");
             let found = device.download(&into.prefix).expect("prefix");
             for (i, &wanted) in wanted.iter().enumerate() {
                 let sum = u64::from(found[2 * i]) << 32 | u64::from(found[2 * i + 1]);

@@ -4,7 +4,7 @@ use cubecl::prelude::*;
 
 use crate::passes::{Sharing, block_stride, first_block, first_vector, vector_stride};
 use crate::prims::philox::{Stream, draw, lanes, purpose, tag};
-use crate::prims::state::{Shape, block_at, store};
+use crate::prims::state::{Shape, block_at, scatter, store};
 
 /// Draws every slot, padding included.
 #[cube(launch)]
@@ -14,10 +14,12 @@ pub fn init_kernel<N: Size>(
     logs: &mut [f32],
     ancestors: &mut [u32],
     roots: &mut [u32],
+    rows: &mut [f32],
     start: &[f32],
     seeds: &[u32],
     shape: Shape,
     #[comptime] paired: bool,
+    #[comptime] with_rows: bool,
     #[comptime] sharing: Sharing,
 ) {
     let total = shape.total_blocks();
@@ -54,6 +56,9 @@ pub fn init_kernel<N: Size>(
                         energy = fma(own, own, energy);
                         let value = fma(own, Vector::new(start[0]), Vector::new(start[3 + k]));
                         store::<f32, N>(x, k * stride + at, value);
+                        if comptime!(with_rows) {
+                            scatter::<N>(rows, &shape, block.group, slot, k, value);
+                        }
                     }
                 }
             }

@@ -32,7 +32,7 @@ impl Start {
     }
 }
 
-/// Fills x, the logs, identity ancestors and roots.
+/// Fills x, the logs, identity ancestors and roots; x also into `rows` [particles, dim] if given.
 #[allow(clippy::too_many_arguments)]
 pub fn init(
     device: &Device,
@@ -41,6 +41,7 @@ pub fn init(
     logs: &Buf<f32>,
     ancestors: &Buf<u32>,
     roots: &Buf<u32>,
+    rows: Option<&Buf<f32>>,
     seeds: &Buf<u32>,
     of: &Population,
 ) -> Result<()> {
@@ -51,6 +52,8 @@ pub fn init(
         return Err(argument("start standard deviation", start.std, "a positive number"));
     }
     let row = device.upload("start", &start.row())?;
+    let with_rows = rows.is_some();
+    let rows = rows.cloned().map_or_else(|| device.empty("rows", 1), Ok)?;
     let sharing = Sharing::of(device, of.block());
     init_kernel::launch(
         device.client(),
@@ -61,10 +64,12 @@ pub fn init(
         logs.arg(),
         ancestors.arg(),
         roots.arg(),
+        rows.arg(),
         row.arg(),
         seeds.arg(),
         of.arg(),
         of.dim <= 2,
+        with_rows,
         sharing,
     );
     device.launched(x.bytes() + logs.bytes() + ancestors.bytes() + roots.bytes())

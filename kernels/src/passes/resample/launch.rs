@@ -5,16 +5,16 @@ use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
 use crate::passes::Sharing;
 use crate::passes::scan::{FixedWeights, Scan, scan};
-use crate::prims::fixed::oracle::weight_bits;
 use crate::prims::monoid::FixedSum;
 use crate::prims::state::Population;
 
 /// What the numbers to resample by are.
 #[derive(Clone, Copy, Debug)]
 pub enum Weights {
-    /// Log-weights; the record of a group starts with their maximum.
+    /// Log-weights; a group's record is (maximum, sum of exp(log-weight - maximum), ...).
     Log,
-    /// Weights; the record starts with a power of two that brings all of them to at most 1.
+    /// Weights; a group's record is (2^-e that brings all of them to at most 1 and one above 1/2, their sum
+    /// after that, ...).
     Linear,
 }
 
@@ -52,10 +52,9 @@ impl Resampler {
         if seeds.len() < 2 * of.groups {
             return Err(argument("seeds", seeds.len(), 2 * of.groups));
         }
-        let scale = f64::from(weight_bits(of.slots) - 32).exp2() as f32;
         let scale = match kind {
-            Weights::Log => scale,
-            Weights::Linear => -scale,
+            Weights::Log => 1.0,
+            Weights::Linear => -1.0,
         };
         scan::<FixedSum, FixedWeights>(device, weights, norms, &self.scan, of, scale)?;
         let sharing = Sharing::of(device, of.block());

@@ -4,7 +4,7 @@ use cubecl::prelude::*;
 
 use crate::passes::{Sharing, block_stride, first_block};
 use crate::prims::cube;
-use crate::prims::fixed::{Fixed, from_weight};
+use crate::prims::fixed::{Fixed, from_weight, high_scale};
 use crate::prims::math::exp;
 use crate::prims::monoid::{FixedSum, LogSumExp, Lse, Max, Monoid, One, Sum, ZERO_BELOW, lse_item};
 use crate::prims::state::{Shape, block_at};
@@ -47,20 +47,21 @@ impl Source<LogSumExp> for LogWeights {
     }
 }
 
-/// Weights as 61-bit integers. With a positive `scale` the numbers are log-weights and the
-/// group's maximum is taken off; with a negative one they are weights and the record holds the
-/// power of two that brings them below 1. |scale| is 2^(bits - 32).
+/// Weights as 61-bit integers, from the group's record (see the weights pass). With a positive
+/// `scale` the numbers are log-weights, the record (maximum, sum, ...); else they are weights, the
+/// record (power of two that brings them to at most 1, sum after that, ...).
 pub struct FixedWeights;
 
 #[cube]
 impl Source<FixedSum> for FixedWeights {
     fn item(value: f32, norms: &[f32], group: u32, scale: f32) -> Fixed {
         let record = norms[group as usize * 4];
+        let sum = norms[group as usize * 4 + 1];
         let logs = scale > 0.0f32;
-        let alive = value > ZERO_BELOW;
+        let alive = value >= ZERO_BELOW;
         let centred = select(alive && logs, value - record, -100.0f32);
         let w = exp::<One>(Vector::new(centred)).extract(0usize);
-        from_weight(select(logs, w, value * record), scale.abs())
+        from_weight(select(logs, w, value * record), high_scale(sum))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::prims::monoid::{
 };
 use crate::prims::philox::{Stream, draw, lanes, purpose, tag};
 use crate::prims::space::Space;
-use crate::prims::state::{Past, Shape, block_at, load, occupied, recall, store};
+use crate::prims::state::{Past, Shape, block_at, load, occupied, recall, scatter, store};
 
 /// Which part of a step a launch does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -187,6 +187,8 @@ fn particles<S: Score, M: Method, P: Space, N: Size>(
         stride,
         dim: shape.dim as usize,
         level: if comptime!(matches!(key.stage, Stage::Start)) { 0u32.runtime() } else { step + 1u32 },
+        group,
+        slot,
         particle: group * shape.slots + slot,
         occupied: occupied::<N>(shape, slots),
     };
@@ -198,7 +200,7 @@ fn particles<S: Score, M: Method, P: Space, N: Size>(
         key1: tables.seeds[2 * group as usize + 1],
     };
     let mut log_w = if comptime!(key.moves()) {
-        advance::<M, P, N>(before, after, &mut here, &past, &c, &stream, key)
+        advance::<M, P, N>(before, after, &mut here, shape, &past, &c, &stream, key)
     } else {
         recover::<N>(&*after, &mut here, key)
     };
@@ -223,10 +225,12 @@ fn recover<N: Size>(after: &After, here: &mut Here<N>, #[comptime] key: StepKey)
 
 /// Gather, move, and the part of the weight that belongs to the old state.
 #[cube]
+#[allow(clippy::too_many_arguments)]
 fn advance<M: Method, P: Space, N: Size>(
     before: &Before,
     after: &mut After,
     here: &mut Here<N>,
+    shape: &Shape,
     past: &Past<N>,
     c: &Coeffs,
     stream: &Stream<N>,
@@ -235,8 +239,8 @@ fn advance<M: Method, P: Space, N: Size>(
     let ambient = P::ambient();
     let tangent = P::tangent();
     let registers = comptime!(key.models.registers);
-    let dim = extent(here.dim, registers);
-    let elements = dim / ambient;
+    let elements = here.dim / ambient;
+    let at_once = comptime!(if registers > 0 { registers / ambient } else { 4 });
     let mut rate = Vector::<f32, N>::new(0.0f32);
     let mut energy = Vector::<f32, N>::new(0.0f32);
     let mut point = Array::<Vector<f32, N>>::new(ambient);
@@ -244,7 +248,7 @@ fn advance<M: Method, P: Space, N: Size>(
     let mut z = Array::<Vector<f32, N>>::new(comptime!(4 * tangent));
     // Four elements at a time: they use `tangent` whole blocks of four normals.
     #[unroll(registers > 0)]
-    for chunk in 0..elements.div_ceil(4usize) {
+    for chunk in 0..extent(elements.div_ceil(4usize), comptime!(usize::from(registers > 0))) {
         #[unroll]
         for b in 0..tangent {
             let drawn = draw::<N>(stream, (chunk * tangent + b) as u32, key.paired);
@@ -254,9 +258,9 @@ fn advance<M: Method, P: Space, N: Size>(
             z[4 * b + 3] = drawn.z3;
         }
         #[unroll]
-        for i in 0..4usize {
+        for i in 0..at_once {
             let element = chunk * 4usize + i;
-            if element < elements {
+            if comptime!(registers > 0) || element < elements {
                 #[unroll]
                 for t in 0..tangent {
                     let k = element * tangent + t;
@@ -274,7 +278,7 @@ fn advance<M: Method, P: Space, N: Size>(
                 P::retract::<N>(&mut point, &shift, Vector::new(c.shrink));
                 #[unroll]
                 for a in 0..ambient {
-                    put::<N>(after, here, element * ambient + a, point[a], key);
+                    put::<N>(after, here, shape, element * ambient + a, point[a], key);
                 }
             }
         }
@@ -316,6 +320,7 @@ fn recall_scores<N: Size>(
 fn put<N: Size>(
     after: &mut After,
     here: &mut Here<N>,
+    shape: &Shape,
     k: usize,
     value: Vector<f32, N>,
     #[comptime] key: StepKey,
@@ -325,13 +330,7 @@ fn put<N: Size>(
         here.point[k] = value;
     }
     if comptime!(key.rows) {
-        #[unroll]
-        for lane in 0..N::value() {
-            if here.occupied.extract(lane) {
-                let row = (here.particle + comptime!(lane as u32)) as usize;
-                after.rows[row * here.dim + k] = value.extract(lane);
-            }
-        }
+        scatter::<N>(&mut after.rows, shape, here.group, here.slot, k, value);
     }
 }
 

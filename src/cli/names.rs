@@ -1,0 +1,225 @@
+//! The names of options on the command line and in run files: what is displayed can be parsed again.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+use crate::options::{Final, Policy, Rule, Sde};
+use crate::registry::{METHODS, Method, SCHEMES, Scheme};
+
+/// A value that is not one of `wanted`, quoted as [`wanted`] expects it.
+fn unknown<T>(what: &str, text: &str, wanted: &str) -> Result<T> {
+    Err(Error::input(what, format!("{text:?}"), wanted))
+}
+
+/// (name, rule, doc) of every weight rule.
+pub const RULES: &[(&str, Rule, &str)] = &[
+    ("left", Rule::Left, "rate at the old state; bias O(h)"),
+    ("trap", Rule::Trap, "mean of the rates at both states; the default"),
+    ("exact", Rule::Exact, "from log-densities, unbiased at any step size; closed forms only"),
+];
+
+/// (name, choice, doc) of what can be done at the end.
+pub const FINALS: &[(&str, Final, &str)] = &[
+    ("weighted", Final::Weighted, "particles with their log-weights; the default"),
+    ("resample", Final::Resample, "one more resampling, all weights equal"),
+];
+
+/// (spelling, doc) of every time to resample.
+pub const POLICIES: &[(&str, &str)] = &[
+    ("never", "importance sampling"),
+    ("every", "after every step"),
+    ("ess:F", "when the ESS falls below F N, F in (0, 1]; the default is ess:0.5"),
+    ("interval:N", "every N steps"),
+    ("window:A:B", "every step in noise times [A, B], weights accrue only there: another target"),
+];
+
+/// (spelling, doc) of every noise of the sampler.
+pub const SDES: &[(&str, &str)] = &[
+    ("target-score", "zeta = 1: the SDE of the target's score; the default"),
+    ("tempered-noise", "zeta = 1/sqrt(beta)"),
+    ("ode", "zeta = 0: no noise, so no resampling"),
+    ("zeta:F", "any zeta of at least 0"),
+];
+
+fn spellings(rows: &[(&str, &str)]) -> String {
+    rows.iter().map(|row| row.0).collect::<Vec<_>>().join(", ")
+}
+
+/// `FromStr` and `Display` of an enum whose rows are (name, value, doc).
+macro_rules! named {
+    ($kind:ty, $what:literal, $rows:expr) => {
+        impl FromStr for $kind {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self> {
+                match $rows.iter().find(|row| row.0 == text.trim()) {
+                    Some(row) => Ok(row.1),
+                    None => {
+                        let names: Vec<&str> = $rows.iter().map(|row| row.0).collect();
+                        unknown($what, text, &format!("one of {}", names.join(", ")))
+                    }
+                }
+            }
+        }
+
+        impl fmt::Display for $kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match $rows.iter().find(|row| row.1 == *self) {
+                    Some(row) => f.write_str(row.0),
+                    None => write!(f, "{self:?}"),
+                }
+            }
+        }
+    };
+}
+
+named!(Rule, "rule", RULES);
+named!(Final, "final", FINALS);
+named!(Method, "method", METHODS.iter().map(|row| (row.name, row.method)).collect::<Vec<_>>());
+named!(Scheme, "scheme", SCHEMES.iter().map(|row| (row.1, row.0)).collect::<Vec<_>>());
+
+impl FromStr for Policy {
+    type Err = Error;
+
+    /// `never`, `every`, `ess:0.5`, `interval:10`, `window:0.1:0.8`.
+    fn from_str(text: &str) -> Result<Self> {
+        let parts: Vec<&str> = text.trim().split(':').collect();
+        let found = match parts[..] {
+            ["never"] => Some(Policy::Never),
+            ["every"] => Some(Policy::Every),
+            ["ess", share] => share.parse().ok().map(Policy::Ess),
+            ["interval", steps] => steps.parse().ok().map(Policy::Interval),
+            ["window", a, b] => a.parse().ok().zip(b.parse().ok()).map(|(a, b)| Policy::Window(a, b)),
+            _ => None,
+        };
+        found.map_or_else(|| unknown("resample", text, &format!("one of {}", spellings(POLICIES))), Ok)
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Policy::Never => f.write_str("never"),
+            Policy::Every => f.write_str("every"),
+            Policy::Ess(share) => write!(f, "ess:{share}"),
+            Policy::Interval(steps) => write!(f, "interval:{steps}"),
+            Policy::Window(a, b) => write!(f, "window:{a}:{b}"),
+        }
+    }
+}
+
+impl FromStr for Sde {
+    type Err = Error;
+
+    /// `target-score`, `tempered-noise`, `ode`, `zeta:0.7`.
+    fn from_str(text: &str) -> Result<Self> {
+        let found = match text.trim() {
+            "target-score" => Some(Sde::TargetScore),
+            "tempered-noise" => Some(Sde::TemperedNoise),
+            "ode" => Some(Sde::Ode),
+            other => other.strip_prefix("zeta:").and_then(|zeta| zeta.parse().ok()).map(Sde::Zeta),
+        };
+        found.map_or_else(|| unknown("sde", text, &format!("one of {}", spellings(SDES))), Ok)
+    }
+}
+
+impl fmt::Display for Sde {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Sde::TargetScore => f.write_str("target-score"),
+            Sde::TemperedNoise => f.write_str("tempered-noise"),
+            Sde::Ode => f.write_str("ode"),
+            Sde::Zeta(zeta) => write!(f, "zeta:{zeta}"),
+        }
+    }
+}
+
+/// A named value of a flag, for clap: the message says what was wanted, clap the flag and what was
+/// found.
+pub fn named<T: FromStr<Err = Error>>(text: &str) -> std::result::Result<T, String> {
+    text.parse().map_err(|error| match error {
+        Error::Input { found, wanted, .. } if found == format!("{text:?}") => format!("wanted {wanted}"),
+        other => other.to_string(),
+    })
+}
+
+/// A device of a flag, for clap; the value stays text, because the report shows it.
+pub fn device(text: &str) -> std::result::Result<String, String> {
+    match text.parse::<feynkac_kernels::device::Request>() {
+        Ok(_) => Ok(text.to_string()),
+        Err(_) => Err("wanted auto, cpu[:threads], wgpu[:index] or cuda[:index]".to_string()),
+    }
+}
+
+/// A whole number of a flag, for clap.
+pub fn whole<T: FromStr>(text: &str) -> std::result::Result<T, String> {
+    text.trim().parse().map_err(|_| "wanted a whole number, at least 0".to_string())
+}
+
+/// A number of a flag, for clap; its range is checked with the other options.
+pub fn number(text: &str) -> std::result::Result<f64, String> {
+    text.trim().parse().map_err(|_| "wanted a number".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::Schedule;
+
+    #[test]
+    fn names_come_back() {
+        let policies =
+            [Policy::Never, Policy::Every, Policy::Ess(0.25), Policy::Interval(7), Policy::Window(0.1, 0.8)];
+        for policy in policies {
+            assert_eq!(policy.to_string().parse::<Policy>().unwrap(), policy);
+        }
+        for sde in [Sde::TargetScore, Sde::TemperedNoise, Sde::Ode, Sde::Zeta(0.3)] {
+            assert_eq!(sde.to_string().parse::<Sde>().unwrap(), sde);
+        }
+        for row in RULES {
+            assert_eq!(row.0.parse::<Rule>().unwrap(), row.1);
+            assert_eq!(row.1.to_string(), row.0);
+            assert_eq!(serde_json::to_value(row.1).unwrap(), row.0);
+        }
+        for row in FINALS {
+            assert_eq!(row.0.parse::<Final>().unwrap(), row.1);
+            assert_eq!(serde_json::to_value(row.1).unwrap(), row.0);
+        }
+        for row in METHODS {
+            assert_eq!(row.name.parse::<Method>().unwrap(), row.method);
+            assert_eq!(row.method.to_string(), row.name);
+        }
+        for row in SCHEMES {
+            assert_eq!(row.1.parse::<Scheme>().unwrap(), row.0);
+        }
+    }
+
+    #[test]
+    fn what_is_refused_says_what_was_wanted() {
+        for bad in
+            ["", "ess", "ess:", "ess:x", "interval:-1", "interval:1.5", "window:1", "window:1:2:3", "Never"]
+        {
+            let message = bad.parse::<Policy>().unwrap_err().to_string();
+            let wanted = "wanted one of never, every, ess:F, interval:N, window:A:B";
+            assert_eq!(message, format!("resample: found {bad:?}, {wanted}"));
+            assert_eq!(named::<Policy>(bad).unwrap_err(), wanted);
+        }
+        for bad in ["", "zeta", "zeta:", "zeta:x", "sde"] {
+            let wanted = "wanted one of target-score, tempered-noise, ode, zeta:F";
+            assert_eq!(named::<Sde>(bad).unwrap_err(), wanted);
+        }
+        assert_eq!(named::<Method>("fkc").unwrap_err(), "wanted one of plain, fkc-anneal, fkc-guidance");
+        let constants = named::<Schedule>("edm:c=1").unwrap_err();
+        assert_eq!(
+            constants,
+            "constants of the schedule edm: found \"c\", wanted only constants that it has"
+        );
+        assert_eq!(whole::<usize>("-5").unwrap_err(), "wanted a whole number, at least 0");
+        assert_eq!(whole::<u64>(" 18446744073709551615 "), Ok(u64::MAX));
+        assert_eq!(number("x").unwrap_err(), "wanted a number");
+        assert!(number("nan").is_ok_and(f64::is_nan), "refused with the other options, by name");
+        assert!(device("tpu").unwrap_err().starts_with("wanted auto, cpu"));
+        assert_eq!(device("cpu:2").unwrap(), "cpu:2");
+    }
+}

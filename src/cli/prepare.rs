@@ -1,0 +1,206 @@
+//! From settings to a run: models opened, defaults filled in, everything checked that can be checked before
+//! a kernel is launched.
+
+use std::path::{Path, PathBuf};
+
+use feynkac_kernels::device::Request;
+use serde_json::{Map, Value, json};
+
+use super::settings::Settings;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::options::{Options, Policy, Sde};
+use crate::plan::Plan;
+use crate::registry::METHODS;
+use crate::schedule::Schedule;
+
+/// A run that can start.
+pub struct Job {
+    /// Its options, checked.
+    pub options: Options,
+    /// Its passes.
+    pub plan: Plan,
+    /// Its models, all of one dimension, as many as the method needs.
+    pub models: Vec<Model>,
+    /// The device asked for.
+    pub device: Request,
+    /// The effective settings: every key of a run file with its value. [`recipe`](Self::recipe) is the part
+    /// of them that decides the samples.
+    pub config: Value,
+    /// What is odd about the input, but no error.
+    pub warnings: Vec<String>,
+}
+
+impl Job {
+    /// Opens and checks.
+    pub fn new(settings: &Settings) -> Result<Self> {
+        let Some(method) = settings.method else {
+            let names: Vec<&str> = METHODS.iter().map(|row| row.name).collect();
+            return Err(Error::input("--method", "none", format!("one of {}", names.join(", "))));
+        };
+        let device: Request = settings.device.as_deref().unwrap_or("auto").parse()?;
+        // The exponents are of the models: as many as there must be.
+        let mut options = Options::new(method, Schedule::Edm);
+        let needed = options.exponents().len();
+        let mut models = Vec::new();
+        let mut warnings: Vec<String> = Vec::new();
+        for (path, class) in places(settings, needed)? {
+            let (model, more) = Model::open(path, class)?;
+            models.push(model);
+            warnings
+                .extend(more.into_iter().filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>());
+        }
+        same_dimension(&settings.model, &models)?;
+        fill(&mut options, settings, &models)?;
+        let plan = Plan::of(&options, &models)?;
+        let config = config(&options, settings);
+        Ok(Self { options, plan, models, device, config, warnings })
+    }
+
+    /// The effective settings without those that say how the run is carried out (device, fusing) and so do not
+    /// decide what is sampled: the same run has the same recipe on every device.
+    pub fn recipe(&self) -> Value {
+        let mut config = self.config.clone();
+        if let Some(map) = config.as_object_mut() {
+            map.retain(|key, _| key != "device" && key != "unfused");
+        }
+        config
+    }
+}
+
+/// The models to open, with their classes. A method of two models given one and a class takes it twice: first
+/// with its null class.
+fn places(settings: &Settings, needed: usize) -> Result<Vec<(&Path, Option<usize>)>> {
+    let paths: Vec<&Path> = settings.model.iter().map(PathBuf::as_path).collect();
+    match (paths.len(), settings.class) {
+        (1, Some(class)) if needed == 2 => Ok(vec![(paths[0], None), (paths[0], Some(class))]),
+        (found, class) if found == needed => {
+            // The class is asked of the last model: the one a guidance leads to.
+            let classes = (0..needed).map(|i| class.filter(|_| i + 1 == needed));
+            Ok(paths.into_iter().zip(classes).collect())
+        }
+        (found, _) => {
+            let method = settings.method.map_or(String::new(), |method| format!(" of {method}"));
+            let wanted = match needed {
+                1 => "1".to_string(),
+                2 => "2, or one class-conditional network and --class".to_string(),
+                n => n.to_string(),
+            };
+            Err(Error::input(format!("number of models (--model){method}"), found, wanted))
+        }
+    }
+}
+
+fn same_dimension(paths: &[PathBuf], models: &[Model]) -> Result<()> {
+    let Some(first) = models.first() else { return Ok(()) };
+    match models.iter().zip(paths).find(|(model, _)| model.dim() != first.dim()) {
+        None => Ok(()),
+        Some((model, path)) => Err(Error::input(
+            format!("dimension of the model {}", path.display()),
+            model.dim(),
+            format!("{}, that of the first model", first.dim()),
+        )),
+    }
+}
+
+/// Settings, and defaults where there are none.
+fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<()> {
+    let usual = Options::new(options.method, schedule(settings, models)?);
+    *options = Options {
+        beta: settings.beta.unwrap_or(usual.beta),
+        sde: settings.sde.unwrap_or(usual.sde),
+        rule: settings.rule.unwrap_or(usual.rule),
+        weights: !settings.no_weights,
+        grid: settings.grid.unwrap_or(usual.grid),
+        steps: settings.steps.unwrap_or(usual.steps),
+        particles: settings.particles.unwrap_or(usual.particles),
+        groups: settings.groups.unwrap_or(usual.groups),
+        block: settings.block.unwrap_or(usual.block),
+        scheme: settings.scheme.unwrap_or(usual.scheme),
+        last: settings.last.unwrap_or(usual.last),
+        seed: settings.seed.unwrap_or(usual.seed),
+        unfused: settings.unfused,
+        ..usual
+    };
+    let (t_max, t_min) = range(&options.schedule, models);
+    options.t_max = settings.t_max.unwrap_or(t_max);
+    options.t_min = settings.t_min.unwrap_or(t_min);
+    // Where nothing is weighted, or copies would never part, resampling is not the default.
+    let still = matches!(options.sde, Sde::Ode | Sde::Zeta(0.0));
+    let weighted = options.weights && options.method.row().needs.weights;
+    let resample = if still || !weighted { Policy::Never } else { options.resample };
+    options.resample = settings.resample.unwrap_or(resample);
+    Ok(())
+}
+
+/// The schedule: the one named, else that of the first network, else ve; with the constants that have flags.
+fn schedule(settings: &Settings, models: &[Model]) -> Result<Schedule> {
+    let own = models.iter().find_map(Model::schedule).map(|(schedule, _, _)| schedule);
+    let ve = Schedule::Ve { sigma_min: 0.01, sigma_max: 50.0 };
+    let mut schedule = settings.schedule.or(own).unwrap_or(ve);
+    let name = schedule.name();
+    for (flag, value) in [("sigma-min", settings.sigma_min), ("sigma-max", settings.sigma_max)] {
+        let Some(value) = value else { continue };
+        match &mut schedule {
+            Schedule::Ve { sigma_min, .. } if flag == "sigma-min" => *sigma_min = value,
+            Schedule::Ve { sigma_max, .. } => *sigma_max = value,
+            _ => {
+                let found = format!("{value} with the {name} schedule");
+                return Err(Error::input(format!("--{flag}"), found, "the ve schedule (--schedule ve)"));
+            }
+        }
+    }
+    Ok(schedule)
+}
+
+/// Where a run on `schedule` starts and ends when nobody says otherwise: on its network's own schedule what it
+/// was trained on; on another what the schedule and every network have in common.
+fn range(schedule: &Schedule, models: &[Model]) -> (f64, f64) {
+    let networks: Vec<_> = models.iter().filter_map(Model::schedule).collect();
+    let (mut t_max, mut t_min) = match networks.first() {
+        Some((own, t_max, t_min)) if own == schedule => (*t_max, *t_min),
+        _ => schedule.default_range(),
+    };
+    for (own, noisiest, cleanest) in networks.iter().filter(|(own, ..)| own != schedule) {
+        t_max = t_max.min(schedule.time_at(own.log_noise_ratio(*noisiest)));
+        t_min = t_min.max(schedule.time_at(own.log_noise_ratio(*cleanest)));
+    }
+    for (_, noisiest, cleanest) in networks.iter().filter(|(own, ..)| own == schedule) {
+        (t_max, t_min) = (t_max.min(*noisiest), t_min.max(*cleanest));
+    }
+    (t_max, t_min)
+}
+
+/// Every key of a run file with the value that is used.
+fn config(options: &Options, settings: &Settings) -> Value {
+    let models: Vec<String> = settings.model.iter().map(|path| path.display().to_string()).collect();
+    let mut map = Map::new();
+    let mut put = |key: &str, value: Value| map.insert(key.to_string(), value);
+    put("model", json!(models));
+    if let Some(class) = settings.class {
+        put("class", json!(class));
+    }
+    put("method", json!(options.method.to_string()));
+    put("beta", json!(options.beta));
+    put("sde", json!(options.sde.to_string()));
+    put("particles", json!(options.particles));
+    put("steps", json!(options.steps));
+    put("schedule", json!(options.schedule.to_string()));
+    put("t-max", json!(options.t_max));
+    put("t-min", json!(options.t_min));
+    put("grid", json!(options.grid.to_string()));
+    put("rule", json!(options.rule.to_string()));
+    put("no-weights", json!(!options.weights));
+    put("resample", json!(options.resample.to_string()));
+    put("scheme", json!(options.scheme.to_string()));
+    put("groups", json!(options.groups));
+    put("block", json!(options.block));
+    put("final", json!(options.last.to_string()));
+    put("seed", json!(options.seed));
+    put("device", json!(settings.device.as_deref().unwrap_or("auto")));
+    put("unfused", json!(options.unfused));
+    Value::Object(map)
+}
+
+#[cfg(test)]
+mod tests;

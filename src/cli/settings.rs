@@ -1,0 +1,326 @@
+//! What a run can be told, by flags or by a run file of the same keys: one struct is both, so that they
+//! cannot differ.
+
+use std::path::{Path, PathBuf};
+
+use clap::{ArgAction, Args, Command, FromArgMatches};
+use toml::{Table, Value};
+
+use super::names::{device, named, number, whole};
+use crate::error::{Error, Result};
+use crate::options::{Final, Policy, Rule, Sde};
+use crate::registry::{Method, Scheme};
+use crate::schedule::{Grid, Schedule};
+use crate::weights::read_text;
+
+/// The most bytes a run file may have.
+const LIMIT: u64 = 1 << 20;
+
+/// The settings of a run; what is `None` takes its default in [`super::prepare`].
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// Weights folder or TOML target; twice for a method of two models, the base first
+    #[arg(long, value_name = "PATH")]
+    pub model: Vec<PathBuf>,
+    /// Class of a conditional network; with fkc-guidance and one --model, its null class is the base
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    pub class: Option<usize>,
+    /// Sampler: see `feynkac list`
+    #[arg(long, value_parser = named::<Method>)]
+    pub method: Option<Method>,
+    /// Annealing power, or guidance weight of the second model [default: 1]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
+    pub beta: Option<f64>,
+    /// Noise: target-score, tempered-noise, ode or zeta:F [default: target-score]
+    #[arg(long, value_parser = named::<Sde>)]
+    pub sde: Option<Sde>,
+    /// Particles of each group [default: 4096]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    pub particles: Option<usize>,
+    /// Steps [default: 200]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    pub steps: Option<usize>,
+    /// ve, edm, vp-linear, vp-cosine or rectified-flow, with constants as in vp-linear:b0=0.1,b1=20
+    /// [default: the network's, else ve]
+    #[arg(long, value_parser = named::<Schedule>)]
+    pub schedule: Option<Schedule>,
+    /// Least noise of the ve schedule [default: 0.01]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
+    pub sigma_min: Option<f64>,
+    /// Most noise of the ve schedule [default: 50]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
+    pub sigma_max: Option<f64>,
+    /// Noise time of the start [default: the network's, else the schedule's]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = number)]
+    pub t_max: Option<f64>,
+    /// Noise time of the end [default: the network's, else the schedule's]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = number)]
+    pub t_min: Option<f64>,
+    /// Where the steps lie: uniform, edm-rho or log-snr [default: log-snr]
+    #[arg(long, value_parser = named::<Grid>)]
+    pub grid: Option<Grid>,
+    /// Weight rule: left, trap or exact [default: trap]
+    #[arg(long, value_parser = named::<Rule>)]
+    pub rule: Option<Rule>,
+    /// Leave the weights out: the usual heuristic, for comparison
+    #[arg(long)]
+    pub no_weights: bool,
+    /// never, every, ess:F, interval:N or window:A:B [default: ess:0.5; never where weights do not
+    /// accrue or zeta is 0]
+    #[arg(long, value_name = "WHEN", value_parser = named::<Policy>)]
+    pub resample: Option<Policy>,
+    /// Resampling scheme [default: systematic]
+    #[arg(long, value_parser = named::<Scheme>)]
+    pub scheme: Option<Scheme>,
+    /// Independent groups, each with its own weights and log-evidence [default: 1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    pub groups: Option<usize>,
+    /// Slots over which sums are taken before they are combined
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    pub block: Option<usize>,
+    /// At the end: weighted or resample [default: weighted]
+    #[arg(long = "final", value_name = "WHAT", value_parser = named::<Final>)]
+    pub last: Option<Final>,
+    /// Seed [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
+    pub seed: Option<u64>,
+    /// auto, cpu[:threads], wgpu[:index] or cuda[:index]: see `feynkac devices` [default: auto]
+    #[arg(long, value_parser = device)]
+    pub device: Option<String>,
+    /// Launch move, score and weight apart instead of fused, for comparison
+    #[arg(long)]
+    pub unfused: bool,
+}
+
+/// Where the results go.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct Writing {
+    /// Folder for samples.safetensors, report.json and the pictures; made if it is not there
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+    /// Write no pictures
+    #[arg(long)]
+    pub no_picture: bool,
+    /// Print the report as one JSON object instead of the table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Settings by flags, over those of a run file.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Flags {
+    /// The flags.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// TOML file whose keys are these flags without the dashes; flags win
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl Flags {
+    /// The settings, and what the run file says of the output.
+    pub fn resolve(self) -> Result<(Settings, Writing)> {
+        let (file, writing) = match &self.config {
+            Some(path) => parse(path, &read_text(path, LIMIT)?)?,
+            None => Default::default(),
+        };
+        Ok((self.settings.over(file), writing))
+    }
+}
+
+impl Settings {
+    /// These, and `below` where these say nothing.
+    fn over(self, below: Self) -> Self {
+        macro_rules! first {
+            ($($field:ident),* $(,)?) => {
+                Self {
+                    model: if self.model.is_empty() { below.model } else { self.model },
+                    no_weights: self.no_weights || below.no_weights,
+                    unfused: self.unfused || below.unfused,
+                    $($field: self.$field.or(below.$field),)*
+                }
+            };
+        }
+        first!(
+            class, method, beta, sde, particles, steps, schedule, sigma_min, sigma_max, t_max, t_min, grid,
+            rule, resample, scheme, groups, block, last, seed, device,
+        )
+    }
+}
+
+impl Writing {
+    /// These, and `below` where these say nothing.
+    pub fn over(self, below: Self) -> Self {
+        Self {
+            output: self.output.or(below.output),
+            no_picture: self.no_picture || below.no_picture,
+            json: self.json || below.json,
+        }
+    }
+}
+
+/// A value as the text a flag would have.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(_) | Value::Table(_) => None,
+        other => Some(other.to_string()),
+    }
+}
+
+/// A value, short enough for a message.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Array(list) => format!("a list of {}", list.len()),
+        Value::Table(_) => "a table".to_string(),
+        Value::String(text) => format!("{:?}", text.chars().take(60).collect::<String>()),
+        other => other.to_string(),
+    }
+}
+
+/// Reads a run file: each key goes through the parser of the flag of that name.
+pub fn parse(file: &Path, text: &str) -> Result<(Settings, Writing)> {
+    let table: Table = text.parse().map_err(|error: toml::de::Error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = text.get(..at).unwrap_or(text).matches('\n').count() + 1;
+        Error::file(file, format!("line {line}"), error.message().replace('\n', " "), "TOML")
+    })?;
+    let command = Command::new("run file").no_binary_name(true).disable_help_flag(true);
+    let command = Writing::augment_args(Settings::augment_args(command));
+    let mut all = Vec::new();
+    for (key, value) in &table {
+        let arguments = || command.get_arguments();
+        let Some(argument) = arguments().find(|argument| argument.get_long() == Some(key)) else {
+            let known: Vec<&str> = arguments().filter_map(|argument| argument.get_long()).collect();
+            let what = format!("key {}", key.escape_debug());
+            return Err(Error::file(
+                file,
+                what,
+                "a key that is not known",
+                format!("one of {}", known.join(", ")),
+            ));
+        };
+        let bad = |wanted: &str| Error::file(file, key, shown(value), wanted);
+        let texts = match (argument.get_action(), value) {
+            (ArgAction::SetTrue, Value::Boolean(true)) => vec![format!("--{key}")],
+            (ArgAction::SetTrue, Value::Boolean(false)) => Vec::new(),
+            (ArgAction::SetTrue, _) => return Err(bad("true or false")),
+            (ArgAction::Append, Value::Array(list)) => list
+                .iter()
+                .map(|item| text_of(item).map(|text| format!("--{key}={text}")))
+                .collect::<Option<_>>()
+                .ok_or_else(|| bad("a list of texts"))?,
+            _ => vec![format!("--{key}={}", text_of(value).ok_or_else(|| bad("one value"))?)],
+        };
+        if let Err(error) = command.clone().try_get_matches_from(&texts) {
+            let reason = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            let wanted = reason.rsplit_once("wanted ").map_or("another value", |(_, wanted)| wanted);
+            return Err(bad(wanted));
+        }
+        all.extend(texts);
+    }
+    let refused = |error: clap::Error| Error::file(file, "the keys together", error, "a run");
+    let matches = command.try_get_matches_from(all).map_err(refused)?;
+    let settings = Settings::from_arg_matches(&matches).map_err(refused)?;
+    Ok((settings, Writing::from_arg_matches(&matches).map_err(refused)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<(Settings, Writing)> {
+        parse(Path::new("run.toml"), text)
+    }
+
+    fn flags(list: &[&str]) -> Settings {
+        let command = Flags::augment_args(Command::new("t").no_binary_name(true));
+        let matches = command.try_get_matches_from(list).unwrap();
+        Flags::from_arg_matches(&matches).unwrap().settings
+    }
+
+    #[test]
+    fn a_file_says_what_flags_say() {
+        let (file, writing) = read(
+            "model = ['a.toml', 'b']\nmethod = 'fkc-guidance'\nbeta = -2\nsde = 'zeta:0.5'\nparticles = 10\n\
+             steps = 3\nschedule = 've:sigma_min=0.1'\nsigma-max = 9\nt-max = 1.0\nt-min = 0.25\n\
+             grid = 'edm-rho'\nrule = 'left'\nno-weights = true\nresample = 'ess:0.25'\nscheme = 'systematic'\n\
+             groups = 2\nblock = 64\nfinal = 'resample'\nseed = 7\ndevice = 'cpu:2'\nunfused = true\nclass = 3\n\
+             output = 'o'\nno-picture = true\njson = false",
+        )
+        .unwrap();
+        let same = flags(&[
+            "--model=a.toml",
+            "--model=b",
+            "--method=fkc-guidance",
+            "--beta",
+            "-2",
+            "--sde=zeta:0.5",
+            "--particles=10",
+            "--steps=3",
+            "--schedule=ve:sigma_min=0.1",
+            "--sigma-max=9",
+            "--t-max=1",
+            "--t-min=0.25",
+            "--grid=edm-rho",
+            "--rule=left",
+            "--no-weights",
+            "--resample=ess:0.25",
+            "--scheme=systematic",
+            "--groups=2",
+            "--block=64",
+            "--final=resample",
+            "--seed=7",
+            "--device=cpu:2",
+            "--unfused",
+            "--class=3",
+        ]);
+        assert_eq!(file, same);
+        assert_eq!(writing, Writing { output: Some("o".into()), no_picture: true, json: false });
+        assert_eq!(read("").unwrap(), Default::default());
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let (file, writing) =
+            read("model = 'a'\nbeta = 2\nsteps = 5\nno-weights = true\noutput = 'o'").unwrap();
+        let merged = flags(&["--model", "b", "--steps", "9", "--seed", "4"]).over(file);
+        let wanted = Settings {
+            model: vec!["b".into()],
+            beta: Some(2.0),
+            steps: Some(9),
+            seed: Some(4),
+            no_weights: true,
+            ..Default::default()
+        };
+        assert_eq!(merged, wanted);
+        let mine = Writing { output: Some("mine".into()), ..Default::default() };
+        assert_eq!(mine.over(writing).output, Some("mine".into()));
+    }
+
+    #[test]
+    fn what_a_file_cannot_say_is_named() {
+        for (text, message) in [
+            ("steps = 0.5", "steps: found 0.5, wanted a whole number, at least 0"),
+            ("steps = -5", "steps: found -5, wanted a whole number, at least 0"),
+            ("steps = []", "steps: found a list of 0, wanted one value"),
+            ("beta = 'x'", "beta: found \"x\", wanted a number"),
+            ("no-weights = 1", "no-weights: found 1, wanted true or false"),
+            ("model = [1, [2]]", "model: found a list of 2, wanted a list of texts"),
+            (
+                "device = 'tpu'",
+                "device: found \"tpu\", wanted auto, cpu[:threads], wgpu[:index] or cuda[:index]",
+            ),
+            ("rule = 'mid'", "rule: found \"mid\", wanted one of left, trap, exact"),
+            ("schedule = 'edm:c=1'", "schedule: found \"edm:c=1\", wanted only constants that it has"),
+            ("a = 1\nb = ", "line 2: found "),
+            ("help = true", "key help: found a key that is not known, wanted one of model, class, method"),
+            ("sigma_min = 1", "key sigma_min: found a key that is not known, wanted one of model, class"),
+            ("config = 'x'", "key config: found a key that is not known"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("run.toml: {message}")), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The `feynkac` program: everything is in [`feynkac::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    feynkac::cli::main()
+}

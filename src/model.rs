@@ -1,0 +1,256 @@
+//! Where scores come from: closed forms, networks, or a model of the caller's own.
+
+use std::path::Path;
+
+use feynkac_kernels::device::{Buf, Device};
+use feynkac_kernels::models::Kind;
+use feynkac_kernels::passes::mlp::{self, MlpShape};
+use feynkac_kernels::passes::step::Feed;
+
+use crate::error::{Error, Result};
+use crate::netconfig::{self, NetConfig, NetWeights, Norm};
+use crate::schedule::Schedule;
+use crate::target::{Scales, Target};
+
+/// A model whose score is computed outside of feynkac, on device buffers.
+pub trait Foreign {
+    /// Coordinates of a particle.
+    fn dim(&self) -> usize;
+
+    /// Writes the score of q(., t) at `rows` [count, dim], row-major, into `out` from element
+    /// `first` on, in the same layout. `alpha` and `sigma` are the schedule's at `t`. Work must be
+    /// queued on the device's client (or be finished before returning).
+    #[allow(clippy::too_many_arguments)]
+    fn score(
+        &self,
+        device: &Device,
+        rows: &Buf<f32>,
+        count: usize,
+        noise: Noise,
+        out: &Buf<f32>,
+        first: usize,
+    ) -> Result<()>;
+
+    /// Mean and standard deviation of the data, for the start; (0, 0) if unknown.
+    fn moments(&self) -> (Vec<f64>, f64) {
+        (vec![0.0; self.dim()], 0.0)
+    }
+}
+
+/// A noise level.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Noise {
+    /// Noise time.
+    pub t: f64,
+    /// Signal factor.
+    pub alpha: f64,
+    /// Noise standard deviation.
+    pub sigma: f64,
+}
+
+/// A network read from a folder, with the class it is asked for.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Its description.
+    pub config: NetConfig,
+    /// Its numbers.
+    pub weights: NetWeights,
+    /// The class; `None` is the null class, or an unconditional network.
+    pub class: Option<usize>,
+}
+
+/// A model of a run.
+pub enum Model {
+    /// A density known in closed form.
+    Analytic(Target),
+    /// A trained network.
+    Network(Box<Network>),
+    /// Somebody else's.
+    Foreign(Box<dyn Foreign>),
+}
+
+impl Model {
+    /// Opens a `.toml` target or a weights folder. `class` asks a conditional network for one of
+    /// its classes. Returns warnings beside the model.
+    pub fn open(path: &Path, class: Option<usize>) -> Result<(Self, Vec<String>)> {
+        if path.extension().is_some_and(|e| e == "toml") {
+            if class.is_some() {
+                return Err(Error::input("class", path.display(), "a class-conditional network, not a closed form"));
+            }
+            let (target, warnings) = Target::open(path)?;
+            return Ok((Model::Analytic(target), warnings));
+        }
+        let (config, weights, warnings) = netconfig::load(path)?;
+        match (class, config.classes) {
+            (Some(c), Some(n)) if c >= n => return Err(Error::input("class", c, format!("0 to {}", n - 1))),
+            (Some(c), None) => return Err(Error::input("class", c, "no class: the network is unconditional")),
+            _ => {}
+        }
+        Ok((Model::Network(Box::new(Network { config, weights, class })), warnings))
+    }
+
+    /// Coordinates of a particle.
+    pub fn dim(&self) -> usize {
+        match self {
+            Model::Analytic(target) => target.dim(),
+            Model::Network(network) => network.config.trunk.dim,
+            Model::Foreign(model) => model.dim(),
+        }
+    }
+
+    /// The schedule and range (t_max, t_min) a network was trained on.
+    pub fn schedule(&self) -> Option<(Schedule, f64, f64)> {
+        match self {
+            Model::Network(n) => Some((n.config.schedule, n.config.t_max, n.config.t_min)),
+            _ => None,
+        }
+    }
+
+    /// Mean and isotropic variance of the data.
+    pub fn moments(&self) -> (Vec<f64>, f64) {
+        match self {
+            Model::Analytic(target) => target.moments(),
+            Model::Network(n) => match n.config.data {
+                Some(data) => (vec![data.mean; self.dim()], data.std * data.std),
+                None => (vec![0.0; self.dim()], 0.0),
+            },
+            Model::Foreign(model) => {
+                let (mean, std) = model.moments();
+                (mean, std * std)
+            }
+        }
+    }
+
+    /// One line for people.
+    pub fn describe(&self) -> String {
+        match self {
+            Model::Analytic(Target::Mixture(m)) => {
+                format!("mixture of {} Gaussians in {} dimension(s)", m.components(), m.dim)
+            }
+            Model::Analytic(Target::Gaussian(g)) => format!("Gaussian in {} dimension(s)", g.mean.len()),
+            Model::Network(n) => {
+                let class = n.class.map_or_else(String::new, |c| format!(", class {c}"));
+                let t = &n.config.trunk;
+                format!("network {} -> {} x {} -> {}{class}", t.dim, t.layers, t.hidden, t.dim)
+            }
+            Model::Foreign(model) => format!("foreign model in {} dimension(s)", model.dim()),
+        }
+    }
+}
+
+/// The numbers of closed-form models at every level of a run, ready to upload.
+pub fn feed(device: &Device, targets: &[&Target], levels: &[Noise]) -> Result<Feed> {
+    let dim = targets.first().map_or(0, |t| t.dim());
+    let mut params: Vec<f32> = Vec::new();
+    let mut map = vec![0_u32];
+    let mut kinds = Vec::new();
+    let mut rows: Vec<Vec<f32>> = vec![Vec::new(); levels.len()];
+    for target in targets {
+        map.extend([params.len() as u32, rows.first().map_or(0, Vec::len) as u32]);
+        match target {
+            Target::Gaussian(g) => {
+                kinds.push(Kind::Gaussian);
+                map.push(1);
+                params.extend(g.mean.iter().chain(&g.covariance.vectors).map(|&v| v as f32));
+                for (row, noise) in rows.iter_mut().zip(levels) {
+                    let variances = g.covariance.values.iter().map(|c| noise.alpha.powi(2) * c + noise.sigma.powi(2));
+                    let log_det: f64 = variances.clone().map(f64::ln).sum();
+                    let normaliser = -0.5 * (log_det + dim as f64 * std::f64::consts::TAU.ln());
+                    row.extend([noise.alpha as f32, normaliser as f32]);
+                    row.extend(variances.map(|v| (1.0 / v) as f32));
+                }
+            }
+            Target::Mixture(m) => {
+                map.push(m.components() as u32);
+                params.extend(m.means.iter().map(|&v| v as f32));
+                let isotropic = matches!(m.scales, Scales::Isotropic(_));
+                kinds.push(if isotropic { Kind::IsotropicMixture } else { Kind::DiagonalMixture });
+                if !isotropic {
+                    let all = (0..m.components()).flat_map(|k| (0..dim).map(move |d| (k, d)));
+                    params.extend(all.map(|(k, d)| m.scale(k, d).powi(2) as f32));
+                }
+                for (row, noise) in rows.iter_mut().zip(levels) {
+                    row.extend([noise.alpha as f32, noise.sigma.powi(2) as f32]);
+                    for k in 0..m.components() {
+                        let variance = |d| noise.alpha.powi(2) * m.scale(k, d).powi(2) + noise.sigma.powi(2);
+                        let log_det: f64 = (0..dim).map(|d| variance(d).ln()).sum();
+                        let normaliser = -0.5 * (log_det + dim as f64 * std::f64::consts::TAU.ln());
+                        row.push((m.weights[k].ln() + normaliser) as f32);
+                        if isotropic {
+                            row.push((1.0 / variance(0)) as f32);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    map[0] = rows.first().map_or(0, Vec::len) as u32;
+    Ok(Feed {
+        count: kinds.len(),
+        kinds,
+        params: device.upload("model parameters", &params)?,
+        levels: device.upload("model levels", &rows.concat())?,
+        map: device.upload("model map", &map)?,
+    })
+}
+
+impl Network {
+    /// The network on a device, with its conditioning and coefficients at every level of a run on
+    /// `schedule`, which need not be the one it was trained on: docs/maths.md (9).
+    pub fn upload(&self, device: &Device, levels: &[Noise]) -> Result<mlp::Network> {
+        let (own, trunk) = (&self.config.schedule, &self.config.trunk);
+        let (noisy, clean) = (own.log_noise_ratio(self.config.t_max), own.log_noise_ratio(self.config.t_min));
+        let mut cond = Vec::with_capacity(levels.len());
+        let mut numbers = Vec::with_capacity(levels.len());
+        for noise in levels {
+            let lambda = (noise.sigma / noise.alpha).ln();
+            if lambda > noisy + 1.0e-6 || lambda < clean - 1.0e-6 {
+                let wanted = format!("sigma/alpha in [{:.4}, {:.4}], on which the network was trained", clean.exp(), noisy.exp());
+                return Err(Error::input("noise time", format!("{} (sigma/alpha {:.4})", noise.t, lambda.exp()), wanted));
+            }
+            let t = own.time_at(lambda);
+            let ratio = own.alpha(t) / noise.alpha;
+            let c = self.config.preconditioning.score_coeffs(self.config.prediction, own, t);
+            numbers.push([c.input * ratio, c.x * ratio * ratio, c.out * ratio].map(|v| v as f32));
+            cond.push(self.weights.conditioning(&self.config, t, self.class)?);
+        }
+        let shape = shape(trunk, trunk.dim);
+        dense_network(device, shape, &self.weights.trunk, &cond, &numbers)
+    }
+}
+
+/// The kernel's view of a network's trunk.
+pub fn shape(trunk: &netconfig::TrunkConfig, outputs: usize) -> MlpShape {
+    MlpShape {
+        dim: trunk.dim,
+        hidden: trunk.hidden,
+        layers: trunk.layers,
+        outputs,
+        activation: match trunk.activation {
+            netconfig::Activation::Silu => mlp::Activation::Silu,
+            netconfig::Activation::Gelu => mlp::Activation::Gelu,
+            netconfig::Activation::Tanh => mlp::Activation::Tanh,
+            netconfig::Activation::Relu => mlp::Activation::Relu,
+        },
+        norm: trunk.norm == Norm::Layer,
+        skip: trunk.skip,
+    }
+}
+
+/// Uploads a trunk with the biases of its hidden layers at each level.
+pub fn dense_network(
+    device: &Device,
+    shape: MlpShape,
+    trunk: &netconfig::Trunk,
+    cond: &[Vec<f32>],
+    levels: &[[f32; 3]],
+) -> Result<mlp::Network> {
+    let dense = |layer: &netconfig::Dense| mlp::Dense { weight: layer.weight.clone(), bias: layer.bias.clone() };
+    let hidden: Vec<Vec<f32>> = trunk.layers.iter().map(|l| l.dense.weight.clone()).collect();
+    let norms: Vec<_> = trunk
+        .layers
+        .iter()
+        .filter_map(|l| l.norm.as_ref().map(|n| (n.weight.clone(), n.bias.clone())))
+        .collect();
+    Ok(mlp::Network::new(device, shape, &dense(&trunk.input), &hidden, &norms, &dense(&trunk.out), cond, levels)?)
+}

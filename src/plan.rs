@@ -1,0 +1,118 @@
+//! A step is a printed list before it is launches.
+
+use std::fmt;
+
+use crate::coeffs::weighs;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::options::{Options, Rule};
+
+/// One launch, or one resampling (four launches).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pass {
+    /// Draw the particles.
+    Init,
+    /// First scores and weights.
+    Start,
+    /// Gather, move, evaluate, weigh.
+    Fused,
+    /// Gather and move.
+    Move,
+    /// A network or foreign model evaluates all particles.
+    Evaluate(usize),
+    /// Take scores, finish the weight.
+    Weigh,
+    /// Log-sum-exp, ESS, decision.
+    Normalise,
+    /// Prefix sums and ancestors.
+    Resample,
+}
+
+impl Pass {
+    /// Name and what it does.
+    pub fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Pass::Init => ("init", "draw x_T"),
+            Pass::Start => ("start", "first scores and log-weights"),
+            Pass::Fused => ("step", "gather, move, score, weigh, block sums"),
+            Pass::Move => ("move", "gather, move"),
+            Pass::Evaluate(_) => ("evaluate", "network or foreign score"),
+            Pass::Weigh => ("weigh", "take scores, weigh, block sums"),
+            Pass::Normalise => ("normalise", "log-sum-exp, ESS, decision"),
+            Pass::Resample => ("resample", "block totals, offsets, prefix sums, ancestors"),
+        }
+    }
+
+    /// Kernels launched.
+    pub fn launches(self) -> usize {
+        if self == Pass::Resample { 4 } else { 1 }
+    }
+}
+
+/// The passes of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Before the first step.
+    pub start: Vec<Pass>,
+    /// Every step.
+    pub step: Vec<Pass>,
+    /// Scores come from outside, through rows [particles, dim].
+    pub outside: bool,
+}
+
+impl Plan {
+    /// The plan of `options` over `models`; refuses what does not fit together.
+    pub fn of(options: &Options, models: &[Model]) -> Result<Self> {
+        options.check()?;
+        let needs = options.method.row().needs;
+        if models.len() != needs.scores {
+            let wanted = format!("{} for {}", needs.scores, options.method.row().name);
+            return Err(Error::input("models", models.len(), wanted));
+        }
+        let dim = models[0].dim();
+        if let Some(other) = models.iter().find(|m| m.dim() != dim) {
+            return Err(Error::input("dimension of the second model", other.dim(), dim));
+        }
+        let analytic = models.iter().filter(|m| matches!(m, Model::Analytic(_))).count();
+        if analytic != 0 && analytic != models.len() {
+            return Err(Error::input("models", "a closed form beside a network", "all of one kind"));
+        }
+        let outside = analytic == 0;
+        if outside && options.rule == Rule::Exact {
+            return Err(Error::input("rule", "exact", "left or trap: the network gives no log-density"));
+        }
+        let evaluate = (0..models.len()).filter(|_| outside).map(Pass::Evaluate);
+        let start: Vec<Pass> =
+            [Pass::Init].into_iter().chain(evaluate.clone()).chain([Pass::Start]).collect();
+        let mut step: Vec<Pass> = if outside || options.unfused {
+            [Pass::Move].into_iter().chain(evaluate).chain([Pass::Weigh]).collect()
+        } else {
+            vec![Pass::Fused]
+        };
+        if options.unfused && options.rule == Rule::Exact {
+            return Err(Error::input("unfused", "with the exact rule", "left or trap: both states are needed at once"));
+        }
+        if weighs(options) {
+            step.extend([Pass::Normalise, Pass::Resample]);
+        }
+        Ok(Self { start, step, outside })
+    }
+
+    /// Launches of a step.
+    pub fn launches_per_step(&self) -> usize {
+        self.step.iter().map(|pass| pass.launches()).sum()
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (title, passes) in [("before the first step", &self.start), ("every step", &self.step)] {
+            writeln!(f, "{title}:")?;
+            for pass in passes {
+                let (name, what) = pass.describe();
+                writeln!(f, "  {name:<10} {:>2} launch(es)  {what}", pass.launches())?;
+            }
+        }
+        write!(f, "{} launches a step", self.launches_per_step())
+    }
+}

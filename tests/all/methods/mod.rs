@@ -1,0 +1,3 @@
+//! Samplers against closed forms.
+
+mod smoke;
