@@ -45,15 +45,10 @@ pub fn positive_definite(matrix: &[f64], n: usize) -> Result<Eigen, NoEigen> {
     let mut rows = transpose(&cholesky(matrix, n)?, n);
     orthogonalise(&mut rows, n)?;
 
-    let mut pairs: Vec<(f64, &mut [f64])> = rows
-        .chunks_exact_mut(n)
-        .map(|row| (dot(row, row), row))
-        .collect();
+    let mut pairs: Vec<(f64, &mut [f64])> =
+        rows.chunks_exact_mut(n).map(|row| (dot(row, row), row)).collect();
     pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut eigen = Eigen {
-        values: Vec::with_capacity(n),
-        vectors: Vec::with_capacity(n * n),
-    };
+    let mut eigen = Eigen { values: Vec::with_capacity(n), vectors: Vec::with_capacity(n * n) };
     for (value, row) in pairs {
         let length = value.sqrt();
         eigen.values.push(value);
@@ -156,10 +151,7 @@ mod tests {
         // a backward stable method: n rounding errors of the norm, ten sweeps
         let slack = 20.0 * n as f64 * f64::EPSILON;
         for (got, wanted) in rebuilt(&e, n).iter().zip(matrix) {
-            assert!(
-                (got - wanted).abs() <= slack * norm,
-                "{n}: {got}, wanted {wanted}"
-            );
+            assert!((got - wanted).abs() <= slack * norm, "{n}: {got}, wanted {wanted}");
         }
         for (i, v) in e.vectors.chunks_exact(n).enumerate() {
             for (j, w) in e.vectors.chunks_exact(n).enumerate() {
@@ -174,17 +166,11 @@ mod tests {
     #[test]
     fn small_matrices_have_the_values_of_the_book() {
         let e = check(&[2.0, 1.0, 1.0, 2.0], 2);
-        assert!(
-            (e.values[0] - 3.0).abs() < 1e-15 && (e.values[1] - 1.0).abs() < 1e-15,
-            "{e:?}"
-        );
+        assert!((e.values[0] - 3.0).abs() < 1e-15 && (e.values[1] - 1.0).abs() < 1e-15, "{e:?}");
         assert!((e.vectors[0].abs() - 0.5f64.sqrt()).abs() < 1e-15);
         assert!(e.vectors[0] * e.vectors[1] > 0.0 && e.vectors[2] * e.vectors[3] < 0.0);
         assert_eq!(check(&[4.0], 1).values, [4.0]);
-        assert_eq!(
-            check(&[1.0, 0.0, 0.0, 0.0, 9.0, 0.0, 0.0, 0.0, 4.0], 3).values,
-            [9.0, 4.0, 1.0]
-        );
+        assert_eq!(check(&[1.0, 0.0, 0.0, 0.0, 9.0, 0.0, 0.0, 0.0, 4.0], 3).values, [9.0, 4.0, 1.0]);
         // second differences: 2 - 2 cos(k pi/(n+1))
         let n = 10usize;
         let c: Vec<f64> = (0..n * n)
@@ -196,10 +182,7 @@ mod tests {
             .collect();
         for (k, value) in check(&c, n).values.iter().rev().enumerate() {
             let angle = std::f64::consts::PI * (k + 1) as f64 / (n + 1) as f64;
-            assert!(
-                (value - (2.0 - 2.0 * angle.cos())).abs() < 1e-14,
-                "{k}: {value}"
-            );
+            assert!((value - (2.0 - 2.0 * angle.cos())).abs() < 1e-14, "{k}: {value}");
         }
     }
 
@@ -211,8 +194,8 @@ mod tests {
             let mut c = vec![0.0; n * n];
             for i in 0..n {
                 for j in 0..=i {
-                    let v = dot(&a[i * n..(i + 1) * n], &a[j * n..(j + 1) * n])
-                        + if i == j { 0.01 } else { 0.0 };
+                    let v =
+                        dot(&a[i * n..(i + 1) * n], &a[j * n..(j + 1) * n]) + if i == j { 0.01 } else { 0.0 };
                     (c[i * n + j], c[j * n + i]) = (v, v);
                 }
             }
@@ -220,15 +203,8 @@ mod tests {
         }
         // equal eigenvalues
         let n = 40;
-        let identity: Vec<f64> = (0..n * n)
-            .map(|at| if at / n == at % n { 2.5 } else { 0.0 })
-            .collect();
-        assert!(
-            check(&identity, n)
-                .values
-                .iter()
-                .all(|v| (v - 2.5).abs() < 1e-14)
-        );
+        let identity: Vec<f64> = (0..n * n).map(|at| if at / n == at % n { 2.5 } else { 0.0 }).collect();
+        assert!(check(&identity, n).values.iter().all(|v| (v - 2.5).abs() < 1e-14));
     }
 
     #[test]
@@ -236,38 +212,23 @@ mod tests {
         // a graded matrix: scales of 1e0, 1e-4, 1e-8 on a well conditioned core
         let core = [1.0, 0.3, 0.2, 0.3, 1.0, 0.1, 0.2, 0.1, 1.0];
         let scale = [1.0, 1e-4, 1e-8];
-        let c: Vec<f64> = (0..9)
-            .map(|at| core[at] * scale[at / 3] * scale[at % 3])
-            .collect();
+        let c: Vec<f64> = (0..9).map(|at| core[at] * scale[at / 3] * scale[at % 3]).collect();
         let e = check(&c, 3);
         let determinant = 1.0 + 2.0 * 0.3 * 0.2 * 0.1 - 0.09 - 0.04 - 0.01;
         let product: f64 = e.values.iter().product();
-        assert!(
-            (product / (determinant * 1e-24) - 1.0).abs() < 1e-13,
-            "{product:e}"
-        );
+        assert!((product / (determinant * 1e-24) - 1.0).abs() < 1e-13, "{product:e}");
         // the last one is the Schur complement, 1e-16 of it
         let schur = determinant / (1.0 - 0.09) * 1e-16;
-        assert!(
-            (e.values[2] / schur - 1.0).abs() < 1e-7,
-            "{:e}, {schur:e}",
-            e.values[2]
-        );
+        assert!((e.values[2] / schur - 1.0).abs() < 1e-7, "{:e}, {schur:e}", e.values[2]);
     }
 
     #[test]
     fn what_is_no_covariance_is_refused() {
         let not = |m: &[f64], n| positive_definite(m, n).expect_err("refused");
-        assert_eq!(
-            not(&[1.0, 2.0, 2.0, 1.0], 2),
-            NoEigen::NotPositive { row: 1, left: -3.0 }
-        );
+        assert_eq!(not(&[1.0, 2.0, 2.0, 1.0], 2), NoEigen::NotPositive { row: 1, left: -3.0 });
         assert_eq!(not(&[0.0], 1), NoEigen::NotPositive { row: 0, left: 0.0 });
         assert_eq!(not(&[-1.0], 1), NoEigen::NotPositive { row: 0, left: -1.0 });
-        assert!(matches!(
-            not(&[1.0, 1.0, 1.0, 1.0], 2),
-            NoEigen::NotPositive { row: 1, .. }
-        ));
+        assert!(matches!(not(&[1.0, 1.0, 1.0, 1.0], 2), NoEigen::NotPositive { row: 1, .. }));
         assert_eq!(not(&[1.0, 0.0, 1.0], 2), NoEigen::NotAMatrix);
         assert_eq!(not(&[f64::NAN], 1), NoEigen::NotAMatrix);
         assert_eq!(not(&[], usize::MAX), NoEigen::NotAMatrix);

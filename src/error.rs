@@ -85,20 +85,11 @@ pub enum Error {
 impl Error {
     /// An [`Error::Input`].
     pub fn input(what: impl Display, found: impl Display, wanted: impl Display) -> Self {
-        Error::Input {
-            what: what.to_string(),
-            found: found.to_string(),
-            wanted: wanted.to_string(),
-        }
+        Error::Input { what: what.to_string(), found: found.to_string(), wanted: wanted.to_string() }
     }
 
     /// An [`Error::File`].
-    pub fn file(
-        file: &Path,
-        what: impl Display,
-        found: impl Display,
-        wanted: impl Display,
-    ) -> Self {
+    pub fn file(file: &Path, what: impl Display, found: impl Display, wanted: impl Display) -> Self {
         Error::File {
             file: file.to_path_buf(),
             what: what.to_string(),
@@ -108,12 +99,7 @@ impl Error {
     }
 
     /// An [`Error::Weights`].
-    pub fn weights(
-        file: &Path,
-        what: impl Display,
-        found: impl Display,
-        wanted: impl Display,
-    ) -> Self {
+    pub fn weights(file: &Path, what: impl Display, found: impl Display, wanted: impl Display) -> Self {
         Error::Weights {
             file: file.to_path_buf(),
             what: what.to_string(),
@@ -124,20 +110,12 @@ impl Error {
 
     /// An [`Error::Io`] of a file that was to be read.
     pub fn read(path: &Path, source: io::Error) -> Self {
-        Error::Io {
-            path: path.to_path_buf(),
-            access: Access::Read,
-            source,
-        }
+        Error::Io { path: path.to_path_buf(), access: Access::Read, source }
     }
 
     /// An [`Error::Io`] of a file that was to be written.
     pub fn write(path: &Path, source: io::Error) -> Self {
-        Error::Io {
-            path: path.to_path_buf(),
-            access: Access::Write,
-            source,
-        }
+        Error::Io { path: path.to_path_buf(), access: Access::Write, source }
     }
 
     /// The same trouble, told of a file: an [`Error::Input`] found while reading `file` becomes an
@@ -145,11 +123,7 @@ impl Error {
     #[must_use]
     pub fn in_file(self, file: &Path) -> Self {
         match self {
-            Error::Input {
-                what,
-                found,
-                wanted,
-            } => Error::file(file, what, found, wanted),
+            Error::Input { what, found, wanted } => Error::file(file, what, found, wanted),
             other => other,
         }
     }
@@ -166,15 +140,11 @@ impl Error {
             Error::Device(KernelError::DeviceName { .. } | KernelError::DeviceMissing { .. }) => {
                 Some("see what this machine offers with `feynkac devices`".to_string())
             }
-            Error::Run { .. } => Some(
-                "more particles, more steps or a smaller exponent keep weights alive".to_owned(),
-            ),
+            Error::Run { .. } => {
+                Some("more particles, more steps or a smaller exponent keep weights alive".to_owned())
+            }
             Error::Device(_) => None,
-            Error::Io {
-                path,
-                access,
-                source,
-            } => match (access, source.kind()) {
+            Error::Io { path, access, source } => match (access, source.kind()) {
                 (Access::Read, io::ErrorKind::NotFound) => Some(format!(
                     "there is no {}; check the path, which is taken from the current folder",
                     path.display()
@@ -216,11 +186,7 @@ mod tests {
     fn messages_name_the_thing_what_was_found_and_what_was_wanted() {
         let p = Path::new("w/model.safetensors");
         for (e, message, code) in [
-            (
-                Error::input("steps", 0, "1 to 9"),
-                "steps: found 0, wanted 1 to 9",
-                2,
-            ),
+            (Error::input("steps", 0, "1 to 9"), "steps: found 0, wanted 1 to 9", 2),
             (
                 Error::weights(p, "tensor in.bias", "shape [3]", "shape [4]"),
                 "w/model.safetensors: tensor in.bias: found shape [3], wanted shape [4]",
@@ -242,19 +208,12 @@ mod tests {
                 1,
             ),
             (
-                KernelError::DeviceName {
-                    found: "tpu".to_string(),
-                }
-                .into(),
+                KernelError::DeviceName { found: "tpu".to_string() }.into(),
                 "device 'tpu': wanted auto, cpu[:threads], wgpu[:index] or cuda[:index]",
                 2,
             ),
             (
-                KernelError::Device {
-                    during: "reading",
-                    message: "lost".to_string(),
-                }
-                .into(),
+                KernelError::Device { during: "reading", message: "lost".to_string() }.into(),
                 "the device failed while reading: lost",
                 1,
             ),

@@ -26,6 +26,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod classifier;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod coeffs;

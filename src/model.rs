@@ -75,7 +75,11 @@ impl Model {
     pub fn open(path: &Path, class: Option<usize>) -> Result<(Self, Vec<String>)> {
         if path.extension().is_some_and(|e| e == "toml") {
             if class.is_some() {
-                return Err(Error::input("class", path.display(), "a class-conditional network, not a closed form"));
+                return Err(Error::input(
+                    "class",
+                    path.display(),
+                    "a class-conditional network, not a closed form",
+                ));
             }
             let (target, warnings) = Target::open(path)?;
             return Ok((Model::Analytic(target), warnings));
@@ -83,7 +87,9 @@ impl Model {
         let (config, weights, warnings) = netconfig::load(path)?;
         match (class, config.classes) {
             (Some(c), Some(n)) if c >= n => return Err(Error::input("class", c, format!("0 to {}", n - 1))),
-            (Some(c), None) => return Err(Error::input("class", c, "no class: the network is unconditional")),
+            (Some(c), None) => {
+                return Err(Error::input("class", c, "no class: the network is unconditional"));
+            }
             _ => {}
         }
         Ok((Model::Network(Box::new(Network { config, weights, class })), warnings))
@@ -153,7 +159,8 @@ pub fn feed(device: &Device, targets: &[&Target], levels: &[Noise]) -> Result<Fe
                 map.push(1);
                 params.extend(g.mean.iter().chain(&g.covariance.vectors).map(|&v| v as f32));
                 for (row, noise) in rows.iter_mut().zip(levels) {
-                    let variances = g.covariance.values.iter().map(|c| noise.alpha.powi(2) * c + noise.sigma.powi(2));
+                    let variances =
+                        g.covariance.values.iter().map(|c| noise.alpha.powi(2) * c + noise.sigma.powi(2));
                     let log_det: f64 = variances.clone().map(f64::ln).sum();
                     let normaliser = -0.5 * (log_det + dim as f64 * std::f64::consts::TAU.ln());
                     row.extend([noise.alpha as f32, normaliser as f32]);
@@ -205,8 +212,16 @@ impl Network {
         for noise in levels {
             let lambda = (noise.sigma / noise.alpha).ln();
             if lambda > noisy + 1.0e-6 || lambda < clean - 1.0e-6 {
-                let wanted = format!("sigma/alpha in [{:.4}, {:.4}], on which the network was trained", clean.exp(), noisy.exp());
-                return Err(Error::input("noise time", format!("{} (sigma/alpha {:.4})", noise.t, lambda.exp()), wanted));
+                let wanted = format!(
+                    "sigma/alpha in [{:.4}, {:.4}], on which the network was trained",
+                    clean.exp(),
+                    noisy.exp()
+                );
+                return Err(Error::input(
+                    "noise time",
+                    format!("{} (sigma/alpha {:.4})", noise.t, lambda.exp()),
+                    wanted,
+                ));
             }
             let t = own.time_at(lambda);
             let ratio = own.alpha(t) / noise.alpha;
@@ -245,12 +260,22 @@ pub fn dense_network(
     cond: &[Vec<f32>],
     levels: &[[f32; 3]],
 ) -> Result<mlp::Network> {
-    let dense = |layer: &netconfig::Dense| mlp::Dense { weight: layer.weight.clone(), bias: layer.bias.clone() };
+    let dense =
+        |layer: &netconfig::Dense| mlp::Dense { weight: layer.weight.clone(), bias: layer.bias.clone() };
     let hidden: Vec<Vec<f32>> = trunk.layers.iter().map(|l| l.dense.weight.clone()).collect();
     let norms: Vec<_> = trunk
         .layers
         .iter()
         .filter_map(|l| l.norm.as_ref().map(|n| (n.weight.clone(), n.bias.clone())))
         .collect();
-    Ok(mlp::Network::new(device, shape, &dense(&trunk.input), &hidden, &norms, &dense(&trunk.out), cond, levels)?)
+    Ok(mlp::Network::new(
+        device,
+        shape,
+        &dense(&trunk.input),
+        &hidden,
+        &norms,
+        &dense(&trunk.out),
+        cond,
+        levels,
+    )?)
 }

@@ -166,10 +166,8 @@ impl TrunkConfig {
     /// conditioning numbers.
     fn tensors(&self, outputs: usize, cond: Option<usize>) -> Vec<(String, Vec<usize>)> {
         let (dim, hidden) = (self.dim, self.hidden);
-        let mut list = vec![
-            ("in.weight".to_string(), vec![hidden, dim]),
-            ("in.bias".to_string(), vec![hidden]),
-        ];
+        let mut list =
+            vec![("in.weight".to_string(), vec![hidden, dim]), ("in.bias".to_string(), vec![hidden])];
         for l in 0..self.layers {
             list.push((format!("layers.{l}.weight"), vec![hidden, hidden]));
             list.push((format!("layers.{l}.bias"), vec![hidden]));

@@ -170,10 +170,18 @@ impl Options {
             return Err(Error::input("zeta", zeta, "a finite number, at least 0"));
         }
         if zeta == 0.0 && self.rule == Rule::Exact {
-            return Err(Error::input("rule", "exact with zeta 0", "left or trap: an ODE has no transition density"));
+            return Err(Error::input(
+                "rule",
+                "exact with zeta 0",
+                "left or trap: an ODE has no transition density",
+            ));
         }
         if zeta == 0.0 && self.weights && !matches!(self.resample, Policy::Never) {
-            return Err(Error::input("resample", "resampling with zeta 0", "never: copies would stay together for ever"));
+            return Err(Error::input(
+                "resample",
+                "resampling with zeta 0",
+                "never: copies would stay together for ever",
+            ));
         }
         match self.resample {
             Policy::Ess(share) if !(share > 0.0 && share <= 1.0) => {

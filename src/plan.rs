@@ -90,7 +90,11 @@ impl Plan {
             vec![Pass::Fused]
         };
         if options.unfused && options.rule == Rule::Exact {
-            return Err(Error::input("unfused", "with the exact rule", "left or trap: both states are needed at once"));
+            return Err(Error::input(
+                "unfused",
+                "with the exact rule",
+                "left or trap: both states are needed at once",
+            ));
         }
         if weighs(options) {
             step.extend([Pass::Normalise, Pass::Resample]);

@@ -151,7 +151,8 @@ impl<'a> Run<'a> {
             .filter_map(|m| if let Model::Network(n) = m { Some(n.upload(device, &levels)) } else { None })
             .collect::<Result<Vec<_>>>()?;
         let feed = if plan.outside {
-            let map: Vec<u32> = [0].into_iter().chain((0..models.len()).flat_map(|m| [(m * rows) as u32, 0, 0])).collect();
+            let map: Vec<u32> =
+                [0].into_iter().chain((0..models.len()).flat_map(|m| [(m * rows) as u32, 0, 0])).collect();
             Feed {
                 kinds: Vec::new(),
                 count: models.len(),
@@ -160,8 +161,10 @@ impl<'a> Run<'a> {
                 map: device.upload("model map", &map)?,
             }
         } else {
-            let targets: Vec<_> =
-                models.iter().filter_map(|m| if let Model::Analytic(t) = m { Some(t) } else { None }).collect();
+            let targets: Vec<_> = models
+                .iter()
+                .filter_map(|m| if let Model::Analytic(t) = m { Some(t) } else { None })
+                .collect();
             model::feed(device, &targets, &levels)?
         };
         let table: Vec<f32> = steps.iter().flat_map(|c| c.row()).collect();
@@ -354,7 +357,12 @@ fn read(run: &Run) -> Result<Outcome> {
         ess: Vec::new(),
         resampled_at: Vec::new(),
         distinct_roots: Vec::new(),
-        counters: Counters { launches: 0, launches_per_step: 0.0, downloads_in_loop: 0, bytes_per_particle_step: 0.0 },
+        counters: Counters {
+            launches: 0,
+            launches_per_step: 0.0,
+            downloads_in_loop: 0,
+            bytes_per_particle_step: 0.0,
+        },
         timings: Timings { compile_s: 0.0, loop_s: 0.0, total_s: 0.0, particle_steps_per_s: 0.0 },
     };
     for g in 0..of.groups {
@@ -372,7 +380,8 @@ fn read(run: &Run) -> Result<Outcome> {
         let log_sum = |[m, s, ..]: [f64; RECORD]| m + s.ln() - (k as f64).ln();
         if weighed {
             out.ess.push(own().map(|[_, s, q, _]| s * s / q).collect());
-            let resampled: Vec<usize> = own().enumerate().filter(|(_, r)| r[3] > 0.5).map(|(i, _)| i).collect();
+            let resampled: Vec<usize> =
+                own().enumerate().filter(|(_, r)| r[3] > 0.5).map(|(i, _)| i).collect();
             let open = own().last().filter(|r| r[3] < 0.5).map_or(0.0, log_sum);
             out.log_z.push(own().filter(|r| r[3] > 0.5).map(log_sum).sum::<f64>() + open);
             out.resampled_at.push(resampled);

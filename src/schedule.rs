@@ -73,19 +73,12 @@ impl Schedule {
             if ok {
                 Ok(())
             } else {
-                Err(Error::input(
-                    format!("{what} of the {} schedule", self.name()),
-                    found,
-                    wanted,
-                ))
+                Err(Error::input(format!("{what} of the {} schedule", self.name()), found, wanted))
             }
         };
         let within = |x: f64, lo: f64, hi: f64| x >= lo && x <= hi; // false for a NaN
         match *self {
-            Schedule::Ve {
-                sigma_min,
-                sigma_max,
-            } => {
+            Schedule::Ve { sigma_min, sigma_max } => {
                 check(
                     within(sigma_min, 1.0 / RATIO_LIMIT, RATIO_LIMIT),
                     "sigma_min",
@@ -122,20 +115,12 @@ impl Schedule {
         }
         let zero_is_fine = matches!(self, Schedule::Ve { .. });
         if !(t_min > 0.0 || (zero_is_fine && t_min == 0.0)) {
-            let wanted = if zero_is_fine {
-                "at least 0"
-            } else {
-                "above 0"
-            };
+            let wanted = if zero_is_fine { "at least 0" } else { "above 0" };
             return Err(Error::input(what("t_min"), t_min, wanted));
         }
         if t_max <= t_min {
             let found = format!("t_max = {t_max}, t_min = {t_min}");
-            return Err(Error::input(
-                what("the time range"),
-                found,
-                "t_max above t_min",
-            ));
+            return Err(Error::input(what("the time range"), found, "t_max above t_min"));
         }
         let limit = RATIO_LIMIT.ln() * (1.0 + 1e-12);
         for (end, t) in [("t_max", t_max), ("t_min", t_min)] {
@@ -153,9 +138,7 @@ impl Schedule {
         match *self {
             Schedule::Ve { .. } | Schedule::Edm => 0.0,
             Schedule::VpLinear { b0, b1 } => -0.5 * vp_linear_integral(b0, b1, t),
-            Schedule::VpCosine { c } => {
-                (cosine_angle(c, t).cos() / cosine_angle(c, 0.0).cos()).ln()
-            }
+            Schedule::VpCosine { c } => (cosine_angle(c, t).cos() / cosine_angle(c, 0.0).cos()).ln(),
             Schedule::RectifiedFlow => (-t).ln_1p(),
         }
     }
@@ -173,15 +156,10 @@ impl Schedule {
     /// The noise level sigma(t), in the units of the data.
     pub fn sigma(&self, t: f64) -> f64 {
         match *self {
-            Schedule::Ve {
-                sigma_min,
-                sigma_max,
-            } => sigma_min * (t * (sigma_max / sigma_min).ln()).exp(),
+            Schedule::Ve { sigma_min, sigma_max } => sigma_min * (t * (sigma_max / sigma_min).ln()).exp(),
             Schedule::Edm | Schedule::RectifiedFlow => t,
             Schedule::VpLinear { b0, b1 } => (-(-vp_linear_integral(b0, b1, t)).exp_m1()).sqrt(),
-            Schedule::VpCosine { c } => {
-                cosine_sine_product(c, t).sqrt() / cosine_angle(c, 0.0).cos()
-            }
+            Schedule::VpCosine { c } => cosine_sine_product(c, t).sqrt() / cosine_angle(c, 0.0).cos(),
         }
     }
 
@@ -197,10 +175,9 @@ impl Schedule {
     /// g^2(t): the variance the forward equation adds per unit of noise time.
     pub fn diffusion_sq(&self, t: f64) -> f64 {
         match *self {
-            Schedule::Ve {
-                sigma_min,
-                sigma_max,
-            } => 2.0 * (sigma_max / sigma_min).ln() * self.sigma(t).powi(2),
+            Schedule::Ve { sigma_min, sigma_max } => {
+                2.0 * (sigma_max / sigma_min).ln() * self.sigma(t).powi(2)
+            }
             Schedule::Edm => 2.0 * t,
             Schedule::VpLinear { b0, b1 } => b0 + t * (b1 - b0),
             Schedule::VpCosine { c } => std::f64::consts::PI / (1.0 + c) * cosine_angle(c, t).tan(),
@@ -211,23 +188,14 @@ impl Schedule {
     /// lambda(t) = ln(sigma/alpha), minus half the log signal-to-noise ratio; it rises with t.
     pub fn log_noise_ratio(&self, t: f64) -> f64 {
         match *self {
-            Schedule::Ve {
-                sigma_min,
-                sigma_max,
-            } => sigma_min.ln() + t * (sigma_max / sigma_min).ln(),
+            Schedule::Ve { sigma_min, sigma_max } => sigma_min.ln() + t * (sigma_max / sigma_min).ln(),
             Schedule::Edm => t.ln(),
             Schedule::VpLinear { b0, b1 } => {
                 let i = vp_linear_integral(b0, b1, t);
                 // ln(e^i - 1), without overflow
-                0.5 * if i > 1.0 {
-                    i + (-(-i).exp()).ln_1p()
-                } else {
-                    i.exp_m1().ln()
-                }
+                0.5 * if i > 1.0 { i + (-(-i).exp()).ln_1p() } else { i.exp_m1().ln() }
             }
-            Schedule::VpCosine { c } => {
-                0.5 * cosine_sine_product(c, t).ln() - cosine_angle(c, t).cos().ln()
-            }
+            Schedule::VpCosine { c } => 0.5 * cosine_sine_product(c, t).ln() - cosine_angle(c, t).cos().ln(),
             Schedule::RectifiedFlow => t.ln() - (-t).ln_1p(),
         }
     }
@@ -236,10 +204,7 @@ impl Schedule {
     /// [`log_noise_ratio`](Self::log_noise_ratio), in closed form for every schedule.
     pub fn time_at(&self, lambda: f64) -> f64 {
         match *self {
-            Schedule::Ve {
-                sigma_min,
-                sigma_max,
-            } => (lambda - sigma_min.ln()) / (sigma_max / sigma_min).ln(),
+            Schedule::Ve { sigma_min, sigma_max } => (lambda - sigma_min.ln()) / (sigma_max / sigma_min).ln(),
             Schedule::Edm => lambda.exp(),
             Schedule::VpLinear { b0, b1 } => {
                 // ln(1 + e^{2 lambda}) = b0 t + (b1 - b0) t^2/2
@@ -322,22 +287,13 @@ impl Grid {
 
     /// The `steps + 1` noise times of a run of `steps` steps, strictly decreasing, from exactly `t_max` to
     /// exactly `t_min`; never below `t_min`, so never at a noise of zero.
-    pub fn times(
-        &self,
-        schedule: &Schedule,
-        steps: usize,
-        t_max: f64,
-        t_min: f64,
-    ) -> Result<Vec<f64>> {
+    pub fn times(&self, schedule: &Schedule, steps: usize, t_max: f64, t_min: f64) -> Result<Vec<f64>> {
         schedule.check_range(t_max, t_min)?;
         if !(1..=MAX_STEPS).contains(&steps) {
             return Err(Error::input("steps", steps, format!("1 to {MAX_STEPS}")));
         }
         self.validate()?;
-        let (high, low) = (
-            schedule.log_noise_ratio(t_max),
-            schedule.log_noise_ratio(t_min),
-        );
+        let (high, low) = (schedule.log_noise_ratio(t_max), schedule.log_noise_ratio(t_min));
         let mut times: Vec<f64> = (0..=steps)
             .map(|i| {
                 let u = i as f64 / steps as f64;
@@ -353,18 +309,11 @@ impl Grid {
             .collect();
         times[0] = t_max;
         times[steps] = t_min;
-        match times
-            .windows(2)
-            .position(|pair| !(pair[1] < pair[0] && pair[1] >= t_min))
-        {
+        match times.windows(2).position(|pair| !(pair[1] < pair[0] && pair[1] >= t_min)) {
             None => Ok(times),
             Some(i) => Err(Error::input(
                 format!("steps of the {self} grid"),
-                format!(
-                    "{steps}, where step {i} goes from {} to {}",
-                    times[i],
-                    times[i + 1]
-                ),
+                format!("{steps}, where step {i} goes from {} to {}", times[i], times[i + 1]),
                 "few enough steps that each one lowers the time",
             )),
         }

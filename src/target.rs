@@ -153,8 +153,8 @@ impl Mixture {
         }
         let part = |(k, w): (usize, &f64)| {
             let coordinates = x.iter().zip(self.mean(k)).enumerate();
-            let logs = coordinates
-                .map(|(d, (x, m))| log_normal(*x, alpha * m, self.diffused(k, d, alpha, sigma)));
+            let logs =
+                coordinates.map(|(d, (x, m))| log_normal(*x, alpha * m, self.diffused(k, d, alpha, sigma)));
             w.ln() + logs.sum::<f64>()
         };
         self.weights.iter().enumerate().map(part).collect()
@@ -203,34 +203,22 @@ impl Gaussian {
     }
 
     /// Along each eigenvector: its direction, how far `x` is from the centre, and the variance there.
-    fn along<'a>(
-        &'a self,
-        x: &[f64],
-        alpha: f64,
-        sigma: f64,
-    ) -> impl Iterator<Item = (&'a [f64], f64, f64)> {
+    fn along<'a>(&'a self, x: &[f64], alpha: f64, sigma: f64) -> impl Iterator<Item = (&'a [f64], f64, f64)> {
         let off: Vec<f64> = if x.len() == self.mean.len() {
-            x.iter()
-                .zip(&self.mean)
-                .map(|(x, m)| x - alpha * m)
-                .collect()
+            x.iter().zip(&self.mean).map(|(x, m)| x - alpha * m).collect()
         } else {
             vec![f64::NAN; self.mean.len()]
         };
         let vectors = self.covariance.vectors.chunks_exact(self.mean.len().max(1));
-        vectors
-            .zip(&self.covariance.values)
-            .map(move |(vector, value)| {
-                let distance: f64 = vector.iter().zip(&off).map(|(v, o)| v * o).sum();
-                (vector, distance, alpha * alpha * value + sigma * sigma)
-            })
+        vectors.zip(&self.covariance.values).map(move |(vector, value)| {
+            let distance: f64 = vector.iter().zip(&off).map(|(v, o)| v * o).sum();
+            (vector, distance, alpha * alpha * value + sigma * sigma)
+        })
     }
 
     /// See [`Target::log_density`].
     pub fn log_density(&self, x: &[f64], alpha: f64, sigma: f64) -> f64 {
-        self.along(x, alpha, sigma)
-            .map(|(_, distance, variance)| log_normal(distance, 0.0, variance))
-            .sum()
+        self.along(x, alpha, sigma).map(|(_, distance, variance)| log_normal(distance, 0.0, variance)).sum()
     }
 
     /// See [`Target::score`].

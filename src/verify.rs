@@ -52,7 +52,15 @@ impl Verdict {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn compare(&mut self, pass: &'static str, step: usize, at: (usize, usize), found: f32, wanted: f64, allowed: f64) {
+    fn compare(
+        &mut self,
+        pass: &'static str,
+        step: usize,
+        at: (usize, usize),
+        found: f32,
+        wanted: f64,
+        allowed: f64,
+    ) {
         let difference = (f64::from(found) - wanted).abs();
         self.compared += 1;
         if difference <= allowed {
@@ -228,7 +236,9 @@ fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdict) 
         let log_p: f64 = log_q.iter().zip(&run.coeffs[0].beta).map(|(q, b)| b * q).sum();
         let wanted = log_w + if run.start.weighted { log_p } else { 0.0 };
         // The draw's own energy: |z| up to 6.8, each off by 4e-6.
-        let allowed = log_slack(judge, run, 0, &found.x) + 4.0e-5 * run.of.dim as f64 + 8.0 * EPS * wanted.abs().max(log_w.abs());
+        let allowed = log_slack(judge, run, 0, &found.x)
+            + 4.0e-5 * run.of.dim as f64
+            + 8.0 * EPS * wanted.abs().max(log_w.abs());
         verdict.compare("start: log-weight", 0, (g, i), found.log_w as f32, wanted, allowed);
     }
     Ok(())
@@ -252,7 +262,14 @@ fn compare_scores(
     for (m, score) in wanted.iter().enumerate() {
         let allowed = judge.slack(m, &found.x, level).0;
         for (k, wanted) in score.iter().enumerate() {
-            verdict.compare(what, step, at, found.scores[m][k] as f32, *wanted, allowed + 8.0 * EPS * wanted.abs());
+            verdict.compare(
+                what,
+                step,
+                at,
+                found.scores[m][k] as f32,
+                *wanted,
+                allowed + 8.0 * EPS * wanted.abs(),
+            );
         }
     }
 }
@@ -282,7 +299,8 @@ fn check_step(
         let evaluated = judge.evaluate(&found.x, step + 1)?;
         let wanted = oracle_step(&from, at, c, method, exact, |_| evaluated.clone());
         for k in 0..run.of.dim {
-            let parts = c.shrink.abs() * from.x[k].abs() + c.drift * from.scores.iter().map(|s| s[k].abs()).sum::<f64>();
+            let parts = c.shrink.abs() * from.x[k].abs()
+                + c.drift * from.scores.iter().map(|s| s[k].abs()).sum::<f64>();
             let allowed = 8.0 * EPS * (parts + 7.0 * c.noise) + 4.0e-6 * c.noise;
             verdict.compare("step: x", step, (g, i), found.x[k] as f32, wanted.x[k], allowed);
         }
@@ -294,7 +312,15 @@ fn check_step(
 }
 
 /// What rounding can do to a log-weight over a step.
-fn weight_slack(run: &Run, judge: &Judge, step: usize, from: &Particle, found: &Particle, log_w: f64, exact: bool) -> f64 {
+fn weight_slack(
+    run: &Run,
+    judge: &Judge,
+    step: usize,
+    from: &Particle,
+    found: &Particle,
+    log_w: f64,
+    exact: bool,
+) -> f64 {
     let c = &run.coeffs[step];
     let beta: f64 = c.beta.iter().map(|b| b.abs()).sum::<f64>() + 1.0;
     let size = |p: &Particle| p.scores.iter().flatten().map(|s| s * s).sum::<f64>();
@@ -309,7 +335,8 @@ fn weight_slack(run: &Run, judge: &Judge, step: usize, from: &Particle, found: &
         let spread = from.x.iter().chain(&found.x).map(|x| x.abs()).fold(0.0, f64::max);
         let residual = 6.0 / c.back_precision.max(1.0e-30).sqrt();
         let back = c.back_precision * residual * (4.0 * EPS * spread + c.back_drift.abs() * worst);
-        allowed += log_slack(judge, run, step + 1, &found.x) + d * (4.0e-5 + back + 4.0 * EPS * c.back_precision * residual * residual)
+        allowed += log_slack(judge, run, step + 1, &found.x)
+            + d * (4.0e-5 + back + 4.0 * EPS * c.back_precision * residual * residual)
             + 16.0 * EPS * (from.log_p.abs() + found.log_p.abs());
         // x' itself is rounded, which moves its density and the drawn noise.
         allowed += d * 8.0 * EPS * spread * (linear + 6.0 / c.noise.max(1.0e-30));
@@ -343,7 +370,14 @@ fn check_weights(run: &Run, step: usize, after: &Snapshot, verdict: &mut Verdict
 }
 
 /// Ancestors never decrease and each count is within one of its share.
-fn check_ancestors(step: usize, g: usize, log_w: &[f32], (m, s): (f64, f64), parents: &[u32], verdict: &mut Verdict) {
+fn check_ancestors(
+    step: usize,
+    g: usize,
+    log_w: &[f32],
+    (m, s): (f64, f64),
+    parents: &[u32],
+    verdict: &mut Verdict,
+) {
     let k = log_w.len();
     let falls = parents.windows(2).filter(|p| p[0] > p[1]).count();
     verdict.compare("resample: order", step, (g, 0), falls as f32, 0.0, 0.0);

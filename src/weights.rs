@@ -66,11 +66,7 @@ fn map(file: &File) -> std::io::Result<Mmap> {
 fn open_regular(path: &Path) -> Result<(File, u64)> {
     let about = fs::metadata(path).map_err(|e| Error::read(path, e))?;
     if !about.is_file() {
-        let found = if about.is_dir() {
-            "a folder"
-        } else {
-            "neither a file nor a folder"
-        };
+        let found = if about.is_dir() { "a folder" } else { "neither a file nor a folder" };
         return Err(Error::file(path, "the path", found, "a file"));
     }
     let file = File::open(path).map_err(|e| Error::read(path, e))?;
@@ -81,9 +77,7 @@ fn open_regular(path: &Path) -> Result<(File, u64)> {
 pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
     let (file, _) = open_regular(path)?;
     let mut bytes = Vec::new();
-    file.take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| Error::read(path, e))?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| Error::read(path, e))?;
     if bytes.len() as u64 > limit {
         let wanted = format!("at most {limit}");
         return Err(Error::file(path, "length in bytes", "more", wanted));
@@ -101,9 +95,7 @@ impl Weights {
         let (file, length) = open_regular(path)?;
         let bytes = if length < MAP_FROM {
             let mut bytes = Vec::new();
-            file.take(MAP_FROM)
-                .read_to_end(&mut bytes)
-                .map_err(|e| Error::read(path, e))?;
+            file.take(MAP_FROM).read_to_end(&mut bytes).map_err(|e| Error::read(path, e))?;
             Bytes::Read(bytes)
         } else {
             Bytes::Mapped(map(&file).map_err(|e| Error::read(path, e))?)
@@ -119,12 +111,7 @@ impl Weights {
     fn checked(path: &Path, bytes: Bytes) -> Result<Self> {
         let (header_len, header) =
             SafeTensors::read_metadata(&bytes).map_err(|e| trouble::explain(path, &bytes, &e))?;
-        Ok(Weights {
-            path: path.to_path_buf(),
-            data_start: 8 + header_len,
-            bytes,
-            header,
-        })
+        Ok(Weights { path: path.to_path_buf(), data_start: 8 + header_len, bytes, header })
     }
 
     /// The file.
@@ -141,12 +128,7 @@ impl Weights {
 
     /// The free text the file carries, by key.
     pub fn metadata(&self) -> BTreeMap<String, String> {
-        self.header
-            .metadata()
-            .clone()
-            .into_iter()
-            .flatten()
-            .collect()
+        self.header.metadata().clone().into_iter().flatten().collect()
     }
 
     /// Whether there is a tensor of this name.
@@ -172,12 +154,7 @@ impl Weights {
     }
 
     fn bad(&self, name: &str, found: impl ToString, wanted: impl ToString) -> Error {
-        Error::weights(
-            &self.path,
-            format!("tensor {}", shown(name)),
-            found.to_string(),
-            wanted.to_string(),
-        )
+        Error::weights(&self.path, format!("tensor {}", shown(name)), found.to_string(), wanted.to_string())
     }
 
     /// The bytes of a tensor; the header check made sure that they are there.
@@ -257,18 +234,10 @@ impl Weights {
             .filter_map(|(name, shape)| Some((name, shape, &self.header.info(name)?.shape)))
             .filter(|(_, shape, found)| shape != found)
             .map(|(name, shape, found)| {
-                format!(
-                    "{} {} instead of {shape:?}",
-                    shown(name),
-                    shown(&format!("{found:?}"))
-                )
+                format!("{} {} instead of {shape:?}", shown(name), shown(&format!("{found:?}")))
             })
             .collect();
-        let lists = [
-            ("missing", missing),
-            ("too many", extra),
-            ("of another shape", misshapen),
-        ];
+        let lists = [("missing", missing), ("too many", extra), ("of another shape", misshapen)];
         let found: Vec<String> = lists
             .iter()
             .filter(|(_, list)| !list.is_empty())
@@ -282,22 +251,13 @@ impl Weights {
             return Ok(());
         }
         let wanted = format!("exactly the {} of its configuration", wanted.len());
-        Err(Error::weights(
-            &self.path,
-            "tensors",
-            found.join("; "),
-            wanted,
-        ))
+        Err(Error::weights(&self.path, "tensors", found.join("; "), wanted))
     }
 }
 
 /// Little-endian numbers of N bytes each.
 fn numbers<const N: usize, T>(data: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<T> {
-    data.as_chunks()
-        .0
-        .iter()
-        .map(|chunk| from(*chunk))
-        .collect()
+    data.as_chunks().0.iter().map(|chunk| from(*chunk)).collect()
 }
 
 /// A shape from a file, fit for a message.

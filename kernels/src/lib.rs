@@ -16,6 +16,8 @@ pub mod device;
 pub mod error;
 pub mod methods;
 pub mod models;
+#[cfg(feature = "ptx")]
+pub mod offline;
 pub mod passes;
 pub mod prims;
 mod probe;

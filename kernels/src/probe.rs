@@ -66,12 +66,9 @@ fn quietly<T>(f: impl FnOnce() -> T) -> std::result::Result<T, String> {
 
 /// The wgpu adapters in the order of their indices: hardware first, the software one last.
 fn wgpu_kinds() -> [fn(usize) -> WgpuDeviceKind; 4] {
-    [
-        WgpuDeviceKind::DiscreteGpu,
-        WgpuDeviceKind::IntegratedGpu,
-        WgpuDeviceKind::VirtualGpu,
-        |_| WgpuDeviceKind::Cpu,
-    ]
+    [WgpuDeviceKind::DiscreteGpu, WgpuDeviceKind::IntegratedGpu, WgpuDeviceKind::VirtualGpu, |_| {
+        WgpuDeviceKind::Cpu
+    }]
 }
 
 /// On Linux only Vulkan is asked: looking for OpenGL prints onto stderr where there is no display.

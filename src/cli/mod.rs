@@ -1,11 +1,11 @@
 //! The command line: one file for each subcommand, the settings they share, and what is shown.
 
-mod canvas;
+pub mod canvas;
 mod devices;
 mod inspect;
 mod list;
 mod names;
-mod picture;
+pub mod picture;
 mod plan;
 mod prepare;
 mod report;

@@ -218,7 +218,8 @@ fn images(samples: Samples, side: usize) -> Canvas {
         chosen.iter().flat_map(|slot| samples.row(*slot)).map(|v| f64::from(*v)).collect();
     sorted.retain(|v| v.is_finite());
     sorted.sort_unstable_by(f64::total_cmp);
-    let (black, white) = (quantile(&sorted, 0.01), quantile(&sorted, 0.99));
+    // A share of the darkest is cut off: guided samples overshoot the background, which is then grey.
+    let (black, white) = (quantile(&sorted, 0.1), quantile(&sorted, 0.99));
     let level =
         |v: &f32| (255.0 * ((f64::from(*v) - black) / (white - black).max(1e-12)).clamp(0.0, 1.0)) as u8;
 

@@ -114,8 +114,11 @@ pub fn summary(job: &Job, device: &Device, outcome: &Outcome, written: &[String]
         String::new()
     };
     put("method", format!("{}{beta}, {} (zeta {})", row.name, options.sde, short(options.zeta())));
-    for model in &job.models {
-        put("model", model.describe());
+    // One path serves both models of a guidance by class.
+    let paths = job.config["model"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for (i, model) in job.models.iter().enumerate() {
+        let path = paths.get(i).or(paths.last()).and_then(Value::as_str).unwrap_or_default();
+        put("model", format!("{path}: {}", model.describe()));
     }
     put("device", format!("{}  {}", device.backend(), device.name()));
     let groups = if options.groups > 1 { format!(" x {} groups", options.groups) } else { String::new() };

@@ -2,8 +2,8 @@
 //! host computes for the device (the conditioning, once per step and class).
 
 use super::{
-    Activation, ClassifierConfig, ClassifierWeights, Dense, Embedding, NetConfig, NetWeights,
-    Scale, Trunk, TrunkConfig,
+    Activation, ClassifierConfig, ClassifierWeights, Dense, Embedding, NetConfig, NetWeights, Scale, Trunk,
+    TrunkConfig,
 };
 use crate::error::{Error, Result};
 
@@ -95,21 +95,15 @@ impl NetWeights {
         }
         let half = config.time.dim / 2;
         let angles: Vec<f64> = match config.time.embedding {
-            Embedding::Fourier => self
-                .time
-                .freqs
-                .iter()
-                .map(|f| std::f64::consts::TAU * f64::from(*f) * tau)
-                .collect(),
-            Embedding::Sinusoidal { max_period, scale } => (0..half)
-                .map(|i| scale * tau * max_period.powf(-(i as f64) / half as f64))
-                .collect(),
+            Embedding::Fourier => {
+                self.time.freqs.iter().map(|f| std::f64::consts::TAU * f64::from(*f) * tau).collect()
+            }
+            Embedding::Sinusoidal { max_period, scale } => {
+                (0..half).map(|i| scale * tau * max_period.powf(-(i as f64) / half as f64)).collect()
+            }
         };
-        let embedded: Vec<f64> = angles
-            .iter()
-            .map(|a| a.cos())
-            .chain(angles.iter().map(|a| a.sin()))
-            .collect();
+        let embedded: Vec<f64> =
+            angles.iter().map(|a| a.cos()).chain(angles.iter().map(|a| a.sin())).collect();
         let mut u = affine(&self.time.first, &embedded);
         activate(config.trunk.activation, &mut u);
         let mut u = affine(&self.time.second, &u);
@@ -134,12 +128,7 @@ impl NetWeights {
     }
 
     /// b_l + U_l u(t, class), `[L, H]`, in f64.
-    fn conditioning_f64(
-        &self,
-        config: &NetConfig,
-        t: f64,
-        class: Option<usize>,
-    ) -> Result<Vec<f64>> {
+    fn conditioning_f64(&self, config: &NetConfig, t: f64, class: Option<usize>) -> Result<Vec<f64>> {
         let u = self.embed(config, t, class)?;
         let rows = self.trunk.layers.iter().flat_map(|layer| {
             let mut row = times(&layer.cond, &u);
@@ -152,24 +141,13 @@ impl NetWeights {
     /// What every layer adds to its pre-activations at noise time `t`: b_l + U_l u(t, class), `[L, H]`,
     /// row-major, computed in f64. It is the same for all particles of a step and class. `None` is the null
     /// class, and the only choice for a network without classes.
-    pub fn conditioning(
-        &self,
-        config: &NetConfig,
-        t: f64,
-        class: Option<usize>,
-    ) -> Result<Vec<f32>> {
+    pub fn conditioning(&self, config: &NetConfig, t: f64, class: Option<usize>) -> Result<Vec<f32>> {
         let bias = self.conditioning_f64(config, t, class)?;
         Ok(bias.into_iter().map(|b| b as f32).collect())
     }
 
     /// The network on one state `x` at noise time `t`, all in f64.
-    pub fn forward(
-        &self,
-        config: &NetConfig,
-        x: &[f64],
-        t: f64,
-        class: Option<usize>,
-    ) -> Result<Forward> {
+    pub fn forward(&self, config: &NetConfig, x: &[f64], t: f64, class: Option<usize>) -> Result<Forward> {
         check_length(x, config.trunk.dim)?;
         let bias = self.conditioning_f64(config, t, class)?;
         let wrap = config.preconditioning;
@@ -181,11 +159,7 @@ impl NetWeights {
             let pairs = x.iter().zip(&output);
             pairs.map(|(x, f)| c.x * x + c.out * f).collect()
         };
-        Ok(Forward {
-            denoised: mix(d),
-            score: mix(s),
-            output,
-        })
+        Ok(Forward { denoised: mix(d), score: mix(s), output })
     }
 }
 
@@ -219,43 +193,21 @@ mod tests {
         };
         (config.cond, config.classes) = (1, Some(1));
         (config.schedule, config.prediction) = (Schedule::Edm, Prediction::X0);
-        config.time = TimeConfig {
-            embedding: Embedding::Fourier,
-            dim: 2,
-            feature: TimeFeature::T,
-        };
+        config.time = TimeConfig { embedding: Embedding::Fourier, dim: 2, feature: TimeFeature::T };
         let weights = NetWeights {
             trunk: Trunk {
-                input: Dense {
-                    weight: vec![2.0, -1.0],
-                    bias: vec![1.0, 4.0],
-                },
+                input: Dense { weight: vec![2.0, -1.0], bias: vec![1.0, 4.0] },
                 layers: vec![Layer {
-                    dense: Dense {
-                        weight: vec![1.0, 2.0, 0.0, -1.0],
-                        bias: vec![0.5, 1.0],
-                    },
+                    dense: Dense { weight: vec![1.0, 2.0, 0.0, -1.0], bias: vec![0.5, 1.0] },
                     cond: vec![10.0, 1.0],
-                    norm: norm.then(|| Scale {
-                        weight: vec![3.0, 3.0],
-                        bias: vec![0.0, 4.0],
-                    }),
+                    norm: norm.then(|| Scale { weight: vec![3.0, 3.0], bias: vec![0.0, 4.0] }),
                 }],
-                out: Dense {
-                    weight: vec![1.0, 100.0],
-                    bias: vec![-0.25],
-                },
+                out: Dense { weight: vec![1.0, 100.0], bias: vec![-0.25] },
             },
             time: TimeWeights {
                 freqs: vec![0.25],
-                first: Dense {
-                    weight: vec![7.0, 2.0],
-                    bias: vec![1.0],
-                },
-                second: Dense {
-                    weight: vec![0.5],
-                    bias: vec![0.0],
-                },
+                first: Dense { weight: vec![7.0, 2.0], bias: vec![1.0] },
+                second: Dense { weight: vec![0.5], bias: vec![0.0] },
             },
             class: Some(vec![0.25, -1.0]),
         };
@@ -274,10 +226,7 @@ mod tests {
         let f = net.forward(&config, &[2.0], 1.0, None).unwrap();
         assert!((f.output[0] - 14.25).abs() < 1e-13, "{f:?}");
         assert_eq!(f.denoised, f.output);
-        assert!(
-            (f.score[0] - (14.25 - 2.0)).abs() < 1e-12,
-            "sigma is 1 at t = 1"
-        );
+        assert!((f.score[0] - (14.25 - 2.0)).abs() < 1e-12, "sigma is 1 at t = 1");
         let f = net.forward(&config, &[2.0], 1.0, Some(0)).unwrap();
         assert!((f.output[0] - 101.75).abs() < 1e-12, "{f:?}");
 
@@ -289,24 +238,15 @@ mod tests {
         let (config, net) = pencil(true, false);
         let f = net.forward(&config, &[2.0], 1.0, None).unwrap();
         let z = 7.5 / (56.25f64 + 1e-5).sqrt();
-        assert!(
-            (f.output[0] - (3.0 * z + 100.0 * (4.0 - 3.0 * z) - 0.25)).abs() < 1e-11,
-            "{f:?}"
-        );
+        assert!((f.output[0] - (3.0 * z + 100.0 * (4.0 - 3.0 * z) - 0.25)).abs() < 1e-11, "{f:?}");
 
         let (mut config, mut net) = pencil(false, false);
         for (bad, class) in [(1, Some(1)), (0, Some(0))] {
             if bad == 0 {
                 (config.classes, net.class) = (None, None);
             }
-            let message = net
-                .forward(&config, &[2.0], 1.0, class)
-                .unwrap_err()
-                .to_string();
-            assert!(
-                message.starts_with("class for the network: found"),
-                "{message}"
-            );
+            let message = net.forward(&config, &[2.0], 1.0, class).unwrap_err().to_string();
+            assert!(message.starts_with("class for the network: found"), "{message}");
         }
         assert!(net.forward(&config, &[2.0, 1.0], 1.0, None).is_err());
         config.time.feature = TimeFeature::LogSnr;
@@ -314,23 +254,14 @@ mod tests {
 
         // sinusoidal, E = 4: angles scale t and scale t / sqrt(max_period)
         config.time = TimeConfig {
-            embedding: Embedding::Sinusoidal {
-                max_period: 100.0,
-                scale: 3.0,
-            },
+            embedding: Embedding::Sinusoidal { max_period: 100.0, scale: 3.0 },
             dim: 4,
             feature: TimeFeature::T,
         };
         net.time.first.weight = vec![1.0, 10.0, 100.0, 1000.0];
-        let u: f64 = 1.0
-            + 1.5f64.cos()
-            + 10.0 * 0.15f64.cos()
-            + 100.0 * 1.5f64.sin()
-            + 1000.0 * 0.15f64.sin();
+        let u: f64 =
+            1.0 + 1.5f64.cos() + 10.0 * 0.15f64.cos() + 100.0 * 1.5f64.sin() + 1000.0 * 0.15f64.sin();
         let c = net.conditioning(&config, 0.5, None).unwrap();
-        assert!(
-            (f64::from(c[1]) - (1.0 + 0.5 * u)).abs() < 1e-5 * u,
-            "{c:?}, {u}"
-        );
+        assert!((f64::from(c[1]) - (1.0 + 0.5 * u)).abs() < 1e-5 * u, "{c:?}, {u}");
     }
 }

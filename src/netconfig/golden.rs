@@ -30,10 +30,7 @@ fn write(path: &Path, config: &ClassifierConfig, without: &str, metadata: &[(&st
             (name.clone(), Tensor { shape, data })
         })
         .collect();
-    let metadata = metadata
-        .iter()
-        .map(|(k, v)| (k.to_string(), v.to_string()))
-        .collect();
+    let metadata = metadata.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
     save(path, &tensors, &metadata).expect("the temporary folder can be written");
 }
 
@@ -49,8 +46,7 @@ fn folders_and_files_are_loaded_and_their_faults_are_named() {
     write(&model, &config, "", &[]);
     let message = refused(&folder.0);
     assert!(
-        message.contains("the configuration: found none, wanted")
-            && message.contains("config.json"),
+        message.contains("the configuration: found none, wanted") && message.contains("config.json"),
         "{message}"
     );
 
@@ -59,19 +55,11 @@ fn folders_and_files_are_loaded_and_their_faults_are_named() {
     assert_eq!((found, warnings.len()), (config, 0));
     assert_eq!(weights.trunk.out.weight.len(), 32);
     assert_eq!(load_classifier(&model).unwrap().1, weights);
-    assert!(
-        load(&folder.0)
-            .unwrap_err()
-            .to_string()
-            .contains("class: found \"classifier\", wanted \"mlp\"")
-    );
+    assert!(load(&folder.0).unwrap_err().to_string().contains("class: found \"classifier\", wanted \"mlp\""));
 
     write(&model, &config, "out.bias", &[]);
     let message = refused(&folder.0);
-    assert!(
-        message.contains("model.safetensors: tensors: found 1 missing (out.bias [2])"),
-        "{message}"
-    );
+    assert!(message.contains("model.safetensors: tensors: found 1 missing (out.bias [2])"), "{message}");
 
     // the configuration in the file itself, and the one beside it goes first
     write(&model, &config, "", &[("config", CONFIG)]);
@@ -82,21 +70,13 @@ fn folders_and_files_are_loaded_and_their_faults_are_named() {
 }
 
 fn shipped(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("weights")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("weights").join(name)
 }
 
 fn read(golden: &Weights, name: &str) -> (usize, Vec<f32>) {
-    let shape = golden
-        .shape(name)
-        .expect("the golden file holds it")
-        .to_vec();
+    let shape = golden.shape(name).expect("the golden file holds it").to_vec();
     let width = shape[1..].iter().product();
-    (
-        width,
-        golden.f32(name, &shape).expect("golden values are finite"),
-    )
+    (width, golden.f32(name, &shape).expect("golden values are finite"))
 }
 
 /// The golden outputs are f64 results for f32 weights and inputs, rounded once to f32: half a unit of the last
@@ -109,10 +89,7 @@ fn assert_close(name: &str, got: &[Vec<f64>], wanted: &[f32]) {
     for (i, (got, wanted)) in got.iter().zip(wanted).enumerate() {
         let wanted = f64::from(*wanted);
         let slack = wanted.abs() * 2f64.powi(-24) + 1e4 * f64::EPSILON * f64::from(largest);
-        assert!(
-            (got - wanted).abs() <= slack,
-            "{name}[{i}]: {got}, wanted {wanted} within {slack:e}"
-        );
+        assert!((got - wanted).abs() <= slack, "{name}[{i}]: {got}, wanted {wanted} within {slack:e}");
     }
 }
 
@@ -120,20 +97,15 @@ fn check_denoiser(name: &str) {
     let folder = shipped(name);
     let (config, net, warnings) = load(&folder).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(warnings, [""; 0]);
-    let golden =
-        Weights::open(&folder.join("golden.safetensors")).unwrap_or_else(|e| panic!("{e}"));
+    let golden = Weights::open(&folder.join("golden.safetensors")).unwrap_or_else(|e| panic!("{e}"));
     let (dim, x) = read(&golden, "x");
     let (_, t) = read(&golden, "t");
     assert_eq!((dim, x.len() / dim, t.len()), (config.trunk.dim, 64, 64));
     let classes: Vec<Option<usize>> = match config.classes {
         None => vec![None; t.len()],
         Some(n) => {
-            let list = golden
-                .i32("class")
-                .expect("a network with classes has golden classes");
-            list.iter()
-                .map(|c| usize::try_from(*c).ok().filter(|c| *c != n))
-                .collect()
+            let list = golden.i32("class").expect("a network with classes has golden classes");
+            list.iter().map(|c| usize::try_from(*c).ok().filter(|c| *c != n)).collect()
         }
     };
     let all: Vec<Forward> = x
@@ -142,17 +114,14 @@ fn check_denoiser(name: &str) {
         .zip(classes)
         .map(|((x, t), class)| {
             let x: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
-            net.forward(&config, &x, f64::from(*t), class)
-                .unwrap_or_else(|e| panic!("{e}"))
+            net.forward(&config, &x, f64::from(*t), class).unwrap_or_else(|e| panic!("{e}"))
         })
         .collect();
     let output: Vec<Vec<f64>> = all.iter().map(|f| f.output.clone()).collect();
     let denoised: Vec<Vec<f64>> = all.iter().map(|f| f.denoised.clone()).collect();
     assert_close("output", &output, &read(&golden, "output").1);
     assert_close("denoised", &denoised, &read(&golden, "denoised").1);
-    let (low, high) = t
-        .iter()
-        .fold((f32::MAX, f32::MIN), |(l, h), t| (l.min(*t), h.max(*t)));
+    let (low, high) = t.iter().fold((f32::MAX, f32::MIN), |(l, h), t| (l.min(*t), h.max(*t)));
     assert!(f64::from(low) >= config.t_min * 0.99 && f64::from(high) <= config.t_max * 1.01);
 }
 
@@ -171,8 +140,7 @@ fn the_digits_classifier_gives_its_golden_outputs() {
     let folder = shipped("digits8-classifier");
     let (config, net, warnings) = load_classifier(&folder).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(warnings, [""; 0]);
-    let golden =
-        Weights::open(&folder.join("golden.safetensors")).unwrap_or_else(|e| panic!("{e}"));
+    let golden = Weights::open(&folder.join("golden.safetensors")).unwrap_or_else(|e| panic!("{e}"));
     let (dim, x) = read(&golden, "x");
     assert_eq!((dim, x.len() / dim), (config.trunk.dim, 64));
     let logits: Vec<Vec<f64>> = x

@@ -98,10 +98,7 @@ fn trunk(w: &Weights, config: &TrunkConfig, outputs: usize, cond: Option<usize>)
             },
             norm: match config.norm {
                 Norm::None => None,
-                Norm::Layer => Some(Scale {
-                    weight: scale("weight")?,
-                    bias: scale("bias")?,
-                }),
+                Norm::Layer => Some(Scale { weight: scale("weight")?, bias: scale("bias")? }),
             },
         })
     };
@@ -138,9 +135,7 @@ impl ClassifierWeights {
     /// Takes the weights out of an open file, which must hold exactly what `config` needs.
     pub fn read(w: &Weights, config: &ClassifierConfig) -> Result<Self> {
         w.expect_exactly(&config.tensors())?;
-        Ok(ClassifierWeights {
-            trunk: trunk(w, &config.trunk, config.outputs, None)?,
-        })
+        Ok(ClassifierWeights { trunk: trunk(w, &config.trunk, config.outputs, None)? })
     }
 }
 

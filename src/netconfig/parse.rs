@@ -6,9 +6,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{
-    Activation, ClassifierConfig, DataMoments, Embedding, NetConfig, Norm, TimeConfig, TrunkConfig,
-};
+use super::{Activation, ClassifierConfig, DataMoments, Embedding, NetConfig, Norm, TimeConfig, TrunkConfig};
 use crate::error::{Error, Result};
 use crate::schedule::{Preconditioning, Prediction, Schedule, TimeFeature};
 
@@ -46,9 +44,7 @@ impl<'a> Keys<'a> {
     ) -> Result<T> {
         self.asked.push(key);
         let found = self.map.get(key);
-        found
-            .and_then(read)
-            .ok_or_else(|| self.bad(key, found, wanted))
+        found.and_then(read).ok_or_else(|| self.bad(key, found, wanted))
     }
 
     /// The same for a key that may be absent or null.
@@ -94,12 +90,7 @@ impl<'a> Keys<'a> {
     }
 
     fn under(&self, key: &str, map: &'a Map<String, Value>) -> Keys<'a> {
-        Keys {
-            file: self.file,
-            prefix: format!("{}{key}.", self.prefix),
-            map,
-            asked: Vec::new(),
-        }
+        Keys { file: self.file, prefix: format!("{}{key}.", self.prefix), map, asked: Vec::new() }
     }
 
     /// Adds a warning for every key that nobody asked for.
@@ -130,12 +121,7 @@ fn object(file: &Path, text: &str, class: &str) -> Result<Map<String, Value>> {
         Ok(Value::Object(map)) => match map.get("class") {
             Some(Value::String(found)) if found == class => Ok(map),
             found => {
-                let keys = Keys {
-                    file,
-                    prefix: String::new(),
-                    map: &map,
-                    asked: Vec::new(),
-                };
+                let keys = Keys { file, prefix: String::new(), map: &map, asked: Vec::new() };
                 Err(keys.bad("class", found, format!("{class:?}")))
             }
         },
@@ -157,10 +143,8 @@ fn trunk(keys: &mut Keys, hidden: RangeInclusive<usize>) -> Result<TrunkConfig> 
 
 fn time(mut keys: Keys, warnings: &mut Vec<String>) -> Result<TimeConfig> {
     let fourier = keys.choice("embedding", &[("fourier", true), ("sinusoidal", false)])?;
-    let (max_period, scale) = (
-        keys.number("max_period", Some(10000.0))?,
-        keys.number("scale", Some(1000.0))?,
-    );
+    let (max_period, scale) =
+        (keys.number("max_period", Some(10000.0))?, keys.number("scale", Some(1000.0))?);
     let embedding = if fourier {
         Embedding::Fourier
     } else {
@@ -168,19 +152,14 @@ fn time(mut keys: Keys, warnings: &mut Vec<String>) -> Result<TimeConfig> {
             true => Ok(()),
             false => Err(keys.bad(key, keys.map.get(key), wanted)),
         };
-        range(
-            max_period > 1.0 && max_period <= 1e9,
-            "max_period",
-            "above 1, at most 1e9",
-        )?;
+        range(max_period > 1.0 && max_period <= 1e9, "max_period", "above 1, at most 1e9")?;
         range(scale > 0.0 && scale <= 1e9, "scale", "above 0, at most 1e9")?;
         Embedding::Sinusoidal { max_period, scale }
     };
     let time = TimeConfig {
         embedding,
-        dim: keys.get("dim", "an even number in 2 to 4096", |v| {
-            size_in(v, &(2..=4096)).filter(|n| n % 2 == 0)
-        })?,
+        dim: keys
+            .get("dim", "an even number in 2 to 4096", |v| size_in(v, &(2..=4096)).filter(|n| n % 2 == 0))?,
         feature: keys.choice("feature", &TimeFeature::NAMES)?,
     };
     keys.done(warnings);
@@ -196,21 +175,16 @@ fn schedule(mut keys: Keys, warnings: &mut Vec<String>) -> Result<(Schedule, f64
             sigma_max: keys.number("sigma_max", None)?,
         },
         "edm" => Schedule::Edm,
-        "vp-linear" => Schedule::VpLinear {
-            b0: keys.number("b0", Some(0.1))?,
-            b1: keys.number("b1", Some(20.0))?,
-        },
-        "vp-cosine" => Schedule::VpCosine {
-            c: keys.number("c", Some(0.008))?,
-        },
+        "vp-linear" => {
+            Schedule::VpLinear { b0: keys.number("b0", Some(0.1))?, b1: keys.number("b1", Some(20.0))? }
+        }
+        "vp-cosine" => Schedule::VpCosine { c: keys.number("c", Some(0.008))? },
         _ => Schedule::RectifiedFlow,
     };
     let (t_max, t_min) = schedule.default_range();
     let t_max = keys.number("t_max", Some(t_max))?;
     let t_min = keys.number("t_min", Some(t_min))?;
-    schedule
-        .check_range(t_max, t_min)
-        .map_err(|e| e.in_file(keys.file))?;
+    schedule.check_range(t_max, t_min).map_err(|e| e.in_file(keys.file))?;
     keys.done(warnings);
     Ok((schedule, t_max, t_min))
 }
@@ -219,9 +193,7 @@ fn preconditioning(mut keys: Keys, warnings: &mut Vec<String>) -> Result<Precond
     let edm = keys.choice("kind", &[("none", false), ("edm", true)])?;
     let found = match edm {
         false => Preconditioning::None,
-        true => Preconditioning::Edm {
-            sigma_data: keys.number("sigma_data", None)?,
-        },
+        true => Preconditioning::Edm { sigma_data: keys.number("sigma_data", None)? },
     };
     found.validate().map_err(|e| e.in_file(keys.file))?;
     keys.done(warnings);
@@ -232,9 +204,7 @@ fn data(mut keys: Keys, warnings: &mut Vec<String>) -> Result<DataMoments> {
     let finite = |v: &Value| v.as_f64().filter(|x| x.abs() <= 1e9);
     let found = DataMoments {
         mean: keys.get("mean", "a number in -1e9 to 1e9", finite)?,
-        std: keys.get("std", "a number in 0 to 1e9", |v| {
-            finite(v).filter(|x| *x >= 0.0)
-        })?,
+        std: keys.get("std", "a number in 0 to 1e9", |v| finite(v).filter(|x| *x >= 0.0))?,
     };
     keys.done(warnings);
     Ok(found)
@@ -246,12 +216,7 @@ impl NetConfig {
     pub fn parse(file: &Path, text: &str) -> Result<(Self, Vec<String>)> {
         let map = object(file, text, "mlp")?;
         let mut warnings = Vec::new();
-        let mut keys = Keys {
-            file,
-            prefix: String::new(),
-            map: &map,
-            asked: vec!["class"],
-        };
+        let mut keys = Keys { file, prefix: String::new(), map: &map, asked: vec!["class"] };
         let classes = 1..=100_000;
         let schedule_keys = keys.object("schedule")?;
         let (schedule, t_max, t_min) = schedule(schedule_keys, &mut warnings)?;
@@ -259,9 +224,8 @@ impl NetConfig {
             trunk: trunk(&mut keys, 64..=512)?,
             cond: keys.size("cond", 1..=4096)?,
             time: time(keys.object("time")?, &mut warnings)?,
-            classes: keys.maybe("classes", format!("{} or null", whole(&classes)), |v| {
-                size_in(v, &classes)
-            })?,
+            classes: keys
+                .maybe("classes", format!("{} or null", whole(&classes)), |v| size_in(v, &classes))?,
             schedule,
             t_max,
             t_min,
@@ -293,12 +257,7 @@ impl ClassifierConfig {
     pub fn parse(file: &Path, text: &str) -> Result<(Self, Vec<String>)> {
         let map = object(file, text, "classifier")?;
         let mut warnings = Vec::new();
-        let mut keys = Keys {
-            file,
-            prefix: String::new(),
-            map: &map,
-            asked: vec!["class"],
-        };
+        let mut keys = Keys { file, prefix: String::new(), map: &map, asked: vec!["class"] };
         let config = ClassifierConfig {
             trunk: trunk(&mut keys, 16..=512)?,
             outputs: keys.size("outputs", 1..=100_000)?,

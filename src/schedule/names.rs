@@ -23,28 +23,17 @@ impl<'a> Named<'a> {
         let mut constants: Vec<(&str, f64)> = Vec::new();
         for part in rest.into_iter().flat_map(|rest| rest.split(',')) {
             let bad = |wanted: &str| {
-                Error::input(
-                    format!("constants of the {what} {text:?}"),
-                    format!("{part:?}"),
-                    wanted,
-                )
+                Error::input(format!("constants of the {what} {text:?}"), format!("{part:?}"), wanted)
             };
             let (key, number) = part.split_once('=').ok_or_else(|| bad("key=number"))?;
-            let number: f64 = number
-                .trim()
-                .parse()
-                .map_err(|_| bad("key=number, with a decimal number"))?;
+            let number: f64 = number.trim().parse().map_err(|_| bad("key=number, with a decimal number"))?;
             let key = key.trim();
             if constants.iter().any(|(k, _)| *k == key) {
                 return Err(bad("each key once"));
             }
             constants.push((key, number));
         }
-        Ok(Named {
-            what,
-            name: name.trim(),
-            constants,
-        })
+        Ok(Named { what, name: name.trim(), constants })
     }
 
     fn take(&mut self, key: &str, usual: f64) -> f64 {
@@ -67,11 +56,7 @@ impl<'a> Named<'a> {
     }
 
     fn unknown<T>(&self, wanted: &str) -> Result<T> {
-        Err(Error::input(
-            self.what,
-            format!("{:?}", self.name),
-            format!("one of {wanted}"),
-        ))
+        Err(Error::input(self.what, format!("{:?}", self.name), format!("one of {wanted}")))
     }
 }
 
@@ -108,9 +93,7 @@ impl FromStr for Schedule {
                 b0: named.take("b0", super::usual_b0()),
                 b1: named.take("b1", super::usual_b1()),
             },
-            "vp-cosine" => Schedule::VpCosine {
-                c: named.take("c", super::usual_c()),
-            },
+            "vp-cosine" => Schedule::VpCosine { c: named.take("c", super::usual_c()) },
             "rectified-flow" => Schedule::RectifiedFlow,
             _ => return named.unknown(&Schedule::NAMES.join(", ")),
         };
@@ -123,10 +106,9 @@ impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
         match self {
-            Schedule::Ve {
-                sigma_min,
-                sigma_max,
-            } => write!(f, ":sigma_min={sigma_min},sigma_max={sigma_max}"),
+            Schedule::Ve { sigma_min, sigma_max } => {
+                write!(f, ":sigma_min={sigma_min},sigma_max={sigma_max}")
+            }
             Schedule::VpLinear { b0, b1 } => write!(f, ":b0={b0},b1={b1}"),
             Schedule::VpCosine { c } => write!(f, ":c={c}"),
             Schedule::Edm | Schedule::RectifiedFlow => Ok(()),
@@ -147,9 +129,7 @@ impl FromStr for Grid {
         let mut named = Named::parse("grid", text)?;
         let grid = match named.name {
             "uniform" => Grid::Uniform,
-            "edm-rho" => Grid::EdmRho {
-                rho: named.take("rho", 7.0),
-            },
+            "edm-rho" => Grid::EdmRho { rho: named.take("rho", 7.0) },
             "log-snr" => Grid::LogSnr,
             _ => return named.unknown(&Grid::NAMES.join(", ")),
         };
@@ -181,8 +161,7 @@ impl Prediction {
 
 impl TimeFeature {
     /// Every time feature with its name.
-    pub const NAMES: [(&str, TimeFeature); 2] =
-        [("log_snr", TimeFeature::LogSnr), ("t", TimeFeature::T)];
+    pub const NAMES: [(&str, TimeFeature); 2] = [("log_snr", TimeFeature::LogSnr), ("t", TimeFeature::T)];
 }
 
 /// `FromStr` and `Display` from a `NAMES` table.
@@ -196,11 +175,7 @@ macro_rules! named {
                     Some((_, value)) => Ok(*value),
                     None => {
                         let names: Vec<&str> = Self::NAMES.iter().map(|(name, _)| *name).collect();
-                        Err(Error::input(
-                            $what,
-                            format!("{text:?}"),
-                            format!("one of {}", names.join(", ")),
-                        ))
+                        Err(Error::input($what, format!("{text:?}"), format!("one of {}", names.join(", "))))
                     }
                 }
             }
@@ -228,9 +203,7 @@ impl FromStr for Preconditioning {
         let mut named = Named::parse("preconditioning", text)?;
         let found = match named.name {
             "none" => Preconditioning::None,
-            "edm" => Preconditioning::Edm {
-                sigma_data: named.take("sigma_data", 0.5),
-            },
+            "edm" => Preconditioning::Edm { sigma_data: named.take("sigma_data", 0.5) },
             _ => return named.unknown("none, edm"),
         };
         found.validate()?;
@@ -266,30 +239,18 @@ mod tests {
             assert_eq!(grid.to_string().parse::<Grid>().unwrap(), grid);
         }
         for prediction in Prediction::NAMES.map(|(_, p)| p) {
-            assert_eq!(
-                prediction.to_string().parse::<Prediction>().unwrap(),
-                prediction
-            );
-            assert_eq!(
-                serde_json::to_value(prediction).unwrap(),
-                prediction.to_string()
-            );
+            assert_eq!(prediction.to_string().parse::<Prediction>().unwrap(), prediction);
+            assert_eq!(serde_json::to_value(prediction).unwrap(), prediction.to_string());
         }
         for (name, feature) in TimeFeature::NAMES {
             assert_eq!(name.parse::<TimeFeature>().unwrap(), feature);
             assert_eq!(serde_json::to_value(feature).unwrap(), name);
         }
-        for p in [
-            Preconditioning::None,
-            Preconditioning::Edm { sigma_data: 1.25 },
-        ] {
+        for p in [Preconditioning::None, Preconditioning::Edm { sigma_data: 1.25 }] {
             assert_eq!(p.to_string().parse::<Preconditioning>().unwrap(), p);
         }
         assert_eq!(Grid::EdmRho { rho: 7.0 }, "edm-rho".parse().unwrap());
-        assert_eq!(
-            Schedule::VpLinear { b0: 0.1, b1: 5.0 },
-            "vp-linear:b1=5".parse().unwrap()
-        );
+        assert_eq!(Schedule::VpLinear { b0: 0.1, b1: 5.0 }, "vp-linear:b1=5".parse().unwrap());
         assert_eq!(
             "cosine".parse::<Schedule>().unwrap_err().to_string(),
             "schedule: found \"cosine\", wanted one of ve, edm, vp-linear, vp-cosine, rectified-flow"

@@ -113,11 +113,7 @@ impl Preconditioning {
     pub fn validate(&self) -> Result<()> {
         match *self {
             Preconditioning::Edm { sigma_data } if !(1e-9..=1e9).contains(&sigma_data) => {
-                Err(Error::input(
-                    "sigma_data of the edm preconditioning",
-                    sigma_data,
-                    "1e-9 to 1e9",
-                ))
+                Err(Error::input("sigma_data of the edm preconditioning", sigma_data, "1e-9 to 1e9"))
             }
             _ => Ok(()),
         }
@@ -140,12 +136,7 @@ impl Preconditioning {
     }
 
     /// The coefficients of the denoiser D = E[x_0 | x_t] at noise time `t`.
-    pub fn denoiser_coeffs(
-        &self,
-        prediction: Prediction,
-        schedule: &Schedule,
-        t: f64,
-    ) -> NetCoeffs {
+    pub fn denoiser_coeffs(&self, prediction: Prediction, schedule: &Schedule, t: f64) -> NetCoeffs {
         match *self {
             Preconditioning::None => NetCoeffs::plain(prediction.denoiser_coeffs(schedule, t)),
             Preconditioning::Edm { sigma_data } => {
@@ -165,11 +156,7 @@ impl Preconditioning {
 impl NetCoeffs {
     /// The coefficients of a network that sees the bare state.
     fn plain(coeffs: ScoreCoeffs) -> Self {
-        NetCoeffs {
-            input: 1.0,
-            x: coeffs.x,
-            out: coeffs.out,
-        }
+        NetCoeffs { input: 1.0, x: coeffs.x, out: coeffs.out }
     }
 }
 
@@ -207,10 +194,7 @@ mod tests {
             for t in some_times(&schedule) {
                 let (alpha, sigma) = (schedule.alpha(t), schedule.sigma(t));
                 let total = alpha * alpha * v + sigma * sigma;
-                for x in [
-                    alpha * m + 0.6 * total.sqrt(),
-                    alpha * m - 1.7 * total.sqrt(),
-                ] {
+                for x in [alpha * m + 0.6 * total.sqrt(), alpha * m - 1.7 * total.sqrt()] {
                     let score = -(x - alpha * m) / total;
                     let denoised = m + alpha * v / total * (x - alpha * m);
                     let eps = sigma / total * (x - alpha * m);
@@ -249,11 +233,7 @@ mod tests {
                         let f = (denoised - sd * sd / (s * s + sd * sd) * (x / alpha))
                             / (s * sd / (s * s + sd * sd).sqrt());
                         let c = edm.score_coeffs(prediction, &schedule, t);
-                        assert!(close(
-                            c.input * x,
-                            x / alpha / (s * s + sd * sd).sqrt(),
-                            1e-14
-                        ));
+                        assert!(close(c.input * x, x / alpha / (s * s + sd * sd).sqrt(), 1e-14));
                         let got = c.x * x + c.out * f;
                         assert!(
                             (got - score).abs() <= score_slack,
@@ -261,10 +241,7 @@ mod tests {
                         );
                         let d = edm.denoiser_coeffs(prediction, &schedule, t);
                         let got = d.x * x + d.out * f;
-                        assert!(
-                            (got - denoised).abs() <= denoised_slack,
-                            "{schedule} at {t}"
-                        );
+                        assert!((got - denoised).abs() <= denoised_slack, "{schedule} at {t}");
                     }
                 }
             }

@@ -5,10 +5,7 @@ use proptest::prelude::*;
 
 pub(super) fn schedules() -> Vec<Schedule> {
     vec![
-        Schedule::Ve {
-            sigma_min: 0.01,
-            sigma_max: 50.0,
-        },
+        Schedule::Ve { sigma_min: 0.01, sigma_max: 50.0 },
         Schedule::Edm,
         Schedule::VpLinear { b0: 0.1, b1: 20.0 },
         Schedule::VpLinear { b0: 2.0, b1: 2.0 },
@@ -32,15 +29,8 @@ pub(super) fn close(a: f64, b: f64, tolerance: f64) -> bool {
 fn known_values() {
     let vp = Schedule::VpLinear { b0: 0.1, b1: 20.0 };
     assert!(close(vp.alpha(1.0), (-5.025f64).exp(), 1e-15));
-    assert!(close(
-        vp.sigma(1.0),
-        (1.0 - (-10.05f64).exp()).sqrt(),
-        1e-15
-    ));
-    let ve = Schedule::Ve {
-        sigma_min: 0.01,
-        sigma_max: 100.0,
-    };
+    assert!(close(vp.sigma(1.0), (1.0 - (-10.05f64).exp()).sqrt(), 1e-15));
+    let ve = Schedule::Ve { sigma_min: 0.01, sigma_max: 100.0 };
     assert!(close(ve.sigma(0.5), 1.0, 1e-14));
     assert_eq!(ve.alpha(0.5), 1.0);
     assert!(close(ve.diffusion_sq(0.5), 2.0 * 1e4f64.ln(), 1e-14));
@@ -50,10 +40,7 @@ fn known_values() {
     let flow = Schedule::RectifiedFlow;
     assert_eq!((flow.alpha(0.25), flow.sigma(0.25)), (0.75, 0.25));
     assert!(close(flow.diffusion_sq(0.25), 2.0 / 3.0, 1e-15));
-    assert_eq!(
-        (Schedule::Edm.sigma(3.0), Schedule::Edm.diffusion_sq(3.0)),
-        (3.0, 6.0)
-    );
+    assert_eq!((Schedule::Edm.sigma(3.0), Schedule::Edm.diffusion_sq(3.0)), (3.0, 6.0));
 }
 
 #[test]
@@ -75,8 +62,8 @@ fn rates_are_the_derivatives_of_the_levels() {
             );
             // g^2 = 2 sigma sigma' - 2 a sigma^2, and g^2 = 2 sigma^2 lambda'
             let sigma = schedule.sigma(t);
-            let one = 2.0 * sigma * slope(&|t| schedule.sigma(t))
-                - 2.0 * schedule.drift_rate(t) * sigma * sigma;
+            let one =
+                2.0 * sigma * slope(&|t| schedule.sigma(t)) - 2.0 * schedule.drift_rate(t) * sigma * sigma;
             let two = 2.0 * sigma * sigma * slope(&|t| schedule.log_noise_ratio(t));
             for g2 in [one, two] {
                 assert!(
@@ -95,18 +82,9 @@ fn levels_agree_with_each_other() {
         for t in some_times(&schedule) {
             let (alpha, sigma) = (schedule.alpha(t), schedule.sigma(t));
             assert!((schedule.log_alpha(t) - alpha.ln()).abs() <= 1e-14 * (1.0 + alpha.ln().abs()));
-            assert!(
-                (schedule.log_noise_ratio(t) - (sigma / alpha).ln()).abs() <= 1e-13,
-                "{schedule} at {t}"
-            );
-            if matches!(
-                schedule,
-                Schedule::VpLinear { .. } | Schedule::VpCosine { .. }
-            ) {
-                assert!(
-                    (alpha * alpha + sigma * sigma - 1.0).abs() <= 1e-14,
-                    "{schedule} at {t}"
-                );
+            assert!((schedule.log_noise_ratio(t) - (sigma / alpha).ln()).abs() <= 1e-13, "{schedule} at {t}");
+            if matches!(schedule, Schedule::VpLinear { .. } | Schedule::VpCosine { .. }) {
+                assert!((alpha * alpha + sigma * sigma - 1.0).abs() <= 1e-14, "{schedule} at {t}");
             }
         }
     }
@@ -120,10 +98,7 @@ fn time_at_inverts_lambda() {
             let t = t_min + (t_max - t_min) * f64::from(i) / 1000.0;
             let back = schedule.time_at(schedule.log_noise_ratio(t));
             // lambda of size 10 is known to 1e-15 absolutely, and dt/t is at most 2 dlambda times (1-t)^-1
-            assert!(
-                (back - t).abs() <= 2e-14 * t.max(0.1),
-                "{schedule}: {t} came back as {back}"
-            );
+            assert!((back - t).abs() <= 2e-14 * t.max(0.1), "{schedule}: {t} came back as {back}");
         }
         // small times keep their relative precision where lambda is not cancelling
         if !matches!(schedule, Schedule::Ve { .. }) {
@@ -141,10 +116,7 @@ fn extreme_lambdas_stay_in_the_domain() {
         for lambda in [-1e4, -700.0, -50.0, 50.0, 400.0, 1e4] {
             let t = schedule.time_at(lambda);
             assert!(!t.is_nan(), "{schedule} at lambda {lambda}");
-            if matches!(
-                schedule,
-                Schedule::VpCosine { .. } | Schedule::RectifiedFlow
-            ) {
+            if matches!(schedule, Schedule::VpCosine { .. } | Schedule::RectifiedFlow) {
                 assert!((0.0..=1.0 + 1e-15).contains(&t), "{schedule}: {t}");
             }
         }
@@ -153,12 +125,7 @@ fn extreme_lambdas_stay_in_the_domain() {
 
 #[test]
 fn grids_fall_strictly_from_end_to_end() {
-    let grids = [
-        Grid::Uniform,
-        Grid::EdmRho { rho: 7.0 },
-        Grid::EdmRho { rho: 1.0 },
-        Grid::LogSnr,
-    ];
+    let grids = [Grid::Uniform, Grid::EdmRho { rho: 7.0 }, Grid::EdmRho { rho: 1.0 }, Grid::LogSnr];
     for schedule in schedules() {
         let (t_max, t_min) = schedule.default_range();
         for grid in grids {
@@ -166,48 +133,28 @@ fn grids_fall_strictly_from_end_to_end() {
                 let times = grid.times(&schedule, steps, t_max, t_min).unwrap();
                 assert_eq!(times.len(), steps + 1);
                 assert_eq!((times[0], times[steps]), (t_max, t_min));
-                assert!(
-                    times.windows(2).all(|p| p[1] < p[0]),
-                    "{schedule}, {grid}, {steps}"
-                );
+                assert!(times.windows(2).all(|p| p[1] < p[0]), "{schedule}, {grid}, {steps}");
             }
         }
         // what each grid is uniform in
         let even = |f: &dyn Fn(f64) -> f64, grid: Grid| {
-            let f: Vec<f64> = grid
-                .times(&schedule, 40, t_max, t_min)
-                .unwrap()
-                .into_iter()
-                .map(f)
-                .collect();
+            let f: Vec<f64> = grid.times(&schedule, 40, t_max, t_min).unwrap().into_iter().map(f).collect();
             let step = (f[0] - f[40]) / 40.0;
-            assert!(
-                f.windows(2)
-                    .all(|p| (p[0] - p[1] - step).abs() <= 1e-10 * step),
-                "{schedule}, {grid}"
-            );
+            assert!(f.windows(2).all(|p| (p[0] - p[1] - step).abs() <= 1e-10 * step), "{schedule}, {grid}");
         };
         even(&|t| t, Grid::Uniform);
         even(&|t| schedule.log_noise_ratio(t), Grid::LogSnr);
-        even(
-            &|t| schedule.log_noise_ratio(t).exp().powf(1.0 / 7.0),
-            Grid::EdmRho { rho: 7.0 },
-        );
+        even(&|t| schedule.log_noise_ratio(t).exp().powf(1.0 / 7.0), Grid::EdmRho { rho: 7.0 });
     }
     // the numbers of Karras et al. with N = 5: sigma_i from 80 to 0.002
-    let times = Grid::EdmRho { rho: 7.0 }
-        .times(&Schedule::Edm, 4, 80.0, 0.002)
-        .unwrap();
+    let times = Grid::EdmRho { rho: 7.0 }.times(&Schedule::Edm, 4, 80.0, 0.002).unwrap();
     let one = (0.75 * 80f64.powf(1.0 / 7.0) + 0.25 * 0.002f64.powf(1.0 / 7.0)).powi(7);
     assert!(close(times[1], one, 1e-13));
 }
 
 #[test]
 fn bad_values_are_named() {
-    let ve = |sigma_min, sigma_max| Schedule::Ve {
-        sigma_min,
-        sigma_max,
-    };
+    let ve = |sigma_min, sigma_max| Schedule::Ve { sigma_min, sigma_max };
     for (bad, key) in [
         (ve(0.0, 1.0), "sigma_min"),
         (ve(f64::NAN, 1.0), "sigma_min"),
@@ -216,21 +163,12 @@ fn bad_values_are_named() {
         (ve(1.0, f64::INFINITY), "sigma_max"),
         (Schedule::VpLinear { b0: 0.0, b1: 1.0 }, "b0"),
         (Schedule::VpLinear { b0: 2.0, b1: 1.0 }, "b1"),
-        (
-            Schedule::VpLinear {
-                b0: 2.0,
-                b1: f64::NAN,
-            },
-            "b1",
-        ),
+        (Schedule::VpLinear { b0: 2.0, b1: f64::NAN }, "b1"),
         (Schedule::VpCosine { c: 1.0 }, "c"),
         (Schedule::VpCosine { c: -0.1 }, "c"),
     ] {
         let message = bad.validate().unwrap_err().to_string();
-        assert!(
-            message.starts_with(&format!("{key} of the {} schedule: found", bad.name())),
-            "{message}"
-        );
+        assert!(message.starts_with(&format!("{key} of the {} schedule: found", bad.name())), "{message}");
     }
     let flow = Schedule::RectifiedFlow;
     for (schedule, t_max, t_min, named) in [
@@ -247,10 +185,7 @@ fn bad_values_are_named() {
         (Schedule::Edm, 1.0, 1e-10, "t_min"),
         (Schedule::VpCosine { c: 0.008 }, 1.0, 0.1, "t_max"),
     ] {
-        let message = Grid::Uniform
-            .times(&schedule, 3, t_max, t_min)
-            .unwrap_err()
-            .to_string();
+        let message = Grid::Uniform.times(&schedule, 3, t_max, t_min).unwrap_err().to_string();
         assert!(message.starts_with(named), "{named}: {message}");
     }
     for (grid, steps) in [
@@ -259,19 +194,11 @@ fn bad_values_are_named() {
         (Grid::EdmRho { rho: 0.5 }, 3),
         (Grid::EdmRho { rho: f64::NAN }, 3),
     ] {
-        assert!(
-            grid.times(&flow, steps, 0.9, 0.1).is_err(),
-            "{grid}, {steps}"
-        );
+        assert!(grid.times(&flow, steps, 0.9, 0.1).is_err(), "{grid}, {steps}");
     }
     // more steps than there are numbers between the ends
-    let tight = Grid::LogSnr
-        .times(&flow, 1000, 0.5 + 1e-14, 0.5)
-        .unwrap_err();
-    assert!(
-        tight.to_string().contains("steps of the log-snr grid"),
-        "{tight}"
-    );
+    let tight = Grid::LogSnr.times(&flow, 1000, 0.5 + 1e-14, 0.5).unwrap_err();
+    assert!(tight.to_string().contains("steps of the log-snr grid"), "{tight}");
     assert!(Preconditioning::Edm { sigma_data: 0.0 }.validate().is_err());
 }
 

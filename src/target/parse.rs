@@ -66,10 +66,7 @@ impl<'a> Source<'a> {
     }
 
     fn numbers(&self, list: &[Value], name: &str) -> Result<Vec<f64>> {
-        list.iter()
-            .enumerate()
-            .map(|(i, value)| self.number(value, || format!("{name}[{i}]")))
-            .collect()
+        list.iter().enumerate().map(|(i, value)| self.number(value, || format!("{name}[{i}]"))).collect()
     }
 
     /// A list of lists of `dim` numbers each, joined.
@@ -108,11 +105,7 @@ impl<'a> Source<'a> {
     fn length(&self, what: &str, found: usize, wanted: usize, of: &str) -> Result<()> {
         match found == wanted {
             true => Ok(()),
-            false => Err(self.bad(
-                what,
-                format!("a list of {found}"),
-                format!("one of {wanted}, {of}"),
-            )),
+            false => Err(self.bad(what, format!("a list of {found}"), format!("one of {wanted}, {of}"))),
         }
     }
 
@@ -139,12 +132,7 @@ impl<'a> Source<'a> {
         let means = self.rows(means, "means", dim)?;
 
         let scales = self.list("scales", "a list of K numbers or of K lists of D numbers")?;
-        self.length(
-            "scales",
-            scales.len(),
-            weights.len(),
-            "as there are weights",
-        )?;
+        self.length("scales", scales.len(), weights.len(), "as there are weights")?;
         let least = 1.0 / LARGEST;
         let scales = if scales[0].is_array() {
             let scales = self.rows(scales, "scales", dim)?;
@@ -159,19 +147,12 @@ impl<'a> Source<'a> {
         let sum: f64 = weights.iter().sum();
         if (sum - 1.0).abs() > 1e-6 {
             let file = self.file.display();
-            warnings.push(format!(
-                "{file}: weights: their sum is {sum}, and they were divided by it"
-            ));
+            warnings.push(format!("{file}: weights: their sum is {sum}, and they were divided by it"));
         }
         for w in &mut weights {
             *w /= sum;
         }
-        Ok(Mixture {
-            dim,
-            weights,
-            means,
-            scales,
-        })
+        Ok(Mixture { dim, weights, means, scales })
     }
 
     fn gaussian(&self) -> Result<Gaussian> {
@@ -196,10 +177,7 @@ impl<'a> Source<'a> {
         let covariance = eigen::positive_definite(&c, dim).map_err(|e| match e {
             NoEigen::NotPositive { row, left } => self.bad(
                 format!("covariance[{row}][{row}]"),
-                format!(
-                    "{}, of which {left} is left after the rows above",
-                    c[row * dim + row]
-                ),
+                format!("{}, of which {left} is left after the rows above", c[row * dim + row]),
                 "a positive definite matrix",
             ),
             NoEigen::NotAMatrix | NoEigen::Unfinished => self.bad(
@@ -233,10 +211,7 @@ impl Target {
             let found = e.message().replace('\n', " ");
             Error::file(file, what, found, "TOML")
         })?;
-        let source = Source {
-            file,
-            table: &table,
-        };
+        let source = Source { file, table: &table };
         let mut warnings = Vec::new();
         let (target, known) = match table.get("kind") {
             Some(Value::String(kind)) if kind == "mixture" => {

@@ -17,11 +17,9 @@ fn sound(text: &str) -> Target {
     target
 }
 
-const LINE: &str =
-    "kind = \"mixture\"\nweights = [0.3, 0.7]\nmeans = [[-2.0], [1.5]]\nscales = [0.5, 0.4]\n";
+const LINE: &str = "kind = \"mixture\"\nweights = [0.3, 0.7]\nmeans = [[-2.0], [1.5]]\nscales = [0.5, 0.4]\n";
 const PLANE: &str = "kind = \"mixture\"\nweights = [0.25, 0.75]\nmeans = [[-2, 0], [1.5, 0.5]]\nscales = [[0.5, 1], [0.4, 2.0]]\n";
-const TILTED: &str =
-    "kind = \"gaussian\"\nmean = [1.0, -0.5]\ncovariance = [[2.0, 0.6], [0.6, 0.5]]\n";
+const TILTED: &str = "kind = \"gaussian\"\nmean = [1.0, -0.5]\ncovariance = [[2.0, 0.6], [0.6, 0.5]]\n";
 
 /// The trapezoid rule, exact to rounding for smooth functions that vanish at both ends.
 fn integral(f: impl Fn(f64) -> f64) -> f64 {
@@ -36,14 +34,10 @@ fn a_diffused_mixture_is_the_convolution_of_the_target() {
     assert!((integral(|x| density(x, 1.0, 0.0)) - 1.0).abs() < 1e-12);
     for (alpha, sigma) in [(1.0, 0.7), (0.4, 0.9), (0.05, 1.0)] {
         for x in [-1.7, 0.0, 0.3, 2.2] {
-            let wanted = integral(|x0| {
-                density(x0, 1.0, 0.0) * log_normal(x, alpha * x0, sigma * sigma).exp()
-            });
+            let wanted =
+                integral(|x0| density(x0, 1.0, 0.0) * log_normal(x, alpha * x0, sigma * sigma).exp());
             let got = density(x, alpha, sigma);
-            assert!(
-                (got / wanted - 1.0).abs() < 1e-11,
-                "{x}, {alpha}, {sigma}: {got}, wanted {wanted}"
-            );
+            assert!((got / wanted - 1.0).abs() < 1e-11, "{x}, {alpha}, {sigma}: {got}, wanted {wanted}");
         }
     }
 }
@@ -53,29 +47,17 @@ fn a_diffused_gaussian_is_the_one_with_the_added_covariance() {
     let target = sound(TILTED);
     for (alpha, sigma) in [(1.0f64, 0.0f64), (0.6, 0.8), (1.0, 5.0)] {
         // the two by two inverse, by hand
-        let (a, b, d) = (
-            alpha * alpha * 2.0 + sigma * sigma,
-            alpha * alpha * 0.6,
-            alpha * alpha * 0.5 + sigma * sigma,
-        );
+        let (a, b, d) =
+            (alpha * alpha * 2.0 + sigma * sigma, alpha * alpha * 0.6, alpha * alpha * 0.5 + sigma * sigma);
         let det = a * d - b * b;
         for x in [[0.3, 0.4], [2.0, -3.0]] {
             let (u, v) = (x[0] - alpha, x[1] + 0.5 * alpha);
             let quadratic = (d * u * u - 2.0 * b * u * v + a * v * v) / det;
             let wanted = -0.5 * quadratic - 0.5 * det.ln() - std::f64::consts::TAU.ln();
-            assert!(
-                (target.log_density(&x, alpha, sigma) - wanted).abs()
-                    < 1e-13 * (1.0 + wanted.abs())
-            );
+            assert!((target.log_density(&x, alpha, sigma) - wanted).abs() < 1e-13 * (1.0 + wanted.abs()));
             let score = target.score(&x, alpha, sigma);
-            for (got, wanted) in score
-                .iter()
-                .zip([-(d * u - b * v) / det, -(a * v - b * u) / det])
-            {
-                assert!(
-                    (got - wanted).abs() < 1e-13 * (1.0 + wanted.abs()),
-                    "{got}, wanted {wanted}"
-                );
+            for (got, wanted) in score.iter().zip([-(d * u - b * v) / det, -(a * v - b * u) / det]) {
+                assert!((got - wanted).abs() < 1e-13 * (1.0 + wanted.abs()), "{got}, wanted {wanted}");
             }
         }
     }
@@ -97,11 +79,7 @@ fn scores_are_gradients() {
                         target.log_density(&x, alpha, sigma)
                     };
                     let wanted = (at(h) - at(-h)) / (2.0 * h);
-                    assert!(
-                        (score[d] - wanted).abs() < 1e-6,
-                        "{}, wanted {wanted}",
-                        score[d]
-                    );
+                    assert!((score[d] - wanted).abs() < 1e-6, "{}, wanted {wanted}", score[d]);
                 }
             }
         }
@@ -110,26 +88,18 @@ fn scores_are_gradients() {
 
 #[test]
 fn a_mixture_of_one_is_a_gaussian() {
-    let one =
-        sound("kind = \"mixture\"\nweights = [1]\nmeans = [[1.0, -0.5]]\nscales = [[0.3, 2.0]]");
+    let one = sound("kind = \"mixture\"\nweights = [1]\nmeans = [[1.0, -0.5]]\nscales = [[0.3, 2.0]]");
     let same = sound("kind = \"gaussian\"\nmean = [1.0, -0.5]\ncovariance = [[0.09, 0], [0, 4.0]]");
     let flat = sound("kind = \"mixture\"\nweights = [1]\nmeans = [[1.0, -0.5]]\nscales = [2.0]");
-    let flat_rows =
-        sound("kind = \"mixture\"\nweights = [1]\nmeans = [[1.0, -0.5]]\nscales = [[2.0, 2.0]]");
+    let flat_rows = sound("kind = \"mixture\"\nweights = [1]\nmeans = [[1.0, -0.5]]\nscales = [[2.0, 2.0]]");
     for (a, b) in [(&one, &same), (&flat, &flat_rows)] {
         let ((mean, variance), (other, other_variance)) = (a.moments(), b.moments());
         assert_eq!(mean, other);
         assert!((variance - other_variance).abs() < 1e-15 * variance * 4.0);
         for (alpha, sigma) in [(1.0, 0.0), (0.7, 0.5)] {
             let x = [0.2, 0.9];
-            assert!(
-                (a.log_density(&x, alpha, sigma) - b.log_density(&x, alpha, sigma)).abs() < 1e-13
-            );
-            for (s, r) in a
-                .score(&x, alpha, sigma)
-                .iter()
-                .zip(b.score(&x, alpha, sigma))
-            {
+            assert!((a.log_density(&x, alpha, sigma) - b.log_density(&x, alpha, sigma)).abs() < 1e-13);
+            for (s, r) in a.score(&x, alpha, sigma).iter().zip(b.score(&x, alpha, sigma)) {
                 assert!((s - r).abs() < 1e-12 * (1.0 + r.abs()));
             }
         }
@@ -172,23 +142,13 @@ fn far_away_nothing_overflows() {
 #[test]
 fn weights_are_normalised_with_a_warning() {
     let (target, warnings) = parse(&LINE.replace("[0.3, 0.7]", "[3, 1]")).unwrap();
-    let Target::Mixture(m) = &target else {
-        panic!("a mixture")
-    };
+    let Target::Mixture(m) = &target else { panic!("a mixture") };
     assert_eq!(m.weights, [0.75, 0.25]);
-    assert_eq!(
-        warnings,
-        ["t.toml: weights: their sum is 4, and they were divided by it"]
-    );
+    assert_eq!(warnings, ["t.toml: weights: their sum is 4, and they were divided by it"]);
     let (_, warnings) = parse(&format!("{LINE}sigma = 1\n")).unwrap();
-    assert_eq!(
-        warnings,
-        ["t.toml: the key sigma is not known, and ignored"]
-    );
+    assert_eq!(warnings, ["t.toml: the key sigma is not known, and ignored"]);
     // off by less than a millionth: normalised, and nothing said
-    let Target::Mixture(m) = sound(&LINE.replace("0.7]", "0.7000005]")) else {
-        panic!("a mixture")
-    };
+    let Target::Mixture(m) = sound(&LINE.replace("0.7]", "0.7000005]")) else { panic!("a mixture") };
     assert!((m.weights.iter().sum::<f64>() - 1.0).abs() < 1e-15);
 }
 
@@ -197,9 +157,7 @@ fn the_shipped_mixture_is_read() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/gmm40.toml");
     let (target, warnings) = Target::open(&path).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(warnings, [""; 0]);
-    let Target::Mixture(m) = target else {
-        panic!("a mixture")
-    };
+    let Target::Mixture(m) = target else { panic!("a mixture") };
     assert_eq!((m.components(), m.dim), (40, 2));
     assert!(matches!(m.scales, Scales::Isotropic(_)));
 }
@@ -207,128 +165,45 @@ fn the_shipped_mixture_is_read() {
 #[test]
 fn faults_are_named_by_key_and_index() {
     for (from, to, wanted) in [
-        (
-            "\"mixture\"",
-            "\"blob\"",
-            "kind: found \"blob\", wanted \"mixture\" or \"gaussian\"",
-        ),
+        ("\"mixture\"", "\"blob\"", "kind: found \"blob\", wanted \"mixture\" or \"gaussian\""),
         ("kind = \"mixture\"", "", "kind: found no such key"),
-        (
-            "weights",
-            "wights",
-            "weights: found no such key, wanted a list of K numbers above zero",
-        ),
-        (
-            "0.7]",
-            "-0.7]",
-            "weights[1]: found -0.7, wanted a number in 1e-9 to 1e9",
-        ),
-        (
-            "0.7]",
-            "\"b\"]",
-            "weights[1]: found \"b\", wanted a number in",
-        ),
+        ("weights", "wights", "weights: found no such key, wanted a list of K numbers above zero"),
+        ("0.7]", "-0.7]", "weights[1]: found -0.7, wanted a number in 1e-9 to 1e9"),
+        ("0.7]", "\"b\"]", "weights[1]: found \"b\", wanted a number in"),
         ("0.7]", "nan]", "weights[1]: found nan, wanted a number in"),
         ("[0.3, 0.7]", "[]", "weights: found a list of 0"),
         ("[0.3, 0.7]", "1", "weights: found 1, wanted a list"),
-        (
-            "0.7]",
-            "0.6, 0.1]",
-            "means: found a list of 2, wanted one of 3, as there are weights",
-        ),
-        (
-            "[1.5]]",
-            "[1.5, 2]]",
-            "means[1]: found a list of 2, wanted a list of 1 numbers",
-        ),
-        (
-            "[1.5]]",
-            "1.5]",
-            "means[1]: found 1.5, wanted a list of 1 numbers",
-        ),
-        (
-            "[1.5]]",
-            "[inf]]",
-            "means[1][0]: found inf, wanted a number in -1e9 to 1e9",
-        ),
-        (
-            "[[-2.0],",
-            "[[],",
-            "means[0]: found a list of 0, wanted a list of D numbers",
-        ),
-        (
-            "[0.5, 0.4]",
-            "[0.5]",
-            "scales: found a list of 1, wanted one of 2",
-        ),
+        ("0.7]", "0.6, 0.1]", "means: found a list of 2, wanted one of 3, as there are weights"),
+        ("[1.5]]", "[1.5, 2]]", "means[1]: found a list of 2, wanted a list of 1 numbers"),
+        ("[1.5]]", "1.5]", "means[1]: found 1.5, wanted a list of 1 numbers"),
+        ("[1.5]]", "[inf]]", "means[1][0]: found inf, wanted a number in -1e9 to 1e9"),
+        ("[[-2.0],", "[[],", "means[0]: found a list of 0, wanted a list of D numbers"),
+        ("[0.5, 0.4]", "[0.5]", "scales: found a list of 1, wanted one of 2"),
         ("0.4]", "0]", "scales[1]: found 0, wanted a number in 1e-9"),
-        (
-            "0.4]",
-            "[0.4]]",
-            "scales[1]: found a list of 1, wanted a number",
-        ),
-        (
-            "[0.5, 0.4]",
-            "[[0.5], [0]]",
-            "scales[1][0]: found 0, wanted",
-        ),
+        ("0.4]", "[0.4]]", "scales[1]: found a list of 1, wanted a number"),
+        ("[0.5, 0.4]", "[[0.5], [0]]", "scales[1][0]: found 0, wanted"),
         ("0.7]\n", "0.7\n", "line 3, column "),
-        (
-            "kind",
-            "weights = [1]\nkind = 1\nkind",
-            "line 3, column 1: found duplicate key",
-        ),
+        ("kind", "weights = [1]\nkind = 1\nkind", "line 3, column 1: found duplicate key"),
     ] {
         let error = parse(&LINE.replacen(from, to, 1)).expect_err(to);
         assert_eq!(error.exit_code(), 2);
         let message = error.to_string();
-        assert!(
-            message.starts_with(&format!("t.toml: {wanted}")),
-            "{to}: {message}"
-        );
+        assert!(message.starts_with(&format!("t.toml: {wanted}")), "{to}: {message}");
     }
     for (from, to, wanted) in [
         ("mean =", "mu =", "mean: found no such key"),
-        (
-            "[1.0, -0.5]",
-            "[1.0, -0.5, 0]",
-            "covariance: found a list of 2, wanted one of 3, as long as mean",
-        ),
-        (
-            "[0.6, 0.5]",
-            "[0.6]",
-            "covariance[1]: found a list of 1, wanted a list of 2",
-        ),
-        (
-            "[0.6, 0.5]",
-            "[0.5, 0.5]",
-            "covariance[1][0]: found 0.5, wanted 0.6, the same as covariance[0][1]",
-        ),
-        (
-            "0.5]]",
-            "0.1]]",
-            "covariance[1][1]: found 0.1, of which -0.07",
-        ),
-        (
-            "[[2.0",
-            "[[-2.0",
-            "covariance[0][0]: found -2, of which -2 is left",
-        ),
+        ("[1.0, -0.5]", "[1.0, -0.5, 0]", "covariance: found a list of 2, wanted one of 3, as long as mean"),
+        ("[0.6, 0.5]", "[0.6]", "covariance[1]: found a list of 1, wanted a list of 2"),
+        ("[0.6, 0.5]", "[0.5, 0.5]", "covariance[1][0]: found 0.5, wanted 0.6, the same as covariance[0][1]"),
+        ("0.5]]", "0.1]]", "covariance[1][1]: found 0.1, of which -0.07"),
+        ("[[2.0", "[[-2.0", "covariance[0][0]: found -2, of which -2 is left"),
     ] {
-        let message = parse(&TILTED.replacen(from, to, 1))
-            .expect_err(to)
-            .to_string();
-        assert!(
-            message.starts_with(&format!("t.toml: {wanted}")),
-            "{to}: {message}"
-        );
+        let message = parse(&TILTED.replacen(from, to, 1)).expect_err(to).to_string();
+        assert!(message.starts_with(&format!("t.toml: {wanted}")), "{to}: {message}");
     }
     // a column counts characters, not bytes
     let message = parse("a = \"é\" b").unwrap_err().to_string();
-    assert!(
-        message.starts_with("t.toml: line 1, column 9: found"),
-        "{message}"
-    );
+    assert!(message.starts_with("t.toml: line 1, column 9: found"), "{message}");
     assert!(
         parse("a = 1\nb = 2\nc = = 1")
             .unwrap_err()

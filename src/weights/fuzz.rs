@@ -12,13 +12,7 @@ fn sound() -> [Vec<u8>; 2] {
         "class":{"dtype":"I32","shape":[2],"data_offsets":[38,46]},
         "wide":{"dtype":"F64","shape":[1,1],"data_offsets":[46,54]}}"#;
     let data: Vec<u8> = (0..54).collect();
-    [
-        raw(header, &data),
-        raw(
-            r#"{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}"#,
-            &[0, 60, 0, 62],
-        ),
-    ]
+    [raw(header, &data), raw(r#"{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}"#, &[0, 60, 0, 62])]
 }
 
 fn mutate(rng: &mut StdRng, bytes: &mut Vec<u8>) {
@@ -105,9 +99,7 @@ fn a_hundred_thousand_damaged_files_give_answers_not_panics() {
                 refused += 1;
                 let m = e.to_string();
                 assert!(
-                    m.starts_with("w.safetensors: ")
-                        && m.contains(": found ")
-                        && m.contains(", wanted "),
+                    m.starts_with("w.safetensors: ") && m.contains(": found ") && m.contains(", wanted "),
                     "{m}"
                 );
                 assert!(m.len() < 600, "{m}");
@@ -115,8 +107,5 @@ fn a_hundred_thousand_damaged_files_give_answers_not_panics() {
         }
     }
     // both ways are walked, or the test would show nothing
-    assert!(
-        opened > 10_000 && refused > 10_000,
-        "{opened} opened, {refused} refused"
-    );
+    assert!(opened > 10_000 && refused > 10_000, "{opened} opened, {refused} refused");
 }

@@ -91,10 +91,7 @@ pub fn save(
             let wanted = "a name of its own, other than __metadata__";
             return Err(Error::input(what, "a name that is taken", wanted));
         }
-        let size = tensor
-            .shape
-            .iter()
-            .try_fold(1usize, |size, n| size.checked_mul(*n));
+        let size = tensor.shape.iter().try_fold(1usize, |size, n| size.checked_mul(*n));
         if size != Some(tensor.count()) {
             let found = format!("{} numbers", tensor.count());
             let wanted = format!("as many as shape {:?} has", tensor.shape);
@@ -111,11 +108,7 @@ pub fn save(
 
 /// `bytes`, a safetensors file without free text, with the text put in front, in order. (The crate would
 /// write it in the order of a hash map, which differs from run to run.)
-fn with_metadata(
-    path: &Path,
-    bytes: &[u8],
-    metadata: &BTreeMap<String, String>,
-) -> Result<Vec<u8>> {
+fn with_metadata(path: &Path, bytes: &[u8], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
     if metadata.is_empty() {
         return Ok(bytes.to_vec());
     }
@@ -131,10 +124,8 @@ fn with_metadata(
             rest.split_at_checked(n)
         })
         .ok_or_else(|| bad("one that is cut short"))?;
-    let entries = old
-        .trim_ascii_end()
-        .strip_prefix(b"{")
-        .ok_or_else(|| bad("one that opens with no brace"))?;
+    let entries =
+        old.trim_ascii_end().strip_prefix(b"{").ok_or_else(|| bad("one that opens with no brace"))?;
     let mut header = format!("{{\"__metadata__\":{text}").into_bytes();
     if entries != b"}" {
         header.push(b',');
@@ -151,21 +142,11 @@ fn with_metadata(
 /// bytes go to a new file in the same folder, reach the disk, and then take the name. A link is followed.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let target = match fs::metadata(path) {
-        Ok(about) if about.is_file() => {
-            fs::canonicalize(path).map_err(|e| Error::write(path, e))?
-        }
+        Ok(about) if about.is_file() => fs::canonicalize(path).map_err(|e| Error::write(path, e))?,
         Ok(about) => {
-            let found = if about.is_dir() {
-                "a folder"
-            } else {
-                "a device or a pipe"
-            };
+            let found = if about.is_dir() { "a folder" } else { "a device or a pipe" };
             let wanted = "a new name or a file to replace";
-            return Err(Error::input(
-                format!("output {}", path.display()),
-                found,
-                wanted,
-            ));
+            return Err(Error::input(format!("output {}", path.display()), found, wanted));
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
         Err(e) => return Err(Error::write(path, e)),
@@ -221,21 +202,14 @@ mod tests {
         let folder = Folder::new("save");
         let path = folder.0.join("a.safetensors");
         let tensors = [
-            (
-                "x".to_string(),
-                tensor(&[2, 3], Data::F32(&[1.0, -2.5, 3.0, 4.0, 5.0, 1e-30])),
-            ),
+            ("x".to_string(), tensor(&[2, 3], Data::F32(&[1.0, -2.5, 3.0, 4.0, 5.0, 1e-30]))),
             ("log_w".to_string(), tensor(&[2], Data::F64(&[-0.1, 0.25]))),
-            (
-                "class".to_string(),
-                tensor(&[3], Data::I32(&[-1, 0, i32::MAX])),
-            ),
+            ("class".to_string(), tensor(&[3], Data::I32(&[-1, 0, i32::MAX]))),
             ("ancestor".to_string(), tensor(&[1], Data::U32(&[7]))),
             ("none".to_string(), tensor(&[0, 4], Data::F32(&[]))),
         ];
-        let metadata: BTreeMap<String, String> = (0..20)
-            .map(|i| (format!("k{i}"), format!("\"{i}\"\n")))
-            .collect();
+        let metadata: BTreeMap<String, String> =
+            (0..20).map(|i| (format!("k{i}"), format!("\"{i}\"\n"))).collect();
         save(&path, &tensors, &metadata).unwrap();
         let first = fs::read(&path).unwrap();
         for _ in 0..5 {
@@ -249,10 +223,7 @@ mod tests {
         assert_eq!(w.metadata(), metadata);
         assert_eq!(w.shape("x").unwrap(), [2, 3]);
         assert_eq!(w.dtype("log_w").unwrap(), Dtype::F64);
-        assert_eq!(
-            w.f32("x", &[2, 3]).unwrap(),
-            [1.0, -2.5, 3.0, 4.0, 5.0, 1e-30]
-        );
+        assert_eq!(w.f32("x", &[2, 3]).unwrap(), [1.0, -2.5, 3.0, 4.0, 5.0, 1e-30]);
         assert_eq!(w.f32("log_w", &[2]).unwrap(), [-0.1, 0.25]);
         assert_eq!(w.f32("none", &[0, 4]).unwrap(), [0f32; 0]);
         assert_eq!(w.i32("class").unwrap(), [-1, 0, i32::MAX]);
@@ -271,28 +242,15 @@ mod tests {
         let path = folder.0.join("a.safetensors");
         let none = BTreeMap::new();
         for (list, wanted) in [
+            (vec![("x", tensor(&[2], Data::F32(&[1.0])))], "as many as shape [2] has"),
+            (vec![("x", tensor(&[usize::MAX, 2], Data::F32(&[])))], "as many as shape"),
             (
-                vec![("x", tensor(&[2], Data::F32(&[1.0])))],
-                "as many as shape [2] has",
-            ),
-            (
-                vec![("x", tensor(&[usize::MAX, 2], Data::F32(&[])))],
-                "as many as shape",
-            ),
-            (
-                vec![
-                    ("x", tensor(&[1], Data::F32(&[1.0]))),
-                    ("x", tensor(&[1], Data::F32(&[1.0]))),
-                ],
+                vec![("x", tensor(&[1], Data::F32(&[1.0]))), ("x", tensor(&[1], Data::F32(&[1.0])))],
                 "a name of its own",
             ),
-            (
-                vec![("__metadata__", tensor(&[1], Data::F32(&[1.0])))],
-                "a name of its own",
-            ),
+            (vec![("__metadata__", tensor(&[1], Data::F32(&[1.0])))], "a name of its own"),
         ] {
-            let list: Vec<(String, Tensor)> =
-                list.into_iter().map(|(n, t)| (n.to_string(), t)).collect();
+            let list: Vec<(String, Tensor)> = list.into_iter().map(|(n, t)| (n.to_string(), t)).collect();
             let m = message(save(&path, &list, &none));
             assert!(m.contains(wanted) && m.contains("a.safetensors"), "{m}");
         }
@@ -309,18 +267,9 @@ mod tests {
 
         let gone = folder.0.join("no/such/folder/out.bin");
         let e = write_atomically(&gone, b"x").expect_err("no folder");
-        assert!(
-            e.to_string()
-                .contains("no/such/folder/out.bin: cannot write it"),
-            "{e}"
-        );
+        assert!(e.to_string().contains("no/such/folder/out.bin: cannot write it"), "{e}");
         assert_eq!(e.exit_code(), 1);
-        for bad in [
-            folder.0.as_path(),
-            Path::new("/"),
-            Path::new(""),
-            Path::new("/dev/null"),
-        ] {
+        for bad in [folder.0.as_path(), Path::new("/"), Path::new(""), Path::new("/dev/null")] {
             assert!(write_atomically(bad, b"x").is_err(), "{}", bad.display());
         }
         assert_eq!(folder.names(), ["out.bin"]);

@@ -3,4 +3,6 @@
 #[macro_use]
 mod support;
 mod methods;
+mod models;
 mod passes;
+mod ptx;

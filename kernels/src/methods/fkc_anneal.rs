@@ -17,10 +17,7 @@ impl Anneal {
 impl Method for Anneal {
     fn coordinate<N: Size>(scores: &Sequence<Vector<f32, N>>, c: &Coeffs) -> Move<N> {
         let s = scores[0];
-        Move::<N> {
-            score: Vector::new(c.beta0) * s,
-            rate: Vector::new(c.beta0 * (c.beta0 - 1.0f32)) * s * s,
-        }
+        Move::<N> { score: Vector::new(c.beta0) * s, rate: Vector::new(c.beta0 * (c.beta0 - 1.0f32)) * s * s }
     }
 }
 

@@ -27,7 +27,15 @@ struct Component {
 }
 
 #[cube]
-fn component(models: &Models, first: usize, row: usize, c: usize, dim: usize, #[comptime] diagonal: bool, count: usize) -> Component {
+fn component(
+    models: &Models,
+    first: usize,
+    row: usize,
+    c: usize,
+    dim: usize,
+    #[comptime] diagonal: bool,
+    count: usize,
+) -> Component {
     let numbers = comptime!(if diagonal { 1usize } else { 2usize });
     let own = row + 2usize + c * numbers;
     let precision = if comptime!(diagonal) { 0.0f32.runtime() } else { models.levels[own + 1usize] };
@@ -65,7 +73,8 @@ fn log_term<N: Size>(
     let dim = extent(here.dim, registers);
     #[unroll(registers > 0)]
     for k in 0..dim {
-        let centred = coordinate::<N>(here, x, k, registers) - Vector::new(c.alpha * models.params[c.mean + k]);
+        let centred =
+            coordinate::<N>(here, x, k, registers) - Vector::new(c.alpha * models.params[c.mean + k]);
         quadratic = fma(centred * Vector::new(precision(models, c, k, diagonal)), centred, quadratic);
     }
     fma(quadratic, Vector::new(-0.5f32), Vector::new(c.log_constant))
@@ -123,7 +132,8 @@ fn in_registers<N: Size>(
         sum += weight;
         #[unroll]
         for k in 0..registers {
-            let towards = Vector::new(part.alpha * models.params[part.mean + k]) - coordinate::<N>(here, x, k, registers);
+            let towards = Vector::new(part.alpha * models.params[part.mean + k])
+                - coordinate::<N>(here, x, k, registers);
             pull[k] = fma(weight * Vector::new(precision(models, &part, k, diagonal)), towards, pull[k]);
         }
     }
@@ -163,7 +173,8 @@ fn in_memory<N: Size>(
         sum = fma(sum, shrink, weight);
         for k in 0..here.dim {
             let at = (out + k) * here.stride + here.at;
-            let towards = Vector::new(part.alpha * models.params[part.mean + k]) - coordinate::<N>(here, x, k, 0usize);
+            let towards =
+                Vector::new(part.alpha * models.params[part.mean + k]) - coordinate::<N>(here, x, k, 0usize);
             let pull = weight * Vector::new(precision(models, &part, k, diagonal)) * towards;
             let so_far = load::<f32, N>(&*scores, at);
             store::<f32, N>(scores, at, fma(so_far, shrink, pull));

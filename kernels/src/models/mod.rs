@@ -113,7 +113,12 @@ impl Score for Analytic {
 
 /// Coordinate `k` of the point.
 #[cube]
-pub fn coordinate<N: Size>(here: &Here<N>, x: &[f32], k: usize, #[comptime] registers: usize) -> Vector<f32, N> {
+pub fn coordinate<N: Size>(
+    here: &Here<N>,
+    x: &[f32],
+    k: usize,
+    #[comptime] registers: usize,
+) -> Vector<f32, N> {
     if comptime!(registers > 0) {
         here.point[k]
     } else {

@@ -57,11 +57,7 @@ pub(crate) fn first_block(#[comptime] sharing: Sharing) -> u32 {
 /// Blocks between two of the same worker.
 #[cube]
 pub(crate) fn block_stride(#[comptime] sharing: Sharing) -> u32 {
-    if comptime!(sharing.together) {
-        CUBE_COUNT as u32
-    } else {
-        CUBE_COUNT as u32 * comptime!(sharing.units)
-    }
+    if comptime!(sharing.together) { CUBE_COUNT as u32 } else { CUBE_COUNT as u32 * comptime!(sharing.units) }
 }
 
 /// The first vector of this unit inside a block.

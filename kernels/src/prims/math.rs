@@ -33,9 +33,7 @@ pub fn exp<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
 pub fn ln<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
     let bits = Vector::<u32, N>::reinterpret(x);
     let e = Vector::<i32, N>::cast_from(bits >> Vector::new(23u32)) - Vector::new(126i32);
-    let m = Vector::<f32, N>::reinterpret(
-        (bits & Vector::new(0x007f_ffffu32)) | Vector::new(0x3f00_0000u32),
-    );
+    let m = Vector::<f32, N>::reinterpret((bits & Vector::new(0x007f_ffffu32)) | Vector::new(0x3f00_0000u32));
     // m in [1/2, 1): bring it to [sqrt(1/2), sqrt(2)) and subtract 1.
     let low = m.less_than(&Vector::new(std::f32::consts::FRAC_1_SQRT_2));
     let e = Vector::<f32, N>::cast_from(e) - select_many(low, Vector::new(1.0f32), Vector::new(0.0f32));
@@ -99,8 +97,7 @@ pub fn sincos_turns<N: Size>(u: Vector<f32, N>) -> SinCos<N> {
     let sin = select_many(odd, c, s);
     let cos = select_many(odd, s, c);
     let sin_negative = (q & Vector::new(2u32)).equal(&Vector::new(2u32));
-    let cos_negative =
-        ((q + Vector::new(1u32)) & Vector::new(2u32)).equal(&Vector::new(2u32));
+    let cos_negative = ((q + Vector::new(1u32)) & Vector::new(2u32)).equal(&Vector::new(2u32));
     let zero = Vector::new(0.0f32);
     SinCos::<N> {
         sin: select_many(sin_negative, zero - sin, sin),

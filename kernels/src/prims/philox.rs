@@ -126,12 +126,8 @@ pub struct Stream<N: Size> {
 /// The block of random words of coordinates 4 `block` to 4 `block` + 3.
 #[cube]
 pub fn words<N: Size>(s: &Stream<N>, slot: Vector<u32, N>, block: u32) -> Words<N> {
-    let counter = Words::<N> {
-        w0: slot,
-        w1: Vector::new(s.step),
-        w2: Vector::new(s.tag),
-        w3: Vector::new(block),
-    };
+    let counter =
+        Words::<N> { w0: slot, w1: Vector::new(s.step), w2: Vector::new(s.tag), w3: Vector::new(block) };
     philox::<N>(counter, Vector::new(s.key0), Vector::new(s.key1))
 }
 

@@ -1,6 +1,7 @@
 //! Every pass against its f64 oracle, on every device.
 
 mod draws;
+mod mlp;
 mod resample;
 mod scan;
 mod weights;

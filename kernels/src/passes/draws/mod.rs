@@ -3,7 +3,7 @@
 //! For slot i of n and one coordinate block: words [n, 4], uniforms [n, 4], normals [n, 4].
 //! The samplers never do this; they draw in registers.
 
-mod kernel;
+pub(crate) mod kernel;
 mod launch;
 
 pub use launch::{Draws, draws};

@@ -3,7 +3,7 @@
 //!
 //! Writes x [dim, stride], logs [2, stride] (log-weight, 0), identity ancestors and roots.
 
-mod kernel;
+pub(crate) mod kernel;
 mod launch;
 pub mod oracle;
 

@@ -10,9 +10,7 @@ pub fn draw(start: &Start, seed: u64, slot: usize) -> (Vec<f64>, f64) {
     let stream = Stream { seed, slot: slot as u32, step: 0, tag: tag(purpose::INIT, 0) };
     let z: Vec<f64> = (0..dim).map(|k| normal(stream, k, dim)).collect();
     let x = z.iter().zip(&start.mean).map(|(z, m)| m + start.std * z).collect();
-    let minus_log_density = z
-        .iter()
-        .map(|z| 0.5 * z * z + start.std.ln() + 0.5 * std::f64::consts::TAU.ln())
-        .sum::<f64>();
+    let minus_log_density =
+        z.iter().map(|z| 0.5 * z * z + start.std.ln() + 0.5 * std::f64::consts::TAU.ln()).sum::<f64>();
     (x, start.offset + if start.weighted { minus_log_density } else { 0.0 })
 }

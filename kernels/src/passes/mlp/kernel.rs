@@ -121,7 +121,16 @@ pub fn mlp_kernel<L: Size>(
                 into,
             };
             let bias = (sizes.level * sizes.layers + layer) * sizes.hidden_padded;
-            dense::<L>(&mut memory, &net.weights, &net.cond, bias, &inner, key.skip, comptime!(!key.norm), key);
+            dense::<L>(
+                &mut memory,
+                &net.weights,
+                &net.cond,
+                bias,
+                &inner,
+                key.skip,
+                comptime!(!key.norm),
+                key,
+            );
             meet(key.sharing);
             if comptime!(key.norm) {
                 normalise::<L>(&mut memory, &net.biases, &sizes, &inner, layer, key);

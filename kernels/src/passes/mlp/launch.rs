@@ -54,7 +54,14 @@ fn padded(n: usize) -> usize {
 }
 
 /// [rows / pack, columns, pack], rows and columns padded with zeros.
-fn pack(weight: &[f32], rows: usize, columns: usize, all_rows: usize, all_columns: usize, pack: usize) -> Vec<f32> {
+fn pack(
+    weight: &[f32],
+    rows: usize,
+    columns: usize,
+    all_rows: usize,
+    all_columns: usize,
+    pack: usize,
+) -> Vec<f32> {
     let mut out = vec![0.0; all_rows * all_columns];
     for row in 0..rows {
         for column in 0..columns {
@@ -162,7 +169,8 @@ impl Network {
             let most = (30 * 1024) / (2 * width * LANES * 4);
             (LANES, 1, most.clamp(1, 4))
         };
-        let key = MlpKey { width, vectors, tile, activation: s.activation, norm: s.norm, skip: s.skip, sharing };
+        let key =
+            MlpKey { width, vectors, tile, activation: s.activation, norm: s.norm, skip: s.skip, sharing };
         let chunks = count.div_ceil(lanes * vectors);
         mlp_kernel::launch(
             device.client(),

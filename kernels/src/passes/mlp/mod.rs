@@ -9,7 +9,7 @@
 //! owns output rows; on the CPU each unit has a chunk of its own and works in tiles of 8 rows by
 //! 3 vectors. `rows` and `out`: [particles, dim] and [particles, outputs], row-major.
 
-mod kernel;
+pub(crate) mod kernel;
 mod launch;
 pub mod oracle;
 

@@ -72,7 +72,16 @@ pub fn ancestors_kernel(
                 let each = (block.vectors + comptime!(key.sharing.units - 1)) / comptime!(key.sharing.units);
                 let first = block.first + UNIT_POS * each;
                 let last = first + each;
-                search(prefix, ancestors, &shape, &teeth, base, first, if last < end { last } else { end }, key.walk);
+                search(
+                    prefix,
+                    ancestors,
+                    &shape,
+                    &teeth,
+                    base,
+                    first,
+                    if last < end { last } else { end },
+                    key.walk,
+                );
             } else {
                 search(prefix, ancestors, &shape, &teeth, base, block.first, end, key.walk);
             }

@@ -6,7 +6,7 @@
 //! A group whose decision is not "resample" keeps the ancestors that are there.
 //! O. Hol, T. Schon, F. Gustafsson, "On resampling algorithms for particle filters", 2006.
 
-mod kernel;
+pub(crate) mod kernel;
 mod launch;
 pub mod oracle;
 

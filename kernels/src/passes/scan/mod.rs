@@ -4,7 +4,7 @@
 //!
 //! Input [groups * padded] f32, output `words` 32-bit words an element; called by the resampling.
 
-mod kernel;
+pub(crate) mod kernel;
 mod launch;
 pub mod oracle;
 

@@ -117,7 +117,15 @@ pub fn step_kernel<S: Score, M: Method, P: Space, N: Size>(
         while v < block.vectors {
             let slot = block.first + v * N::value() as u32;
             let log_w = particles::<S, M, P, N>(
-                &before, &mut after, &models, &tables, &shape, block.group, slot, step, key,
+                &before,
+                &mut after,
+                &models,
+                &tables,
+                &shape,
+                block.group,
+                slot,
+                step,
+                key,
             );
             if comptime!(key.weighs()) {
                 lse_absorb::<N>(&mut sums, &lse_item::<N>(log_w));
@@ -284,11 +292,7 @@ fn advance<M: Method, P: Space, N: Size>(
         }
     }
     store::<u32, N>(&mut after.roots, here.at, recall::<u32, N>(&before.roots, 0usize, past));
-    let carried = if past.resampled {
-        Vector::new(0.0f32)
-    } else {
-        load::<f32, N>(&before.logs, here.at)
-    };
+    let carried = if past.resampled { Vector::new(0.0f32) } else { load::<f32, N>(&before.logs, here.at) };
     let log_w = fma(Vector::new(c.rate_old), rate, carried);
     if comptime!(key.exact) {
         let log_p = recall::<f32, N>(&before.logs, here.stride, past);

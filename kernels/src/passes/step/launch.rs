@@ -120,7 +120,11 @@ impl Step<'_> {
             return Err(argument("weight rule", "exact", "left or trap: the model gives no log-density"));
         }
         if self.exact && matches!(self.stage, Stage::Move | Stage::Weigh) {
-            return Err(argument("weight rule of a split step", "exact", "left or trap: both states are needed at once"));
+            return Err(argument(
+                "weight rule of a split step",
+                "exact",
+                "left or trap: both states are needed at once",
+            ));
         }
         let wanted = self.feed.count * of.dim * of.stride();
         for carried in [self.before, self.after] {

@@ -6,7 +6,7 @@
 //! Carried beside x [dim, stride]: scores [models, dim, stride], log-weight and log-density
 //! [2, stride], the root ancestor [stride]; all are read through the ancestors.
 
-mod kernel;
+pub(crate) mod kernel;
 mod launch;
 pub mod oracle;
 

@@ -6,7 +6,7 @@
 //! `norms` [groups, 4] and row `step` of `history` [steps, groups, 4] get (m, s, q, decision);
 //! decision: 0 keep, 1 resample, -1 every weight is zero, -2 a log-weight was NaN or +infinity.
 
-mod kernel;
+pub(crate) mod kernel;
 mod launch;
 pub mod oracle;
 

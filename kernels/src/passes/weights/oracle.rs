@@ -20,11 +20,7 @@ pub fn decision(log_w: &[f32], share: f64) -> i32 {
         return -2;
     }
     let (m, s, q) = sums(log_w);
-    if m < f64::from(ZERO_BELOW) {
-        -1
-    } else {
-        i32::from(s * s < share * log_w.len() as f64 * q)
-    }
+    if m < f64::from(ZERO_BELOW) { -1 } else { i32::from(s * s < share * log_w.len() as f64 * q) }
 }
 
 #[cfg(test)]

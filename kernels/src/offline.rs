@@ -1,0 +1,298 @@
+//! Every kernel compiled to PTX with no GPU in reach, as the CUDA runtime would compile it.
+//!
+//! An entry of [`all`] is a kernel under a compile key that a launch on a CUDA device uses: cubes
+//! of 256 units, one particle a unit, bounds checked. Kernels are named by the module that
+//! `#[cube(launch)]` makes of them, so that a test can tell whether one was forgotten.
+//! Math functions come out of libdevice, which cubecl looks for below `CUDA_PATH`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use cubecl::Compiler;
+use cubecl::ir::nvidia::SmArch;
+use cubecl::ir::{
+    DeviceIdentity, ElemType, FloatKind, HardwareProperties, IntKind, MemoryDeviceProperties, UIntKind,
+    features::{Features, Plane, TypeUsage},
+};
+use cubecl::prelude::*;
+use cubecl::profile::TimingMethod;
+use cubecl_llvm::nvptx::ptx_version::PtxVersion;
+use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
+
+use crate::methods::{Anneal, Guidance, Method, Plain};
+use crate::models::{Analytic, Buffer, Kind, MAX_MODELS, ModelKey, ModelsCompilationArg, Score};
+use crate::passes::draws::kernel::draws_kernel;
+use crate::passes::init::kernel::init_kernel;
+use crate::passes::mlp::Activation;
+use crate::passes::mlp::kernel::{MlpKey, NumbersCompilationArg, SizesCompilationArg, mlp_kernel};
+use crate::passes::resample::kernel::{SearchKey, ancestors_kernel};
+use crate::passes::scan::kernel::{offsets_kernel, prefix_kernel, totals_kernel};
+use crate::passes::scan::{FixedWeights, LogWeights, Maxima, Source, Values};
+use crate::passes::step::kernel::{
+    AfterCompilationArg, BeforeCompilationArg, TablesCompilationArg, step_kernel,
+};
+use crate::passes::step::{Stage, StepKey};
+use crate::passes::weights::kernel::normalise_kernel;
+use crate::passes::{Sharing, step};
+use crate::prims::monoid::{FixedSum, LogSumExp, Max, Monoid, Sum};
+use crate::prims::space::Euclid;
+use crate::prims::state::ShapeCompilationArg;
+
+/// Units of a cube on a GPU.
+const UNITS: u32 = 256;
+/// Particles side by side in a unit on a GPU.
+const LANES: usize = 1;
+/// The driver to write PTX for, as CUDA 12.8 reports itself.
+const DRIVER: i32 = 12_080;
+/// The units of a cube share a block of slots: groups of 128 particles and more.
+const TOGETHER: Sharing = Sharing { together: true, units: UNITS };
+/// Each unit has blocks of its own: many small groups.
+const APART: Sharing = Sharing { together: false, units: UNITS };
+
+/// A kernel under one compile key.
+pub struct Offline {
+    /// The kernel function, as the source names it.
+    pub kernel: &'static str,
+    /// What tells this entry from the others of its kernel.
+    pub variant: String,
+    define: Box<dyn Fn() -> KernelDefinition + Send + Sync>,
+}
+
+impl std::fmt::Debug for Offline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Offline({} {})", self.kernel, self.variant)
+    }
+}
+
+/// What came out of the compiler.
+#[derive(Clone, Debug)]
+pub struct Ptx {
+    /// The assembly.
+    pub text: String,
+    /// Bytes of shared memory that a launch asks for.
+    pub shared: usize,
+}
+
+impl Offline {
+    /// Compiles for compute capability `arch` (80 is 8.0; from 90 on the target is `sm_90a` and so
+    /// forth).
+    pub fn compile(&self, arch: u32) -> Result<Ptx, String> {
+        let options = PlironOptions {
+            sm_arch: Some(SmArch::new(arch, true)),
+            ptx_version: PtxVersion::for_driver(DRIVER),
+            // As the CUDA runtime sets it from compute capability 7.0 on.
+            grid_constants: true,
+            ..Default::default()
+        };
+        let mut compiler = PlironCompiler { target: LlvmTarget::Nvptx };
+        let compiled = catch_unwind(AssertUnwindSafe(|| compiler.compile((self.define)(), &options)))
+            .map_err(|cause| format!("{self:?} panicked: {}", crate::probe::reason(&cause)))?;
+        match compiled {
+            Ok(PlironArtifact::NvptxCode(module)) => {
+                let text: Vec<u8> = module.ptx.iter().map(|&c| c as u8).take_while(|&c| c != 0).collect();
+                let text = String::from_utf8_lossy(&text).into_owned();
+                Ok(Ptx { text, shared: module.shared_memory_size })
+            }
+            Ok(_) => Err(format!("{self:?}: the compiler made something that is not PTX")),
+            Err(error) => Err(format!("{self:?}: {error}")),
+        }
+    }
+}
+
+/// What the CUDA runtime reports of a device, as far as kernels can see it.
+fn properties() -> Arc<DeviceProperties> {
+    let hardware = HardwareProperties {
+        load_width: 128,
+        vector_register_count: None,
+        plane_size_min: 32,
+        plane_size_max: 32,
+        max_bindings: 1024,
+        max_shared_memory_size: 48 * 1024,
+        max_cube_count: (i32::MAX as u32, 65_535, 65_535),
+        max_units_per_cube: 1024,
+        max_cube_dim: (1024, 1024, 64),
+        num_streaming_multiprocessors: Some(108),
+        num_tensor_cores: None,
+        min_tensor_cores_dim: None,
+        num_cpu_cores: None,
+        last_level_cache_size: None,
+        max_vector_size: VectorSize::MAX,
+        cube_mma_reserved_shared_memory: 0,
+    };
+    let name = "offline".to_owned();
+    let identity = DeviceIdentity { fingerprint: name.clone(), name, physical: None };
+    let memory = MemoryDeviceProperties::new(1 << 34, 512);
+    let mut all =
+        DeviceProperties::new(Features::default(), memory, hardware, TimingMethod::Device, identity);
+    all.register_address_type(AddressType::U32);
+    all.register_address_type(AddressType::U64);
+    for kind in [
+        ElemType::Index,
+        ElemType::Bool,
+        ElemType::UInt(UIntKind::U32),
+        ElemType::UInt(UIntKind::U64),
+        ElemType::Int(IntKind::I32),
+        ElemType::Int(IntKind::I64),
+        ElemType::Float(FloatKind::F16),
+        ElemType::Float(FloatKind::F32),
+        ElemType::Float(FloatKind::F64),
+    ] {
+        all.register_type_usage(kind, TypeUsage::all());
+    }
+    all.features.memory_reinterpret = true;
+    all.features.alignment = true;
+    all.features.device_memory_scope = true;
+    all.features.plane.insert(Plane::Ops);
+    all.features.plane.insert(Plane::Sync);
+    all.features.plane.insert(Plane::NonUniformControlFlow);
+    Arc::new(all)
+}
+
+/// A compilation argument that says nothing: a buffer that aliases no other, or a scalar.
+trait Blank {
+    fn blank() -> Self;
+}
+
+impl Blank for () {
+    fn blank() -> Self {}
+}
+
+impl Blank for BufferCompilationArg {
+    fn blank() -> Self {
+        Self { inplace: None }
+    }
+}
+
+macro_rules! blank {
+    ($($arg:ident { $($field:ident)* })*) => {
+        $(impl Blank for $arg {
+            fn blank() -> Self {
+                Self { $($field: Blank::blank()),* }
+            }
+        })*
+    };
+}
+
+blank! {
+    ShapeCompilationArg { groups slots padded dim block blocks }
+    BeforeCompilationArg { x scores logs roots ancestors norms }
+    AfterCompilationArg { x scores logs roots rows blocks }
+    ModelsCompilationArg { params levels map }
+    TablesCompilationArg { coeffs seeds }
+    NumbersCompilationArg { weights biases cond levels }
+    SizesCompilationArg { count dim hidden hidden_padded layers outputs outputs_padded pack pack_out out_first level }
+}
+
+/// `entry!(variant, function::Struct<types>(run-time arguments; vector widths and compile keys))`.
+macro_rules! entry {
+    ($variant:expr, $kernel:ident::$name:ident $(<$($ty:ty),+>)? ($($arg:ident)*; $($key:expr),*)) => {
+        Offline {
+            kernel: stringify!($kernel),
+            variant: $variant.into(),
+            define: Box::new(move || {
+                let settings =
+                    KernelSettings::new(CubeDim::new_1d(UNITS).into(), ExecutionMode::Checked, AddressType::U32);
+                $(let $arg = Blank::blank();)*
+                let target = Arc::new(TargetProperties::default());
+                $kernel::$name $(::<$($ty),+>)? ::new(settings, properties(), target, $($arg,)* $($key),*).define()
+            }),
+        }
+    };
+}
+
+/// Every kernel, under at least one key.
+pub fn all() -> Vec<Offline> {
+    let mut list = Vec::new();
+    list.push(entry!("", draws_kernel::DrawsKernel(
+        seed raw uniforms gaussians count step tag block; LANES
+    )));
+    for (variant, sharing) in [("a block a cube", TOGETHER), ("a block a unit", APART)] {
+        list.push(entry!(variant, normalise_kernel::NormaliseKernel(
+            blocks coeffs norms history shape step; sharing
+        )));
+        list.push(entry!(variant, ancestors_kernel::AncestorsKernel(
+            prefix offsets norms seeds ancestors shape step; SearchKey { walk: false, sharing }
+        )));
+        scans::<Sum, Values>(&mut list, &format!("sum, {variant}"), sharing);
+        scans::<Max, Maxima>(&mut list, &format!("max, {variant}"), sharing);
+        scans::<LogSumExp, LogWeights>(&mut list, &format!("log-sum-exp, {variant}"), sharing);
+        scans::<FixedSum, FixedWeights>(&mut list, &format!("61-bit sum, {variant}"), sharing);
+    }
+    for (variant, paired, rows) in
+        [("D=2", true, false), ("D=2, rows", true, true), ("D=64, rows", false, true)]
+    {
+        list.push(entry!(variant, init_kernel::InitKernel(
+            x logs ancestors roots rows_out start seeds shape; LANES, paired, rows, TOGETHER
+        )));
+    }
+    networks(&mut list);
+    steps::<Plain>(&mut list, "plain", 1);
+    steps::<Anneal>(&mut list, "anneal", 1);
+    steps::<Guidance>(&mut list, "guidance", 2);
+    list
+}
+
+/// The three kernels of a scan.
+fn scans<M: Monoid, S: Source<M>>(list: &mut Vec<Offline>, variant: &str, sharing: Sharing) {
+    list.push(entry!(variant, totals_kernel::TotalsKernel<M, S>(input norms totals shape scale; sharing)));
+    list.push(entry!(variant, offsets_kernel::OffsetsKernel<M>(totals offsets shape; sharing)));
+    list.push(entry!(variant, prefix_kernel::PrefixKernel<M, S>(
+        input norms offsets prefix shape scale; sharing
+    )));
+}
+
+/// Dense networks: every nonlinearity, with and without LayerNorm, and the widest.
+fn networks(list: &mut Vec<Offline>) {
+    let mut push = |width: usize, vectors: usize, activation: Activation, norm: bool| {
+        let key = MlpKey { width, vectors, tile: 1, activation, norm, skip: true, sharing: TOGETHER };
+        let variant = format!("H={width}, {activation:?}{}", if norm { ", norm" } else { "" });
+        list.push(entry!(variant, mlp_kernel::MlpKernel(rows out net sizes; 4, key)));
+    };
+    for activation in [Activation::Silu, Activation::Gelu, Activation::Tanh, Activation::Relu] {
+        push(128, 4, activation, false);
+        push(128, 4, activation, true);
+    }
+    push(512, 1, Activation::Silu, true);
+}
+
+/// The steps of one method, in registers (D = 2, 4) and in memory (D = 64).
+fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
+    let key = |stage, exact, kind, dim: usize, rows, sharing| StepKey {
+        stage,
+        exact,
+        models: ModelKey {
+            count,
+            kinds: [kind; MAX_MODELS],
+            registers: if dim <= step::MAX_REGISTERS { dim } else { 0 },
+        },
+        paired: dim <= 2,
+        rows,
+        sharing,
+    };
+    for kind in [Kind::IsotropicMixture, Kind::DiagonalMixture, Kind::Gaussian] {
+        for dim in [2, 64] {
+            for (stage, exact) in [(Stage::Start, true), (Stage::Fused, false), (Stage::Fused, true)] {
+                let variant =
+                    format!("{method}, {kind:?}, D={dim}, {stage:?}{}", if exact { ", exact" } else { "" });
+                list.push(one::<Analytic, M>(variant, key(stage, exact, kind, dim, false, TOGETHER)));
+            }
+        }
+    }
+    let kind = Kind::Gaussian;
+    for dim in [2, 64] {
+        for stage in [Stage::Start, Stage::Move, Stage::Weigh] {
+            let rows = stage == Stage::Move;
+            let variant = format!("{method}, Buffer, D={dim}, {stage:?}");
+            list.push(one::<Buffer, M>(variant, key(stage, false, kind, dim, rows, TOGETHER)));
+        }
+    }
+    let mixture = Kind::IsotropicMixture;
+    let widest = key(Stage::Fused, true, mixture, step::MAX_REGISTERS, false, TOGETHER);
+    list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=4, Fused, exact"), widest));
+    let small = key(Stage::Fused, false, mixture, 2, false, APART);
+    list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=2, Fused, a block a unit"), small));
+}
+
+fn one<S: Score, M: Method>(variant: String, key: StepKey) -> Offline {
+    entry!(variant, step_kernel::StepKernel<S, M, Euclid>(before after models tables shape step; LANES, key))
+}

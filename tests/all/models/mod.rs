@@ -1,0 +1,3 @@
+//! Networks: shipped weights against their golden values, shapes against the oracle.
+
+mod golden;
