@@ -89,7 +89,7 @@ fn digits(device: &Device, weights: &Path, folder: &Path) -> Result<()> {
             ess += drawn.ess.iter().map(|e| e.last().copied().unwrap_or(0.0)).sum::<f64>()
                 / (10 * options.groups) as f64;
             speed += drawn.timings.particle_steps_per_s / 10.0;
-            all.extend(favourites(&drawn, options.groups, 8));
+            all.extend(favourites(&drawn, options.groups, 6));
         }
         println!("  {name:<24} {:>13.1} % {ess:>14.1} {speed:>12.0}", 100.0 * right);
         let file = if weighted { "digits-corrected" } else { "digits-guidance-alone" };
@@ -214,9 +214,10 @@ fn errors(
     for g in 0..groups {
         let mut own = vec![0.0; q.components()];
         let mut energies = Vec::new();
-        for i in g * each..(g + 1) * each {
-            let x = [f64::from(drawn.x[2 * i]), f64::from(drawn.x[2 * i + 1])];
-            let w = all[i] * groups as f64;
+        let range = g * each..(g + 1) * each;
+        for (x, w) in drawn.x.chunks(2).zip(&all).skip(range.start).take(range.len()) {
+            let x = [f64::from(x[0]), f64::from(x[1])];
+            let w = w * groups as f64;
             own[mode(&x)] += w;
             energies.push((energy(&x), w));
         }

@@ -382,7 +382,7 @@ fn read(run: &Run) -> Result<Outcome> {
             out.ess.push(own().map(|[_, s, q, _]| s * s / q).collect());
             let resampled: Vec<usize> =
                 own().enumerate().filter(|(_, r)| r[3] > 0.5).map(|(i, _)| i).collect();
-            let open = own().last().filter(|r| r[3] < 0.5).map_or(0.0, log_sum);
+            let open = own().next_back().filter(|r| r[3] < 0.5).map_or(0.0, log_sum);
             out.log_z.push(own().filter(|r| r[3] > 0.5).map(log_sum).sum::<f64>() + open);
             out.resampled_at.push(resampled);
         } else {

@@ -10,6 +10,7 @@ use cubecl::prelude::*;
 use cubecl::server::Handle;
 
 use crate::error::{KernelError, Result};
+use crate::guard::Guards;
 
 pub use crate::probe::{Found, Limits, list};
 
@@ -95,6 +96,7 @@ pub struct Device {
     threads: u32,
     lanes: usize,
     counters: Arc<Counters>,
+    guards: Option<Guards>,
 }
 
 impl std::fmt::Debug for Device {
@@ -131,7 +133,13 @@ impl Device {
             _ => (properties.hardware.max_units_per_cube.min(256), 1),
         };
         let name = properties.identity.name.clone();
-        Ok(Self { client, backend, name, threads, lanes, counters: Arc::default() })
+        Ok(Self { client, backend, name, threads, lanes, counters: Arc::default(), guards: None })
+    }
+
+    /// Opens a device whose buffers lie between guard zones and start out as NaN bits; every launch
+    /// reads all zones back and fails where one was touched. For tests: slow.
+    pub fn open_guarded(request: Request) -> Result<Self> {
+        Ok(Self { guards: Some(Guards::default()), ..Self::open(request)? })
     }
 
     /// The runtime's client, for kernels of one's own.
@@ -147,6 +155,12 @@ impl Device {
     /// The device as it names itself.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the runtime compiles for, for example `ptx_sm90`; as close to a driver version as every
+    /// backend can say.
+    pub fn driver(&self) -> &str {
+        &self.client.properties().identity.fingerprint
     }
 
     /// Particles side by side in one vector: 4 to 16 on the CPU, 1 on a GPU.
@@ -181,36 +195,35 @@ impl Device {
 
     /// An uninitialised buffer. Refused above the device's binding limit.
     pub fn empty<T: Pod>(&self, what: &'static str, len: usize) -> Result<Buf<T>> {
-        let bytes = (len.max(1) * size_of::<T>()) as u64;
-        // Kernels index with 32 bits.
-        let limit = self.max_binding().min(u64::from(u32::MAX));
-        if bytes > limit {
-            return Err(KernelError::TooLarge {
-                what,
-                needed: bytes,
-                limit,
-                hint: "use fewer particles, or split the run",
-            });
-        }
-        Ok(Buf { handle: self.client.empty(bytes as usize), len: len.max(1), kind: PhantomData })
+        let bytes = self.fits(what, len.max(1) * size_of::<T>())?;
+        let (handle, token) = match &self.guards {
+            Some(guards) => guards.place(&self.client, what, bytes, None),
+            None => (self.client.empty(bytes), Arc::default()),
+        };
+        Ok(Buf { handle, len: len.max(1), token, kind: PhantomData })
     }
 
     /// A buffer holding `data` (one zero where it is empty: a launch cannot bind nothing).
     pub fn upload<T: Pod>(&self, what: &'static str, data: &[T]) -> Result<Buf<T>> {
         let zero = [T::zeroed()];
         let data = if data.is_empty() { &zero[..] } else { data };
-        // The size check of `empty`; its reservation is dropped at once.
-        let limit = self.max_binding().min(u64::from(u32::MAX));
         let bytes: &[u8] = bytemuck::cast_slice(data);
-        if bytes.len() as u64 > limit {
-            return Err(KernelError::TooLarge {
-                what,
-                needed: bytes.len() as u64,
-                limit,
-                hint: "use fewer particles, or split the run",
-            });
+        self.fits(what, bytes.len())?;
+        let (handle, token) = match &self.guards {
+            Some(guards) => guards.place(&self.client, what, bytes.len(), Some(bytes)),
+            None => (self.client.create_from_slice(bytes), Arc::default()),
+        };
+        Ok(Buf { handle, len: data.len(), token, kind: PhantomData })
+    }
+
+    fn fits(&self, what: &'static str, bytes: usize) -> Result<usize> {
+        // Kernels index with 32 bits.
+        let limit = self.max_binding().min(u64::from(u32::MAX));
+        if bytes as u64 > limit {
+            let hint = "use fewer particles, or split the run";
+            return Err(KernelError::TooLarge { what, needed: bytes as u64, limit, hint });
         }
-        Ok(Buf { handle: self.client.create_from_slice(bytes), len: data.len(), kind: PhantomData })
+        Ok(bytes)
     }
 
     /// Reads a buffer back; here the faults of earlier launches surface.
@@ -240,6 +253,9 @@ impl Device {
     pub fn launched(&self, bytes: u64) -> Result<()> {
         let before = self.counters.launches.fetch_add(1, Ordering::Relaxed);
         self.counters.bytes_bound.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(guards) = &self.guards {
+            return guards.check(&self.client);
+        }
         if self.is_cpu() && before % CPU_QUEUE == CPU_QUEUE - 1 { self.sync() } else { Ok(()) }
     }
 }
@@ -249,13 +265,14 @@ impl Device {
 pub struct Buf<T> {
     handle: Handle,
     len: usize,
+    token: Arc<()>,
     kind: PhantomData<T>,
 }
 
 // Not derived: a clone shares the memory and needs no `T: Clone`.
 impl<T> Clone for Buf<T> {
     fn clone(&self) -> Self {
-        Self { handle: self.handle.clone(), len: self.len, kind: PhantomData }
+        Self { handle: self.handle.clone(), len: self.len, token: self.token.clone(), kind: PhantomData }
     }
 }
 

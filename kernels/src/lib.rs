@@ -14,6 +14,7 @@
 
 pub mod device;
 pub mod error;
+mod guard;
 pub mod methods;
 pub mod models;
 #[cfg(feature = "ptx")]

@@ -65,7 +65,7 @@ impl Report {
             device: On {
                 backend: device.backend().to_string(),
                 name: device.name().to_string(),
-                driver: None,
+                driver: Some(device.driver().to_owned()),
             },
             log_z: Each::of(&outcome.log_z),
             ess: Each::of(&outcome.ess),

@@ -21,7 +21,7 @@ pub fn exp<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
     let p = fma(p, r, Vector::new(8.333_452e-3f32));
     let p = fma(p, r, Vector::new(4.166_579_6e-2f32));
     let p = fma(p, r, Vector::new(1.666_666_5e-1f32));
-    let p = fma(p, r, Vector::new(5.000_000_1e-1f32));
+    let p = fma(p, r, Vector::new(5.0e-1f32));
     let p = fma(p, r * r, r + Vector::new(1.0f32));
     let scale = (Vector::<i32, N>::cast_from(n) + Vector::new(127i32)) << Vector::new(23i32);
     let y = p * Vector::<f32, N>::reinterpret(scale);

@@ -207,7 +207,7 @@ pub mod oracle {
         let u = (f64::from(w[2 * pair]) + 0.5) / 4_294_967_296.0;
         let angle = std::f64::consts::TAU * f64::from(w[2 * pair + 1] >> 8) / f64::from(1 << 24);
         let (sin, cos) = angle.sin_cos();
-        (-2.0 * u.ln()).sqrt() * if coordinate % 2 == 0 { cos } else { sin }
+        (-2.0 * u.ln()).sqrt() * if coordinate.is_multiple_of(2) { cos } else { sin }
     }
 
     #[cfg(test)]

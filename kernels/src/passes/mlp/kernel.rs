@@ -78,6 +78,7 @@ struct Matrix {
 
 /// See the pass page.
 #[cube(launch)]
+#[allow(clippy::manual_swap)]
 pub fn mlp_kernel<L: Size>(
     rows: &[f32],
     out: &mut [f32],
@@ -91,7 +92,7 @@ pub fn mlp_kernel<L: Size>(
     let mut memory = Shared::<[Vector<f32, L>]>::new_slice(comptime!(2 * key.width * key.vectors * private));
     let base = if comptime!(key.sharing.together) { 0u32.runtime() } else { UNIT_POS * 2u32 * half };
     let chunk = vectors * (L::value() as u32);
-    let chunks = (sizes.count + chunk - 1u32) / chunk;
+    let chunks = sizes.count.div_ceil(chunk);
     let c_in = net.levels[3 * sizes.level as usize];
     let mut index = first_block(key.sharing);
     while index < chunks {
@@ -137,9 +138,10 @@ pub fn mlp_kernel<L: Size>(
                 meet(key.sharing);
             }
             weights += sizes.hidden_padded * sizes.hidden_padded;
-            let other = from;
+            // `mem::swap` does not exist in a kernel.
+            let read = from;
             from = into;
-            into = other;
+            into = read;
         }
         let last = Matrix {
             first: weights,
@@ -329,7 +331,7 @@ fn act<L: Size>(z: Vector<f32, L>, #[comptime] kind: Activation) -> Vector<f32, 
     match comptime!(kind) {
         Activation::Silu => z / (one + exp::<L>(Vector::new(0.0f32) - z)),
         Activation::Gelu => {
-            let inner = fma(z * z * z, Vector::new(0.044_715f32), z) * Vector::new(0.797_884_56f32);
+            let inner = fma(z * z * z, Vector::new(0.044_715f32), z) * Vector::new(0.797_884_6f32);
             Vector::new(0.5f32) * z * (one + tanh::<L>(inner))
         }
         Activation::Tanh => tanh::<L>(z),

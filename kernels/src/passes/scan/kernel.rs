@@ -99,7 +99,7 @@ pub fn totals_kernel<M: Monoid, S: Source<M>>(
     scale: f32,
     #[comptime] sharing: Sharing,
 ) {
-    let mut memory = Shared::<[u32]>::new_slice(comptime!(words::<M>(sharing)));
+    let mut memory = Shared::<[u32]>::new_slice(comptime!(words(sharing)));
     let count = shape.total_blocks();
     let mut index = first_block(sharing);
     while index < count {
@@ -130,7 +130,8 @@ pub fn totals_kernel<M: Monoid, S: Source<M>>(
     }
 }
 
-fn words<M: Monoid>(sharing: Sharing) -> usize {
+/// Words of shared memory: an element of the largest monoid a unit.
+fn words(sharing: Sharing) -> usize {
     if sharing.together { 4 * sharing.units as usize } else { 1 }
 }
 
@@ -143,7 +144,7 @@ pub fn offsets_kernel<M: Monoid>(
     shape: Shape,
     #[comptime] sharing: Sharing,
 ) {
-    let mut memory = Shared::<[u32]>::new_slice(comptime!(words::<M>(sharing)));
+    let mut memory = Shared::<[u32]>::new_slice(comptime!(words(sharing)));
     let mut group = first_block(sharing);
     while group < shape.groups {
         let base = group * shape.blocks;
@@ -205,7 +206,7 @@ pub fn prefix_kernel<M: Monoid, S: Source<M>>(
     scale: f32,
     #[comptime] sharing: Sharing,
 ) {
-    let mut memory = Shared::<[u32]>::new_slice(comptime!(words::<M>(sharing)));
+    let mut memory = Shared::<[u32]>::new_slice(comptime!(words(sharing)));
     let count = shape.total_blocks();
     let mut index = first_block(sharing);
     while index < count {

@@ -11,4 +11,4 @@ mod launch;
 pub mod oracle;
 
 pub use kernel::{Stage, StepKey};
-pub use launch::{Carried, Feed, Named, Step};
+pub use launch::{Carried, Feed, MAX_REGISTERS, Named, Step};

@@ -32,6 +32,7 @@ pub struct At {
     pub step: usize,
 }
 
+#[allow(clippy::needless_range_loop)] // coordinates run over five vectors at once
 /// Moves `parent` to the next level. `evaluate` gives (scores, log-densities) of the models at x'.
 pub fn step(
     parent: &Particle,

@@ -1,0 +1,216 @@
+//! Every kernel as PTX and through ptxas for sm_80 and sm_90a, on a machine with no GPU.
+//!
+//! `scripts/setup.sh --ptx` installs what it needs. cubecl finds libdevice through `CUDA_PATH`, so
+//! the test runs itself once more with that set. The table it prints goes to the file that
+//! `FEYNKAC_PTX_RECORD` names, where it is set (the records are `bench/records/ptx/<date>.md`).
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{env, fs, thread};
+
+use feynkac::kernels::offline::{Offline, all};
+
+/// Compute capability and ptxas's name for it.
+const TARGETS: [(u32, &str); 2] = [(80, "sm_80"), (90, "sm_90a")];
+
+/// What ptxas says of a kernel.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Usage {
+    registers: u32,
+    barriers: u32,
+    stack: u32,
+    spill_stores: u32,
+    spill_loads: u32,
+    shared: u32,
+}
+
+#[test]
+fn the_registry_forgets_no_kernel() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels/src");
+    let mut written = BTreeSet::new();
+    launched(&source, &mut written);
+    assert!(written.contains("step_kernel"), "kernels were looked for in {}", source.display());
+    let listed: BTreeSet<String> = all().iter().map(|entry| entry.kernel.to_owned()).collect();
+    let forgotten: Vec<_> = written.difference(&listed).collect();
+    assert!(forgotten.is_empty(), "kernels/src/offline.rs has no entry for {forgotten:?}");
+}
+
+#[test]
+fn every_kernel_assembles_without_spills() {
+    let toolkit = toolkit().unwrap_or_else(|why| panic!("{why}"));
+    if env::var_os("CUDA_PATH").is_none_or(|path| path != *toolkit) {
+        let run = Command::new(env::current_exe().expect("the path of this binary"))
+            .args(["--exact", "ptx::every_kernel_assembles_without_spills", "--nocapture"])
+            .env("CUDA_PATH", &toolkit)
+            .output()
+            .expect("this binary runs once more");
+        print!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+        assert!(run.status.success(), "see the output of the second run above");
+        return;
+    }
+    let entries = all();
+    let found = assemble_all(&toolkit, &entries);
+    let table = table(&toolkit, &entries, &found);
+    println!("{table}");
+    if let Some(record) = env::var_os("FEYNKAC_PTX_RECORD") {
+        let record = PathBuf::from(record);
+        fs::create_dir_all(record.parent().expect("a folder")).expect("a folder for the record");
+        fs::write(&record, &table).expect("the record is written");
+    }
+    let mut faults = Vec::new();
+    for (job, result) in found.iter().enumerate() {
+        let (entry, target) = (&entries[job / TARGETS.len()], TARGETS[job % TARGETS.len()].1);
+        match result {
+            Err(why) => faults.push(format!("{target}: {why}")),
+            Ok(usage) if usage.spill_stores + usage.spill_loads > 0 => {
+                faults.push(format!("{target}: {entry:?} spills: {usage:?}"));
+            }
+            Ok(_) => {}
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// Adds the name of every function under `#[cube(launch ...)]` below `folder`.
+fn launched(folder: &Path, names: &mut BTreeSet<String>) {
+    for item in fs::read_dir(folder).expect("the sources of the kernels") {
+        let path = item.expect("an entry of the folder").path();
+        if path.is_dir() {
+            launched(&path, names);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            let text = fs::read_to_string(&path).expect("a source file");
+            for after in text.split("\n#[cube(launch").skip(1) {
+                let name = after.split_once("fn ").map_or("", |(_, rest)| rest);
+                let end = name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len());
+                names.insert(name[..end].to_owned());
+            }
+        }
+    }
+}
+
+/// The folder with bin/ptxas and nvvm/libdevice: `CUDA_PATH`, or the venv of `scripts/setup.sh`.
+fn toolkit() -> Result<PathBuf, String> {
+    let whole = |root: &PathBuf| {
+        root.join("bin/ptxas").is_file() && root.join("nvvm/libdevice/libdevice.10.bc").is_file()
+    };
+    let venv = env::var_os("FEYNKAC_PTX_VENV").map(PathBuf::from).or_else(|| {
+        Some(PathBuf::from(env::var_os("HOME")?).join(".cache/feynkac/ptx-venv"))
+    });
+    let below = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|item| item.path());
+    let installed = venv.into_iter().flat_map(|venv| below(venv.join("lib")));
+    let installed = installed.flat_map(|python| below(python.join("site-packages/nvidia")));
+    env::var_os("CUDA_PATH").map(PathBuf::from).into_iter().chain(installed).find(whole).ok_or_else(|| {
+        "ptxas and libdevice were not found: run `scripts/setup.sh --ptx`, \
+         or set CUDA_PATH to a CUDA toolkit that has both"
+            .to_owned()
+    })
+}
+
+/// Every entry for every target, entry by entry.
+fn assemble_all(toolkit: &Path, entries: &[Offline]) -> Vec<Result<Usage, String>> {
+    let folder = env::temp_dir().join(format!("feynkac-ptx-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a temporary folder");
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let job = next.fetch_add(1, Ordering::Relaxed);
+            let Some(entry) = entries.get(job / TARGETS.len()) else { return done };
+            let target = TARGETS[job % TARGETS.len()];
+            done.push((job, assemble(toolkit, &folder.join(format!("{job}.ptx")), entry, target)));
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let mut done: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("a worker ends")).collect()
+    });
+    let _ = fs::remove_dir_all(&folder);
+    done.sort_by_key(|(job, _)| *job);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn assemble(toolkit: &Path, file: &Path, entry: &Offline, target: (u32, &str)) -> Result<Usage, String> {
+    let ptx = entry.compile(target.0)?;
+    fs::write(file, &ptx.text).map_err(|e| format!("{}: {e}", file.display()))?;
+    let run = Command::new(toolkit.join("bin/ptxas"))
+        .arg(format!("-arch={}", target.1))
+        .arg("-v")
+        .arg("-o")
+        .arg(file.with_extension("cubin"))
+        .arg(file)
+        .output()
+        .map_err(|e| format!("ptxas: {e}; run `scripts/setup.sh --ptx`"))?;
+    let said = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    if !run.status.success() {
+        return Err(format!("{entry:?}: ptxas refused it:\n{said}"));
+    }
+    let mut usage = usage(&said).ok_or_else(|| format!("{entry:?}: ptxas said\n{said}"))?;
+    // cubecl gives a kernel its shared memory at the launch, where ptxas does not see it.
+    usage.shared += ptx.shared as u32;
+    Ok(usage)
+}
+
+/// Reads the report of `ptxas -v` on one kernel.
+fn usage(said: &str) -> Option<Usage> {
+    let before = |what: &str| {
+        let words = said[..said.find(what)?].trim_end();
+        words.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    };
+    Some(Usage {
+        registers: before(" registers")?,
+        barriers: before(" barriers").unwrap_or(0),
+        stack: before(" bytes stack frame")?,
+        spill_stores: before(" bytes spill stores")?,
+        spill_loads: before(" bytes spill loads")?,
+        shared: before(" bytes smem").unwrap_or(0),
+    })
+}
+
+#[test]
+fn the_report_of_ptxas_is_read() {
+    let said = "ptxas info    : 0 bytes gmem\n\
+                ptxas info    : Function properties for k\n    \
+                16 bytes stack frame, 8 bytes spill stores, 12 bytes spill loads\n\
+                ptxas info    : Used 255 registers, used 1 barriers, 4096 bytes smem, 400 bytes cmem[0]\n";
+    let wanted =
+        Usage { registers: 255, barriers: 1, stack: 16, spill_stores: 8, spill_loads: 12, shared: 4096 };
+    assert_eq!(usage(said), Some(wanted));
+    assert_eq!(usage("ptxas fatal"), None);
+}
+
+/// A row a kernel and key, in markdown; `a / b` where the targets differ.
+fn table(toolkit: &Path, entries: &[Offline], found: &[Result<Usage, String>]) -> String {
+    let version = Command::new(toolkit.join("bin/ptxas")).arg("--version").output().expect("ptxas runs");
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    let version = version.lines().find(|line| line.contains("release")).unwrap_or("of unknown version");
+    let names = TARGETS.map(|target| target.1).join(" / ");
+    let mut text = format!(
+        "# PTX of every kernel\n\ncubecl 0.11.3, ptxas {version}; {names}. Stack, spills and shared memory in bytes, \
+         spills are stores + loads.\n\n\
+         | kernel | key | registers | stack | spills | shared | barriers |\n|---|---|---|---|---|---|---|\n"
+    );
+    for (entry, row) in entries.iter().zip(found.chunks(TARGETS.len())) {
+        let column = |number: fn(&Usage) -> u32| {
+            let mut cells: Vec<_> =
+                row.iter().map(|r| r.as_ref().map_or("failed".to_owned(), |u| number(u).to_string())).collect();
+            cells.dedup();
+            cells.join(" / ")
+        };
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {} | {} | {} | {} | {} |",
+            entry.kernel,
+            entry.variant,
+            column(|u| u.registers),
+            column(|u| u.stack),
+            column(|u| u.spill_stores + u.spill_loads),
+            column(|u| u.shared),
+            column(|u| u.barriers),
+        );
+    }
+    text
+}
