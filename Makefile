@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO ?= cargo
+# Without it the search for displays complains on every headless machine.
+export XDG_RUNTIME_DIR ?= /tmp
 
 .PHONY: demo test check deny bench experiments setup
 setup:

@@ -27,7 +27,7 @@ impl Classifier {
         Ok((Self { config, network }, warnings))
     }
 
-    /// Logits [count, outputs] of rows [count, dim].
+    /// Logits `[count, outputs]` of rows `[count, dim]`.
     pub fn logits(&self, device: &Device, rows: &[f32]) -> Result<Vec<f32>> {
         let dim = self.config.trunk.dim;
         if rows.is_empty() || !rows.len().is_multiple_of(dim) {

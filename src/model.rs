@@ -17,7 +17,7 @@ pub trait Foreign {
     /// Coordinates of a particle.
     fn dim(&self) -> usize;
 
-    /// Writes the score of q(., t) at `rows` [count, dim], row-major, into `out` from element
+    /// Writes the score of q(., t) at `rows` `[count, dim]`, row-major, into `out` from element
     /// `first` on, in the same layout. `alpha` and `sigma` are the schedule's at `t`. Work must be
     /// queued on the device's client (or be finished before returning).
     #[allow(clippy::too_many_arguments)]

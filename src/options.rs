@@ -30,7 +30,7 @@ pub enum Policy {
     Ess(f64),
     /// Every that many steps.
     Interval(usize),
-    /// After every step inside noise times [A, B]; weights do not accrue outside, which changes
+    /// After every step inside noise times `[A, B]`; weights do not accrue outside, which changes
     /// the target.
     Window(f64, f64),
 }

@@ -56,7 +56,7 @@ pub struct Plan {
     pub start: Vec<Pass>,
     /// Every step.
     pub step: Vec<Pass>,
-    /// Scores come from outside, through rows [particles, dim].
+    /// Scores come from outside, through rows `[particles, dim]`.
     pub outside: bool,
 }
 

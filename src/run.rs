@@ -60,7 +60,7 @@ pub struct Timings {
 /// What a run returns.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Particles [groups * particles, dim], group after group.
+    /// Particles `[groups * particles, dim]`, group after group.
     pub x: Vec<f32>,
     /// Coordinates.
     pub dim: usize,
@@ -70,7 +70,7 @@ pub struct Outcome {
     pub ancestors: Vec<u32>,
     /// Estimate of the log-evidence of each group; NaN where nothing was weighed.
     pub log_z: Vec<f64>,
-    /// ESS [group][step], particles.
+    /// ESS `[group][step]`, particles.
     pub ess: Vec<Vec<f64>>,
     /// Steps (0-based) after which each group was resampled.
     pub resampled_at: Vec<Vec<usize>>,
@@ -270,7 +270,7 @@ impl<'a> Run<'a> {
         &self.carried[self.coeffs.len() % 2]
     }
 
-    /// Reads the records of all steps: [step][group] of (max, sum, square, decision).
+    /// Reads the records of all steps: `[step][group]` of (max, sum, square, decision).
     pub fn records(&self) -> Result<Vec<[f32; RECORD]>> {
         let flat = self.device.download(&self.history)?;
         Ok(flat.chunks_exact(RECORD).map(|r| [r[0], r[1], r[2], r[3]]).collect())

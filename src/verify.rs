@@ -103,7 +103,7 @@ struct Judge<'a> {
 const EPS: f64 = f32::EPSILON as f64;
 
 impl Judge<'_> {
-    /// ([model][dim] scores, [model] log-densities).
+    /// (`[model][dim]` scores, `[model]` log-densities).
     fn evaluate(&self, x: &[f64], level: usize) -> Result<(Vec<Vec<f64>>, Vec<f64>)> {
         let noise = self.levels[level];
         let mut scores = Vec::new();

@@ -288,6 +288,21 @@ impl<T: Pod> Buf<T> {
         (self.len * size_of::<T>()) as u64
     }
 
+    /// The launch argument of a buffer that claims `more` elements too many, reaching into the zone
+    /// behind it: for the test of the guard zones alone. Panics on a buffer without zones.
+    #[doc(hidden)]
+    #[allow(unsafe_code)]
+    pub fn arg_longer(&self, more: usize) -> BufferArg {
+        let mut handle = self.handle.clone();
+        let zone = handle.offset_end.as_mut().expect("a guarded buffer");
+        let bytes = (more * size_of::<T>()) as u64;
+        assert!(*zone >= bytes, "a claim within the zone");
+        *zone -= bytes;
+        // SAFETY: the zone behind the buffer belongs to the same allocation and is at least `more`
+        // elements long.
+        unsafe { BufferArg::from_raw_parts(handle, self.len + more) }
+    }
+
     /// The launch argument.
     #[allow(unsafe_code)]
     pub fn arg(&self) -> BufferArg {

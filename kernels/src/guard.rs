@@ -29,8 +29,15 @@ struct Guarded {
 impl Guards {
     /// A buffer holding `data`, or NaN bits where there is none, between two zones. The token
     /// keeps the buffer under watch.
-    pub(crate) fn place(&self, client: &Client, what: &'static str, bytes: usize, data: Option<&[u8]>) -> (Handle, Arc<()>) {
-        let mut image: Vec<u8> = PATTERN.iter().copied().cycle().take(2 * ZONE + bytes.next_multiple_of(4)).collect();
+    pub(crate) fn place(
+        &self,
+        client: &Client,
+        what: &'static str,
+        bytes: usize,
+        data: Option<&[u8]>,
+    ) -> (Handle, Arc<()>) {
+        let mut image: Vec<u8> =
+            PATTERN.iter().copied().cycle().take(2 * ZONE + bytes.next_multiple_of(4)).collect();
         if let Some(data) = data {
             image[ZONE..ZONE + bytes].copy_from_slice(data);
         }

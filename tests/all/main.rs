@@ -2,6 +2,9 @@
 
 #[macro_use]
 mod support;
+#[cfg(feature = "cli")]
+mod cli;
+mod memory;
 mod methods;
 mod models;
 mod passes;

@@ -5,7 +5,7 @@ use cubecl::prelude::*;
 use super::{Here, ModelKey, Models, Score, extent};
 use crate::prims::state::store;
 
-/// Reads rows [particles, dim], row-major, of `params`.
+/// Reads rows `[particles, dim]`, row-major, of `params`.
 pub struct Buffer;
 
 #[cube]

@@ -3,15 +3,15 @@
 //! C = Q diag(c) Q^T is split once by the host. At level t the score is
 //! -sum_j Q_j <Q_j, x - alpha m> / (alpha^2 c_j + sigma^2), one eigenvector at a time, so no
 //! particle needs scratch memory beyond its score.
-//! `params`: m [D], Q [D, D] (row j is eigenvector j).
-//! `levels`: alpha, log normaliser, 1 / (alpha^2 c_j + sigma^2) [D].
+//! `params`: m `[D]`, Q `[D, D]` (row j is eigenvector j).
+//! `levels`: alpha, log normaliser, 1 / (alpha^2 c_j + sigma^2) `[D]`.
 
 use cubecl::prelude::*;
 
 use super::{Here, Models, coordinate, extent};
 use crate::prims::state::{load, store};
 
-/// Score into `scores`, log-density returned; see [`super::Score::evaluate`].
+/// Score into `scores`, log-density returned; see `Score::evaluate`.
 #[cube]
 pub fn evaluate<N: Size>(
     here: &Here<N>,

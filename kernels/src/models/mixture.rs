@@ -4,7 +4,7 @@
 //! of the component scores. In registers: the maximum first, then the sums, recomputing t (two
 //! fma cost less than a store and a load). In memory: one pass that rescales what it summed
 //! whenever the maximum grows, summing in the score's own rows.
-//! `params`: means [K, D], then for diagonal mixtures variances [K, D].
+//! `params`: means `[K, D]`, then for diagonal mixtures variances `[K, D]`.
 //! `levels`: alpha, sigma^2, then for each component its log constant, and for isotropic mixtures
 //! 1 / (alpha^2 c^2 + sigma^2).
 
@@ -80,7 +80,7 @@ fn log_term<N: Size>(
     fma(quadratic, Vector::new(-0.5f32), Vector::new(c.log_constant))
 }
 
-/// Score into `scores`, log-density returned; see [`super::Score::evaluate`].
+/// Score into `scores`, log-density returned; see `Score::evaluate`.
 #[cube]
 pub fn evaluate<N: Size>(
     here: &Here<N>,

@@ -81,7 +81,7 @@ pub fn high_scale(sum: f32) -> f32 {
     f32::reinterpret((comptime!(254 + TOTAL_BITS - 34) - field) << 23u32)
 }
 
-/// A weight in [0, 1] in units of 2^-32 / `high_scale`. Every operation is exact in f32 except the
+/// A weight in `[0, 1]` in units of 2^-32 / `high_scale`. Every operation is exact in f32 except the
 /// last truncation, which drops what lies below the unit.
 #[cube]
 pub fn from_weight(w: f32, high_scale: f32) -> Fixed {
@@ -99,7 +99,7 @@ pub mod oracle {
         super::TOTAL_BITS - 2 - ((sum.to_bits() >> 23) - 127)
     }
 
-    /// A weight in [0, 1] in units of 2^-`bits`, truncated.
+    /// A weight in `[0, 1]` in units of 2^-`bits`, truncated.
     pub fn from_weight(w: f32, bits: u32) -> u64 {
         (f64::from(w) * f64::from(bits).exp2()) as u64
     }

@@ -144,7 +144,7 @@ pub fn gather<T: Scalar, N: Size>(buffer: &[T], base: usize, index: Vector<u32, 
     out
 }
 
-/// Coordinate `k` of the particles from slot `slot` of `group` on, into rows [particles, dim]
+/// Coordinate `k` of the particles from slot `slot` of `group` on, into rows `[particles, dim]`
 /// without padding: the layout in which a model outside sees them.
 #[cube]
 pub fn scatter<N: Size>(

@@ -52,7 +52,9 @@ fn moments_are_standard(device: &Device) {
     let count = z.len() as f64;
     let moment = |p: i32| z.iter().map(|&z| f64::from(z).powi(p)).sum::<f64>() / count;
     // Five standard errors of each moment of N(0, 1): sqrt(E z^2p - (E z^p)^2).
-    for (p, wanted, sd) in [(1, 0.0, 1.0), (2, 1.0, 2f64.sqrt()), (3, 0.0, 15f64.sqrt()), (4, 3.0, 96f64.sqrt())] {
+    for (p, wanted, sd) in
+        [(1, 0.0, 1.0), (2, 1.0, 2f64.sqrt()), (3, 0.0, 15f64.sqrt()), (4, 3.0, 96f64.sqrt())]
+    {
         let error = (moment(p) - wanted).abs();
         assert!(error < 5.0 * sd / count.sqrt(), "moment {p}: off by {error}");
     }

@@ -8,8 +8,17 @@ use rand::{Rng, SeedableRng};
 
 on_every_device! { every_shape_and_option }
 
-fn every_shape_and_option(device: &Device) {
-    let base = MlpShape { dim: 2, hidden: 64, layers: 2, outputs: 2, activation: Activation::Silu, norm: false, skip: true };
+/// Activations, norms, skips, odd widths and counts.
+pub fn every_shape_and_option(device: &Device) {
+    let base = MlpShape {
+        dim: 2,
+        hidden: 64,
+        layers: 2,
+        outputs: 2,
+        activation: Activation::Silu,
+        norm: false,
+        skip: true,
+    };
     let shapes = [
         base,
         MlpShape { activation: Activation::Gelu, norm: true, ..base },
@@ -29,18 +38,21 @@ fn every_shape_and_option(device: &Device) {
 
 fn check(device: &Device, s: MlpShape, count: usize, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut some = |n: usize, size: f32| -> Vec<f32> { (0..n).map(|_| rng.random_range(-size..size)).collect() };
+    let mut some =
+        |n: usize, size: f32| -> Vec<f32> { (0..n).map(|_| rng.random_range(-size..size)).collect() };
     let (h, fan) = (s.hidden, (3.0 / s.hidden as f32).sqrt());
     let input = Dense { weight: some(h * s.dim, (3.0 / s.dim as f32).sqrt()), bias: some(h, 0.5) };
     let hidden: Vec<Vec<f32>> = (0..s.layers).map(|_| some(h * h, fan)).collect();
-    let norms: Vec<_> = (0..if s.norm { s.layers } else { 0 }).map(|_| (some(h, 1.0), some(h, 0.5))).collect();
+    let norms: Vec<_> =
+        (0..if s.norm { s.layers } else { 0 }).map(|_| (some(h, 1.0), some(h, 0.5))).collect();
     let output = Dense { weight: some(s.outputs * h, fan), bias: some(s.outputs, 0.5) };
     let cond: Vec<Vec<f32>> = (0..2).map(|_| some(s.layers * h, 0.5)).collect();
     // c_x only where input and output have one shape.
     let c_x = if s.dim == s.outputs { -0.7 } else { 0.0 };
     let levels = [[0.0; 3], [0.8, c_x, 1.3]];
     let x = some(count * s.dim, 2.0);
-    let network = Network::new(device, s, &input, &hidden, &norms, &output, &cond, &levels).expect("an upload");
+    let network =
+        Network::new(device, s, &input, &hidden, &norms, &output, &cond, &levels).expect("an upload");
     let rows = device.upload("rows", &x).expect("an upload");
     let first = 5;
     let out = device.upload("out", &vec![7.0_f32; first + count * s.outputs]).expect("an upload");

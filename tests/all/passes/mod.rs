@@ -1,10 +1,11 @@
 //! Every pass against its f64 oracle, on every device.
 
 mod draws;
-mod mlp;
-mod resample;
-mod scan;
-mod weights;
+pub mod mlp;
+mod random;
+pub mod resample;
+pub mod scan;
+pub mod weights;
 
 /// Awkward sizes first: around vectors and blocks, primes, powers of two.
 pub const SIZES: [usize; 16] =

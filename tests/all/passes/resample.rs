@@ -55,11 +55,23 @@ fn ancestors_are_exact(device: &Device) {
                 continue;
             }
             for max_block in [BLOCK, 64] {
-                let found = resample(device, &weights, max_block, 11);
-                assert_eq!(found, systematic(&integers(&weights, record(&weights).expect("weights")), word(11, 3)), "{what}, {n} in blocks of {max_block}");
+                descends(device, what, &weights, max_block, 11);
             }
         }
     }
+}
+
+/// `n` random weights against the integer oracle.
+pub fn random_weights(device: &Device, n: usize) {
+    let (what, weights) = cases(n).swap_remove(0);
+    descends(device, what, &weights, BLOCK, 11);
+}
+
+/// Ancestors by `weights`: exactly those of the integer oracle.
+pub(super) fn descends(device: &Device, what: &str, weights: &[f32], max_block: usize, seed: u64) {
+    let wanted = systematic(&integers(weights, record(weights).expect("weights")), word(seed, 3));
+    let found = resample(device, weights, max_block, seed);
+    assert!(found == wanted, "{what}, {} weights in blocks of {max_block}, seed {seed}", weights.len());
 }
 
 /// The weights themselves as integers, nothing dropped: f32 in [0, 1) in units of 2^-90.
@@ -103,7 +115,13 @@ fn offspring_of_four_million(device: &Device) {
     assert!((share / total..=share.div_ceil(total)).contains(&u128::from(heavy)), "{heavy}");
     // Known mistake 11: the running sum in f32.
     let mut through = 0.0_f32;
-    let sums: Vec<f32> = weights.iter().map(|w| { through += w; through }).collect();
+    let sums: Vec<f32> = weights
+        .iter()
+        .map(|w| {
+            through += w;
+            through
+        })
+        .collect();
     let wrong: Vec<u32> = (0..n)
         .map(|j| {
             let u = (j as f32 + 0.5) / n as f32 * through;

@@ -42,6 +42,12 @@ fn check(device: &Device, log_w: &[f32], what: &str) {
     }
 }
 
+/// Log-weights spread over e^±80.
+pub fn spread(device: &Device, n: usize) {
+    let log_w: Vec<f32> = (0..n).map(|i| if i % 2 == 0 { 80.0 } else { -80.0 }).collect();
+    check(device, &log_w, "a spread of e^80");
+}
+
 fn awkward_weights(device: &Device) {
     for n in SIZES {
         check(device, &vec![-3.25; n], "all equal");
@@ -52,8 +58,7 @@ fn awkward_weights(device: &Device) {
         check(device, &one, "one finite");
         one[n - 1] = f32::NAN;
         check(device, &one, "a NaN");
-        let spread: Vec<f32> = (0..n).map(|i| if i % 2 == 0 { 80.0 } else { -80.0 }).collect();
-        check(device, &spread, "a spread of e^80");
+        spread(device, n);
         let tail: Vec<f32> = (0..n).map(|i| if i < n / 2 { 0.5 } else { -1.0e30 }).collect();
         check(device, &tail, "trailing zeros");
     }

@@ -4,7 +4,7 @@ use cubecl::prelude::*;
 
 use crate::prims::philox::{Stream, lanes, normals, uniform, words};
 
-/// Row-major [n, 4] each.
+/// Row-major `[n, 4]` each.
 #[cube(launch)]
 #[allow(clippy::too_many_arguments)]
 pub fn draws_kernel<N: Size>(

@@ -6,7 +6,7 @@ use super::kernel::draws_kernel;
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
 
-/// What [`draws`] wrote, each [n, 4].
+/// What [`draws`] wrote, each `[n, 4]`.
 #[derive(Debug, Clone)]
 pub struct Draws {
     /// Philox words.

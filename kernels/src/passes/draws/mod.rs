@@ -1,6 +1,6 @@
 //! The random numbers themselves, written out: for tests, and for those who time them.
 //!
-//! For slot i of n and one coordinate block: words [n, 4], uniforms [n, 4], normals [n, 4].
+//! For slot i of n and one coordinate block: words `[n, 4]`, uniforms `[n, 4]`, normals `[n, 4]`.
 //! The samplers never do this; they draw in registers.
 
 pub(crate) mod kernel;

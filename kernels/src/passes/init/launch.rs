@@ -32,7 +32,7 @@ impl Start {
     }
 }
 
-/// Fills x, the logs, identity ancestors and roots; x also into `rows` [particles, dim] if given.
+/// Fills x, the logs, identity ancestors and roots; x also into `rows` `[particles, dim]` if given.
 #[allow(clippy::too_many_arguments)]
 pub fn init(
     device: &Device,

@@ -57,9 +57,9 @@ pub struct Sizes {
 pub struct Numbers {
     /// Matrices one after another, each [rows / pack, columns, pack].
     pub weights: Box<[f32]>,
-    /// b_in [hidden padded], b_out [outputs padded], then LayerNorm scale and shift a layer.
+    /// b_in `[hidden padded]`, b_out `[outputs padded]`, then LayerNorm scale and shift a layer.
     pub biases: Box<[f32]>,
-    /// Biases of the hidden layers, [levels, layers, hidden padded].
+    /// Biases of the hidden layers, `[levels, layers, hidden padded]`.
     pub cond: Box<[f32]>,
     /// (c_in, c_x, c_f) a level.
     pub levels: Box<[f32]>,
@@ -195,7 +195,7 @@ fn take<L: Size>(
     }
 }
 
-/// into = [act](W from + bias) [+ from], a tile of rows at a time.
+/// into = [act](W from + bias) `[+ from]`, a tile of rows at a time.
 #[cube]
 #[allow(clippy::too_many_arguments)]
 fn dense<L: Size>(

@@ -6,7 +6,7 @@ use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
 use crate::passes::Sharing;
 
-/// A linear layer: `weight` [rows, columns] row-major, `bias` [rows].
+/// A linear layer: `weight` `[rows, columns]` row-major, `bias` `[rows]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dense {
     /// Row-major weights.
@@ -74,7 +74,7 @@ fn pack(
 
 impl Network {
     /// Uploads a network. `norms` holds (scale, shift) a layer where the shape has norms. `cond`
-    /// holds the biases of the hidden layers [layers, hidden] for each level, and `levels` its
+    /// holds the biases of the hidden layers `[layers, hidden]` for each level, and `levels` its
     /// (c_in, c_x, c_f).
     #[allow(clippy::too_many_arguments)]
     pub fn new(
@@ -140,8 +140,8 @@ impl Network {
         })
     }
 
-    /// Evaluates `count` particles of `rows` [count, dim] at level `level` into `out`
-    /// [count, outputs] from element `first` on.
+    /// Evaluates `count` particles of `rows` `[count, dim]` at level `level` into `out`
+    /// `[count, outputs]` from element `first` on.
     pub fn launch(
         &self,
         device: &Device,

@@ -1,4 +1,4 @@
-//! A dense network on rows [particles, dim], every layer in one launch: docs/maths.md (9).
+//! A dense network on rows `[particles, dim]`, every layer in one launch: docs/maths.md (9).
 //!
 //! a = act(W_in (c_in x) + b_in); for each layer z = W a + cond, optionally LayerNorm, then
 //! a = act(z) (+ a with skip); F = W_out a + b_out; out = c_x x + c_f F. What depends on time and
@@ -7,7 +7,7 @@
 //! A chunk of particles stays on chip from first layer to last: its activations live in shared
 //! memory, weights stream past once a chunk. On a GPU the units of a cube share a chunk and each
 //! owns output rows; on the CPU each unit has a chunk of its own and works in tiles of 8 rows by
-//! 3 vectors. `rows` and `out`: [particles, dim] and [particles, outputs], row-major.
+//! 3 vectors. `rows` and `out`: `[particles, dim]` and `[particles, outputs]`, row-major.
 
 pub(crate) mod kernel;
 mod launch;

@@ -134,7 +134,7 @@ fn search(
     }
 }
 
-/// The first i in [low, high] whose prefix exceeds `position`; `high` has it.
+/// The first i in `[low, high]` whose prefix exceeds `position`; `high` has it.
 #[cube]
 fn bisect(prefix: &[u32], base: u32, low: u32, high: u32, position: &Fixed) -> u32 {
     let mut low = low;

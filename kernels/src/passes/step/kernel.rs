@@ -37,7 +37,7 @@ pub struct StepKey {
     pub models: ModelKey,
     /// Dimension 1 or 2: two slots share a random block.
     pub paired: bool,
-    /// Write x' also as rows [particles, dim], for a model outside.
+    /// Write x' also as rows `[particles, dim]`, for a model outside.
     pub rows: bool,
     /// How units share blocks.
     pub sharing: Sharing,
@@ -56,11 +56,11 @@ impl StepKey {
 /// What a step reads of the particles.
 #[derive(CubeLaunch, CubeType)]
 pub struct Before {
-    /// Positions, [dim, stride].
+    /// Positions, `[dim, stride]`.
     pub x: Box<[f32]>,
-    /// Scores there, [models, dim, stride].
+    /// Scores there, `[models, dim, stride]`.
     pub scores: Box<[f32]>,
-    /// [log-weight, log-density of the target], each [stride].
+    /// `[log-weight, log-density of the target]`, each `[stride]`.
     pub logs: Box<[f32]>,
     /// First ancestor of each particle at the start of the run.
     pub roots: Box<[u32]>,
@@ -81,7 +81,7 @@ pub struct After {
     pub logs: Box<[f32]>,
     /// See [`Before::roots`].
     pub roots: Box<[u32]>,
-    /// Rows [particles, dim], where the key asks for them.
+    /// Rows `[particles, dim]`, where the key asks for them.
     pub rows: Box<[f32]>,
     /// A log-sum-exp record a block.
     pub blocks: Box<[u32]>,

@@ -12,13 +12,13 @@ use crate::prims::state::Population;
 /// What a particle carries from step to step.
 #[derive(Debug, Clone)]
 pub struct Carried {
-    /// Positions [dim, stride].
+    /// Positions `[dim, stride]`.
     pub x: Buf<f32>,
-    /// Scores [models, dim, stride].
+    /// Scores `[models, dim, stride]`.
     pub scores: Buf<f32>,
-    /// Log-weight and log-density [2, stride].
+    /// Log-weight and log-density `[2, stride]`.
     pub logs: Buf<f32>,
-    /// Root ancestor [stride].
+    /// Root ancestor `[stride]`.
     pub roots: Buf<u32>,
 }
 
@@ -70,7 +70,7 @@ pub struct Step<'a> {
     pub norms: &'a Buf<f32>,
     /// Models.
     pub feed: &'a Feed,
-    /// Rows [particles, dim] for a model outside; written by [`Stage::Move`] where given.
+    /// Rows `[particles, dim]` for a model outside; written by [`Stage::Move`] where given.
     pub rows: Option<&'a Buf<f32>>,
     /// Block records.
     pub blocks: &'a Buf<u32>,

@@ -11,9 +11,9 @@ pub type Coordinate = fn(scores: &[f64], beta: &[f64]) -> (f64, f64);
 /// One particle.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Particle {
-    /// Position [dim].
+    /// Position `[dim]`.
     pub x: Vec<f64>,
-    /// Score of each model there [models][dim].
+    /// Score of each model there `[models][dim]`.
     pub scores: Vec<Vec<f64>>,
     /// Log-weight.
     pub log_w: f64,

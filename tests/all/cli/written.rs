@@ -1,0 +1,234 @@
+//! What a run leaves behind.
+
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+
+use super::Scratch;
+use super::weights::network;
+
+const SMALL: &str = "--model two.toml --method fkc-anneal --beta 1.5 --particles 200 --steps 20";
+
+fn json(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).expect("JSON")
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// The numbers of a list.
+fn list(value: &Value) -> Vec<f64> {
+    value.as_array().expect("a list").iter().map(|v| v.as_f64().expect("a number")).collect()
+}
+
+/// A tensor's shape and 32-bit words, checked to be of type `dtype`.
+fn tensor(bytes: &[u8], name: &str, dtype: Dtype) -> (Vec<usize>, Vec<u32>) {
+    let file = SafeTensors::deserialize(bytes).expect("a safetensors file");
+    let view = file.tensor(name).expect("a tensor of this name");
+    assert_eq!(view.dtype(), dtype, "{name}");
+    let words = view.data().as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
+    (view.shape().to_vec(), words)
+}
+
+fn floats(bytes: &[u8], name: &str) -> Vec<f32> {
+    tensor(bytes, name, Dtype::F32).1.into_iter().map(f32::from_bits).collect()
+}
+
+#[test]
+fn samples_a_report_and_pictures() {
+    let scratch = Scratch::new("written");
+    let table = scratch.run(&format!("sample {SMALL} --device cpu:1 -o a/b")).fine();
+    for row in ["method ", "device ", "log Z ", "ESS at the end ", "distinct roots ", "written "] {
+        assert!(table.lines().any(|line| line.starts_with(row)), "{row}:\n{table}");
+    }
+    let files = ["report.json", "samples.png", "samples.safetensors", "samples.svg"];
+    assert_eq!(scratch.names("a/b"), files);
+    assert!(scratch.read("a/b/samples.png").starts_with(b"\x89PNG\r\n"));
+    assert!(scratch.read("a/b/samples.svg").starts_with(b"<svg"));
+
+    let samples = scratch.read("a/b/samples.safetensors");
+    let file = SafeTensors::deserialize(&samples).expect("a safetensors file");
+    assert_eq!(file.len(), 3);
+    assert_eq!(tensor(&samples, "x", Dtype::F32).0, [200, 2]);
+    assert_eq!(tensor(&samples, "log_w", Dtype::F32).0, [200]);
+    assert!(["x", "log_w"].iter().all(|name| floats(&samples, name).iter().all(|v| v.is_finite())));
+    let (shape, ancestors) = tensor(&samples, "ancestors", Dtype::U32);
+    assert_eq!(shape, [200]);
+    assert!(ancestors.is_sorted() && ancestors.iter().all(|&a| a < 200), "{ancestors:?}");
+
+    let report = json(&scratch.read("a/b/report.json"));
+    let fields = [
+        "config",
+        "counters",
+        "device",
+        "distinct_roots",
+        "ess",
+        "log_z",
+        "resampled_at",
+        "schema_version",
+        "timings",
+    ];
+    assert_eq!(keys(&report), fields);
+    assert_eq!(report["schema_version"], 1);
+    assert_eq!(keys(&report["device"]), ["backend", "driver", "name"]);
+    assert_eq!(report["device"]["backend"], "cpu:1");
+    assert!(report["log_z"].as_f64().expect("a number").is_finite());
+    let ess = list(&report["ess"]);
+    assert!(ess.len() == 20 && ess.iter().all(|e| (0.999..200.001).contains(e)), "{ess:?}");
+    let resampled = list(&report["resampled_at"]);
+    // Resampled at a step, counted from 0, where the ESS was below half, and only there.
+    let low: Vec<f64> = (0..19).filter(|&i| ess[i] < 100.0).map(|i| i as f64).collect();
+    assert_eq!(resampled, low);
+    assert!(!low.is_empty(), "the case must resample");
+    assert!((1..=200).contains(&report["distinct_roots"].as_u64().expect("a count")));
+    let counters = &report["counters"];
+    let fields = ["bytes_per_particle_step", "downloads_in_loop", "launches", "launches_per_step"];
+    assert_eq!(keys(counters), fields);
+    assert_eq!(counters["downloads_in_loop"], 0);
+    assert_eq!(counters["launches_per_step"], 6.0);
+    assert_eq!(counters["launches"], 2 + 20 * 6);
+    assert!(counters["bytes_per_particle_step"].as_f64().expect("a number") > 0.0);
+    assert_eq!(keys(&report["timings"]), ["compile_s", "loop_s", "particle_steps_per_s", "total_s"]);
+    let timing = |key: &str| report["timings"][key].as_f64().expect("a time");
+    assert!(timing("compile_s") > 0.0 && timing("loop_s") > 0.0 && timing("particle_steps_per_s") > 0.0);
+    assert!(timing("total_s") >= timing("compile_s") + timing("loop_s"));
+
+    // The settings beside the samples are the report's, less how the run was carried out.
+    let (_, metadata) = SafeTensors::read_metadata(&samples).expect("a header");
+    let beside = json(metadata.metadata().as_ref().expect("free text")["config"].as_bytes());
+    let mut config = report["config"].clone();
+    config.as_object_mut().expect("an object").retain(|key, _| key != "device" && key != "unfused");
+    assert_eq!(beside, config);
+    assert_eq!(
+        (&config["beta"], &config["steps"], &config["rule"]),
+        (&1.5.into(), &20.into(), &"trap".into())
+    );
+}
+
+#[test]
+fn groups_are_lists() {
+    let scratch = Scratch::new("groups");
+    scratch.run(&format!("sample {SMALL} --groups 3 --particles 17 --device cpu:1 -o out")).fine();
+    let samples = scratch.read("out/samples.safetensors");
+    assert_eq!(tensor(&samples, "x", Dtype::F32).0, [51, 2]);
+    let (_, ancestors) = tensor(&samples, "ancestors", Dtype::U32);
+    for group in ancestors.chunks(17) {
+        assert!(group.is_sorted() && group.iter().all(|&a| a < 17), "{ancestors:?}");
+    }
+    let report = json(&scratch.read("out/report.json"));
+    assert_eq!(list(&report["log_z"]).len(), 3);
+    assert_eq!(list(&report["distinct_roots"]).len(), 3);
+    for key in ["ess", "resampled_at"] {
+        assert_eq!(report[key].as_array().expect("a list").len(), 3, "{key}");
+    }
+    assert!(report["ess"].as_array().expect("a list").iter().all(|ess| list(ess).len() == 20));
+    // The first group is what a run of one group draws.
+    scratch.run(&format!("sample {SMALL} --particles 17 --device cpu:1 -o one")).fine();
+    let alone = scratch.read("one/samples.safetensors");
+    assert_eq!(floats(&samples, "x")[..34], floats(&alone, "x"));
+    assert_eq!(floats(&samples, "log_w")[..17], floats(&alone, "log_w"));
+}
+
+#[test]
+fn a_seed_decides_every_byte() {
+    let scratch = Scratch::new("seed");
+    // 3000 particles are several blocks; the threads share them.
+    let many = SMALL.replace("200", "3000");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let devices = if cores > 1 { vec!["cpu:1", "cpu:1", "cpu:2"] } else { vec!["cpu:1", "cpu:1"] };
+    for method in ["fkc-anneal", "plain"] {
+        let line = many.replace("fkc-anneal", method);
+        let samples: Vec<Vec<u8>> = devices
+            .iter()
+            .map(|device| {
+                scratch.run(&format!("sample {line} --seed 7 --device {device} --no-picture -o out")).fine();
+                assert_eq!(scratch.names("out"), ["report.json", "samples.safetensors"]);
+                scratch.read("out/samples.safetensors")
+            })
+            .collect();
+        assert!(samples.iter().all(|other| *other == samples[0]), "{method}: {devices:?} differ");
+    }
+    scratch.run(&format!("sample {many} --seed 8 --device cpu:1 --no-picture -o other")).fine();
+    let [a, b] = ["out", "other"].map(|o| floats(&scratch.read(&format!("{o}/samples.safetensors")), "x"));
+    assert_ne!(a, b);
+}
+
+#[test]
+fn a_last_resampling_leaves_equal_weights() {
+    let scratch = Scratch::new("final");
+    for (last, equal) in [("resample", true), ("weighted", false)] {
+        scratch.run(&format!("sample {SMALL} --final {last} --device cpu:1 -o {last}")).fine();
+        let log_w = floats(&scratch.read(&format!("{last}/samples.safetensors")), "log_w");
+        assert_eq!(log_w.iter().all(|w| *w == 0.0), equal, "{last}: {log_w:?}");
+        let report = json(&scratch.read(&format!("{last}/report.json")));
+        assert_eq!(list(&report["resampled_at"]).last() == Some(&19.0), equal, "{last}");
+    }
+}
+
+/// A run whose weights overflow dies after it has begun: exit code 1, and what was there stays.
+#[test]
+fn a_run_that_dies_leaves_old_files_alone() {
+    let scratch = Scratch::new("dies");
+    let old = [("samples.safetensors", "old samples"), ("report.json", "old report"), ("notes", "mine")];
+    for (name, text) in old {
+        scratch.put(&format!("out/{name}"), text);
+    }
+    let deadly = SMALL.replace("1.5", "1e30");
+    let ran = scratch.run(&format!("sample {deadly} --device cpu:1 -o out"));
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+    super::golden("dies", &format!("$ {}\n{}", ran.line, ran.stderr));
+    let refused = scratch.run(&format!("sample {SMALL} --rule simpson --device cpu:1 -o out"));
+    assert_eq!(refused.code, Some(2));
+    assert_eq!(scratch.names("out"), ["notes", "report.json", "samples.safetensors"]);
+    for (name, text) in old {
+        assert_eq!(scratch.read(&format!("out/{name}")), text.as_bytes(), "{name}");
+    }
+    // A run that goes well replaces them whole.
+    scratch.run(&format!("sample {SMALL} --device cpu:1 --no-picture -o out")).fine();
+    assert_eq!(tensor(&scratch.read("out/samples.safetensors"), "x", Dtype::F32).0, [200, 2]);
+    assert_eq!(scratch.names("out"), ["notes", "report.json", "samples.safetensors"]);
+}
+
+#[test]
+fn a_run_file_and_flags_over_it() {
+    let scratch = Scratch::new("config");
+    scratch.put(
+        "run.toml",
+        "model = \"two.toml\"\nmethod = \"fkc-anneal\"\nbeta = 1.5\nparticles = 200\nsteps = 20\n\
+         device = \"cpu:1\"\noutput = \"by-file\"\nno-picture = true\n",
+    );
+    scratch.run("sample --config run.toml").fine();
+    scratch.run(&format!("sample {SMALL} --device cpu:1 --no-picture -o by-flags")).fine();
+    assert_eq!(scratch.read("by-file/samples.safetensors"), scratch.read("by-flags/samples.safetensors"));
+    scratch.run("sample --config run.toml --steps 9 --beta 0.5 -o over").fine();
+    let config = json(&scratch.read("over/report.json"))["config"].clone();
+    assert_eq!((&config["steps"], &config["beta"]), (&9.into(), &0.5.into()));
+    assert_eq!((&config["particles"], &config["device"]), (&200.into(), &"cpu:1".into()));
+    assert_eq!(scratch.names("over"), ["report.json", "samples.safetensors"]);
+}
+
+#[test]
+fn json_is_one_object_and_nothing_else() {
+    let scratch = Scratch::new("json");
+    let text = scratch.run(&format!("sample {SMALL} --device cpu:1 --json --no-picture -o out")).fine();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert_eq!(json(text.as_bytes()), json(&scratch.read("out/report.json")));
+    // Nothing weighed: no number where there is none to give.
+    let plain = SMALL.replace("fkc-anneal --beta 1.5", "plain");
+    let text = scratch.run(&format!("sample {plain} --device cpu:1 --json")).fine();
+    assert!(json(text.as_bytes())["log_z"].is_null(), "{text}");
+}
+
+#[test]
+fn networks_are_sampled() {
+    let scratch = Scratch::new("network");
+    network(&scratch, "net", |_| ());
+    let line = "sample --model net --method fkc-anneal --beta 2 --particles 50 --steps 4 --device cpu:1";
+    scratch.run(&format!("{line} -o out")).fine();
+    assert_eq!(tensor(&scratch.read("out/samples.safetensors"), "x", Dtype::F32).0, [50, 2]);
+    let report = json(&scratch.read("out/report.json"));
+    assert_eq!(report["counters"]["downloads_in_loop"], 0);
+    assert_eq!(report["counters"]["launches_per_step"], 8.0);
+}
