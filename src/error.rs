@@ -132,6 +132,9 @@ impl Error {
     pub fn help(&self) -> Option<String> {
         match self {
             Error::Input { .. } => None,
+            Error::File { file, .. } if file.extension().is_some_and(|e| e == "safetensors") => {
+                Some(format!("put a config.json beside {} that describes the network", file.display()))
+            }
             Error::File { file, .. } => Some(format!("mend {} and run again", file.display())),
             Error::Weights { file, .. } => Some(format!(
                 "look at the file with `feynkac inspect {}`; a damaged file must be made or fetched again",
@@ -172,7 +175,9 @@ impl Error {
                 Access::Read => 2,
                 Access::Write => 1,
             },
-            Error::Device(KernelError::DeviceName { .. } | KernelError::Argument { .. }) => 2,
+            Error::Device(
+                KernelError::DeviceName { .. } | KernelError::Argument { .. } | KernelError::TooLarge { .. },
+            ) => 2,
             Error::Device(_) | Error::Run { .. } => 1,
         }
     }

@@ -149,6 +149,9 @@ pub fn summary(job: &Job, device: &Device, outcome: &Outcome, written: &[String]
     columns(&rows)
 }
 
+/// The files of a run.
+const OUTPUTS: [&str; 4] = ["samples.safetensors", "samples.png", "samples.svg", "report.json"];
+
 /// Makes the output folder and tries it: what cannot be written is learned before the run.
 pub fn try_folder(folder: &Path) -> Result<()> {
     let refused = |error: std::io::Error| {
@@ -166,6 +169,12 @@ pub fn try_folder(folder: &Path) -> Result<()> {
         ));
     }
     fs::create_dir_all(folder).map_err(refused)?;
+    for name in OUTPUTS {
+        if folder.join(name).is_dir() {
+            let what = format!("output file {}", folder.join(name).display());
+            return Err(Error::input(what, "a folder of that name", "a file, or nothing"));
+        }
+    }
     let trial = folder.join(format!(".feynkac-{}.trial", std::process::id()));
     fs::write(&trial, b"").and_then(|()| fs::remove_file(&trial)).map_err(refused)
 }

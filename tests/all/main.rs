@@ -9,3 +9,4 @@ mod methods;
 mod models;
 mod passes;
 mod ptx;
+mod tidy;

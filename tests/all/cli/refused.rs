@@ -51,7 +51,6 @@ fn options() {
             ("a window back to front", "--resample window:5:1"),
             ("an unknown time to resample", "--resample sometimes"),
             ("an unknown scheme", "--scheme roulette"),
-            ("an unknown method", "--method metropolis"),
             ("an unknown rule", "--rule simpson"),
             ("an unknown schedule", "--schedule linear"),
             ("an unknown grid", "--grid random"),
@@ -61,8 +60,6 @@ fn options() {
             ("resampling without noise", "--sde ode --resample every"),
             ("the exact rule without noise", "--sde ode --rule exact"),
             ("the exact rule unfused", "--rule exact --unfused"),
-            ("an unknown device", "--device tpu"),
-            ("a device of no threads", "--device cpu:0"),
             ("a class of a closed form", "--class 1"),
             ("sigma of another schedule", "--schedule edm --sigma-max 5"),
             ("sigma back to front", "--sigma-min 5 --sigma-max 1"),
@@ -91,6 +88,7 @@ fn models() {
         "refused-models",
         &scratch,
         &[
+            ("an unknown method", "metropolis --model two.toml"),
             ("no model", "fkc-anneal"),
             ("one model of two", "fkc-guidance --model two.toml"),
             ("two models of one", "fkc-anneal --model two.toml --model two.toml"),
@@ -109,9 +107,21 @@ fn models() {
             ("noise the network has not seen", "fkc-anneal --model net --schedule edm --t-max 1e6"),
         ],
     );
-    let ran = scratch.run("sample --model two.toml -o out");
-    assert_eq!((ran.code, scratch.names("out").len()), (Some(2), 0));
-    assert!(ran.stderr.contains("--method: found none, wanted one of plain, fkc-anneal"), "{}", ran.stderr);
+}
+
+#[test]
+fn devices() {
+    refuses(
+        "refused-devices",
+        &Scratch::new("devices"),
+        &[
+            ("an unknown device", "sample --model two.toml --method plain --device tpu"),
+            ("a device of no threads", "sample --model two.toml --method plain --device cpu:0"),
+            ("a device of a name for a number", "sample --model two.toml --method plain --device wgpu:first"),
+            ("the same flag twice", "sample --model two.toml --method plain --device cpu --device cpu"),
+            ("no method", "sample --model two.toml"),
+        ],
+    );
 }
 
 #[test]
@@ -166,12 +176,19 @@ fn run_files() {
 fn output_folders() {
     let scratch = Scratch::new("folders");
     scratch.put("file", "precious");
+    scratch.put("taken/samples.safetensors/mine", "precious");
     let mut text = String::new();
-    for (what, folder) in [("a file in its place", "file"), ("a folder below a file", "file/below")] {
+    for (what, folder) in [
+        ("a file in its place", "file"),
+        ("a folder below a file", "file/below"),
+        ("a folder in the place of a file", "taken"),
+    ] {
         let ran = scratch.run(&format!("{ANNEAL} --particles 10 --steps 2 -o {folder}"));
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{what}: {ran:?}");
         text.push_str(&format!("# {what}\n$ {}\n{}\n\n", ran.line, ran.stderr.trim_end()));
     }
     golden("refused-folders", &text);
     assert_eq!(scratch.read("file"), b"precious");
+    assert_eq!(scratch.read("taken/samples.safetensors/mine"), b"precious");
+    assert_eq!(scratch.names("taken"), ["samples.safetensors"]);
 }
