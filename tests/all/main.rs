@@ -4,9 +4,11 @@
 mod support;
 #[cfg(feature = "cli")]
 mod cli;
+mod laws;
 mod memory;
 mod methods;
 mod models;
 mod passes;
 mod ptx;
+mod reference;
 mod tidy;

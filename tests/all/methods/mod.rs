@@ -1,3 +1,5 @@
 //! Samplers against closed forms.
 
-mod smoke;
+pub mod s1;
+mod s2;
+mod s3;

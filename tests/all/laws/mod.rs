@@ -1,0 +1,6 @@
+//! What holds whatever the target: identities, invariances, and the mistakes that break them.
+
+mod determinism;
+mod identity;
+mod mistakes;
+mod verify;

@@ -1,0 +1,208 @@
+//! `verify` walks runs on a device and on the oracles in lockstep: every method, rule, kind of target and awkward
+//! size agrees to rounding, and a device that leaves its oracle is caught.
+
+use std::path::Path;
+
+use feynkac::eigen::Eigen;
+use feynkac::kernels::device::Device;
+use feynkac::target::{Gaussian, Mixture, Scales};
+use feynkac::verify::verify;
+use feynkac::{Final, Method, Model, Options, Policy, Rule, Schedule, Target};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+on_every_device! { anneal, guidance_and_plain, wide, unfused, networks, an_overflow_is_caught }
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Full,
+    Isotropic,
+    Diagonal,
+}
+
+const KINDS: [Kind; 3] = [Kind::Full, Kind::Isotropic, Kind::Diagonal];
+const SIZES: [(usize, usize); 7] = [(1, 1), (2, 3), (17, 1), (257, 3), (1030, 1), (17, 3), (1030, 3)];
+const SCHEDULES: [Schedule; 5] = [
+    Schedule::Ve { sigma_min: 0.01, sigma_max: 50.0 },
+    Schedule::VpLinear { b0: 0.1, b1: 20.0 },
+    Schedule::Edm,
+    Schedule::VpCosine { c: 0.008 },
+    Schedule::RectifiedFlow,
+];
+
+/// A random target; a full covariance has a reflection for eigenvectors.
+fn target(kind: Kind, dim: usize, seed: u64) -> Model {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut row = |n: usize, lo: f64, hi: f64| (0..n).map(|_| rng.random_range(lo..hi)).collect::<Vec<f64>>();
+    Model::Analytic(match kind {
+        Kind::Full => {
+            let v = row(dim, -1.0, 1.0);
+            let square: f64 = v.iter().map(|v| v * v).sum();
+            let entry = |i: usize, j: usize| f64::from(u8::from(i == j)) - 2.0 * v[i] * v[j] / square;
+            let vectors = (0..dim * dim).map(|at| entry(at / dim, at % dim)).collect();
+            let mut values = row(dim, 0.3, 2.0);
+            values.sort_by(|a, b| b.total_cmp(a));
+            Target::Gaussian(Gaussian { mean: row(dim, -1.0, 1.0), covariance: Eigen { values, vectors } })
+        }
+        _ => Target::Mixture(Mixture {
+            dim,
+            weights: vec![0.2, 0.3, 0.5],
+            means: row(3 * dim, -1.5, 1.5),
+            scales: if kind == Kind::Isotropic {
+                Scales::Isotropic(row(3, 0.4, 1.2))
+            } else {
+                Scales::Diagonal(row(3 * dim, 0.4, 1.2))
+            },
+        }),
+    })
+}
+
+/// Walks one run; returns the largest share of the allowed rounding that was used where nothing was resampled (an
+/// offspring count may be off by one, and nearly is).
+fn check(device: &Device, name: &str, models: &[Model], options: &Options) -> f64 {
+    let verdict = verify(device, models, options).expect("a walk");
+    assert!(
+        verdict.agrees(),
+        "{name}, {:?}, {:?}, {} x {} on {}: {verdict}",
+        options.method,
+        options.rule,
+        options.groups,
+        options.particles,
+        options.schedule.name()
+    );
+    assert_eq!(verdict.steps, options.steps);
+    if options.resample == Policy::Never { verdict.worst } else { 0.0 }
+}
+
+/// The `n`th run: sizes, schedules and policies in turn.
+fn options(n: usize, method: Method, rule: Rule) -> Options {
+    let mut o = Options::new(method, SCHEDULES[n % SCHEDULES.len()]);
+    (o.particles, o.groups) = SIZES[n % SIZES.len()];
+    (o.beta, o.rule, o.steps, o.seed) = (1.4, rule, 12, 90 + n as u64);
+    o.resample = [Policy::Never, Policy::Every, Policy::Ess(0.7), Policy::Interval(2)][n % 4];
+    if o.resample != Policy::Never {
+        o.last = [Final::Weighted, Final::Resample][n / 4 % 2];
+    }
+    o
+}
+
+fn anneal(device: &Device) {
+    let mut n = 0;
+    let mut worst = [0.0_f64; 3];
+    for dim in [1, 2, 3, 5] {
+        for (k, kind) in KINDS.into_iter().enumerate() {
+            for rule in [Rule::Left, Rule::Trap, Rule::Exact] {
+                // Each rule over several sizes and schedules.
+                for _ in 0..3 {
+                    let share = check(
+                        device,
+                        &format!("{kind:?} {dim}"),
+                        &[target(kind, dim, 1)],
+                        &options(n, Method::FkcAnneal, rule),
+                    );
+                    worst[k] = worst[k].max(share);
+                    n += 1;
+                }
+            }
+        }
+    }
+    println!(
+        "verify {}: {n} runs of fkc-anneal, worst shares of the allowed rounding {worst:.2?}",
+        device.backend()
+    );
+}
+
+fn guidance_and_plain(device: &Device) {
+    let mut n = 0;
+    let mut worst = 0.0_f64;
+    for (dim, a, b) in [
+        (1, Kind::Isotropic, Kind::Full),
+        (2, Kind::Diagonal, Kind::Isotropic),
+        (5, Kind::Full, Kind::Diagonal),
+    ] {
+        let models = [target(a, dim, 1), target(b, dim, 2)];
+        for rule in [Rule::Left, Rule::Trap, Rule::Exact] {
+            for _ in 0..3 {
+                worst = worst.max(check(
+                    device,
+                    &format!("{a:?} to {b:?} {dim}"),
+                    &models,
+                    &options(n, Method::FkcGuidance, rule),
+                ));
+                n += 1;
+            }
+        }
+        worst = worst.max(check(
+            device,
+            &format!("{a:?} {dim}"),
+            &models[..1],
+            &options(n, Method::Plain, Rule::Trap),
+        ));
+    }
+    println!("verify {}: {n} runs of fkc-guidance and plain, worst share {worst:.2}", device.backend());
+}
+
+/// Dimensions beyond registers.
+fn wide(device: &Device) {
+    let mut n = 0;
+    for kind in KINDS {
+        for rule in [Rule::Left, Rule::Trap, Rule::Exact] {
+            let mut o = options(n, Method::FkcAnneal, rule);
+            check(
+                device,
+                &format!("{kind:?} 64"),
+                &[target(kind, 64, 3)],
+                &options(n + 1, Method::FkcAnneal, rule),
+            );
+            (o.resample, o.last) = (Policy::Never, Final::Weighted);
+            let worst = check(device, &format!("{kind:?} 64"), &[target(kind, 64, 3)], &o);
+            (o.steps, o.particles, o.groups) = (2, 5, 2);
+            let wider = check(device, &format!("{kind:?} 784"), &[target(kind, 784, 3)], &o);
+            println!(
+                "verify {}: {kind:?} {rule:?}: worst share {worst:.2} in 64, {wider:.2} in 784 dimensions",
+                device.backend()
+            );
+            n += 1;
+        }
+    }
+}
+
+fn unfused(device: &Device) {
+    for (n, (dim, kind)) in
+        [(2, Kind::Isotropic), (5, Kind::Full), (1, Kind::Diagonal)].into_iter().enumerate()
+    {
+        for rule in [Rule::Left, Rule::Trap] {
+            let mut o = options(n + 3, Method::FkcAnneal, rule);
+            o.unfused = true;
+            check(device, &format!("unfused {kind:?} {dim}"), &[target(kind, dim, 5)], &o);
+        }
+    }
+}
+
+fn networks(device: &Device) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/gmm40-mlp");
+    for particles in [1, 17, 130] {
+        let network = Model::open(&path, None).expect("the network").0;
+        let mut o = options(0, Method::FkcAnneal, Rule::Trap);
+        o.schedule = Schedule::Ve { sigma_min: 0.05, sigma_max: 60.0 };
+        (o.beta, o.particles, o.groups) = (2.0, particles, 2);
+        o.resample = if particles == 17 { Policy::Every } else { Policy::Never };
+        let worst = check(device, "network", &[network], &o);
+        println!("verify {}: network, {particles} particles: worst share {worst:.2}", device.backend());
+    }
+}
+
+/// Scores beyond 2e19 have no square in f32, but have one in f64: the device leaves its oracle, and that is said.
+fn an_overflow_is_caught(device: &Device) {
+    let narrow = Mixture {
+        dim: 1,
+        weights: vec![0.5, 0.5],
+        means: vec![-900.0, 900.0],
+        scales: Scales::Isotropic(vec![1.0e-9; 2]),
+    };
+    let mut o = Options::new(Method::FkcAnneal, Schedule::Ve { sigma_min: 1.0e-9, sigma_max: 1.0 });
+    (o.beta, o.particles, o.steps, o.resample) = (1.5, 40, 4, Policy::Never);
+    let verdict = verify(device, &[Model::Analytic(Target::Mixture(narrow))], &o).expect("a walk");
+    println!("verify {}: {verdict}", device.backend());
+    assert!(verdict.first.is_some_and(|d| d.pass.contains("log-weight")), "the overflow must be found");
+}
