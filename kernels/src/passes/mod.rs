@@ -21,12 +21,20 @@ pub struct Sharing {
     pub units: u32,
 }
 
+/// Blocks of fewer slots than this are summed by one unit each.
+const SMALL_BLOCK: usize = 8;
+
 impl Sharing {
-    /// On the CPU each unit works alone (barriers cost more than they gain there); on a GPU a
-    /// cube shares a block unless the block is so small that most units would idle.
+    /// On the CPU each unit works alone (barriers cost more than they gain there). On a GPU a cube of
+    /// as many units as the block has slots, up to the device's, shares it; smaller blocks are packed
+    /// many to a cube, a unit each. Only the block's size decides: the order of sums, and so the
+    /// bits of a group, must not depend on how many groups run beside it.
     pub fn of(device: &Device, block: usize) -> Self {
-        let units = device.units();
-        Self { together: !device.is_cpu() && block >= 128, units }
+        if device.is_cpu() || block < SMALL_BLOCK {
+            return Self { together: false, units: device.units() };
+        }
+        let units = (block.next_power_of_two() as u32).min(device.units());
+        Self { together: true, units }
     }
 
     /// Cubes for `blocks` blocks: one on the CPU, whose threads are its units; on a GPU as many as

@@ -1,5 +1,5 @@
 //! Mixtures on the line: annealing, guidance and the geometric average on every schedule, against quadrature.
-//! Acceptance: mean within 0.05, variance within 6 %, log-evidence within 0.1, of the mean over four runs.
+//! Acceptance: mean within 0.05, variance within 6 %, log-evidence within 0.1, of the mean over four runs or more.
 //!
 //! The trapezoid rule biases the log-evidence by O(h), which for annealing is about 0.1 at 200 steps: `bias` has
 //! it in closed form for a Gaussian of the same mean and variance. The log-evidence is judged from there.
@@ -112,7 +112,6 @@ fn walk(device: &Device, schedule: Schedule) {
         options.beta = beta;
         options.particles = 10_000;
         options.steps = 200;
-        options.groups = RUNS;
         options.seed = seed(40 + case as u64);
         let wanted = exact(&options);
         for (label, rule, weights) in
@@ -123,9 +122,16 @@ fn walk(device: &Device, schedule: Schedule) {
                 continue;
             }
             let first = matches!(schedule, Schedule::Ve { .. });
-            if slow(device) && !(rule == Rule::Trap && weights || first && beta == 1.5) {
+            let kept = if first {
+                rule == Rule::Trap && weights || beta == 1.5
+            } else {
+                beta > 1.0 && label == "trap"
+            };
+            if slow(device) && !kept {
                 continue;
             }
+            // Annealing to 1.5 scatters most: 0.05 a run in the mean.
+            options.groups = if beta == 1.5 && !slow(device) { 2 * RUNS } else { RUNS };
             options.rule = rule;
             options.weights = weights;
             let [(mean, mean_se), (variance, variance_se), (log_z, log_z_se)] = average(device, &options);

@@ -83,7 +83,7 @@ fn tiny_groups(device: &Device) {
         let mut options = Options::new(method, schedule);
         (options.beta, options.particles, options.steps, options.groups) = (beta, particles, steps, groups);
         if schedule == Schedule::RectifiedFlow {
-            (options.t_max, options.t_min) = (0.9, 0.1);
+            (options.t_max, options.t_min) = if beta > 1.0 { (0.8, 0.2) } else { (0.9, 0.1) };
         }
         if slow(device) && case % 2 == 1 {
             continue;
@@ -93,7 +93,7 @@ fn tiny_groups(device: &Device) {
         for (at, policy) in [Policy::Every, Policy::Ess(0.5), Policy::Never].into_iter().enumerate() {
             options.resample = policy;
             // Without resampling the estimates spread more.
-            let groups = if policy == Policy::Never { 2 * groups } else { groups };
+            let groups = if policy == Policy::Never { 3 * groups } else { groups };
             options.groups = groups;
             options.seed = seed(3000 + 10 * case as u64 + at as u64);
             let mut judge = |rule: Rule| {
@@ -110,7 +110,8 @@ fn tiny_groups(device: &Device) {
             if (ratio - 1.0).abs() >= 4.0 * error || error >= 0.01 {
                 wrong.push(format!("{name}, {policy:?}: {ratio} +- {error}"));
             }
-            if policy == Policy::Every {
+            // The control; the geometric average changes too little here for the rule to matter (below 0.1 %).
+            if policy == Policy::Every && (method == Method::FkcAnneal || beta > 1.0) {
                 let (ratio, error) = judge(Rule::Trap);
                 if (ratio - 1.0).abs() < 4.0 * error {
                     wrong.push(format!("{name}: the trapezoid must miss: {ratio} +- {error}"));
