@@ -2,22 +2,24 @@
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO ?= cargo
-# Without it the search for displays complains on every headless machine.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Without this the search for displays complains on every headless machine.
 export XDG_RUNTIME_DIR ?= /tmp
 
+# `--workspace` everywhere: without it cargo builds the dependencies a second time, for other features.
 .PHONY: demo test check deny bench experiments setup
 setup:
 	@scripts/setup.sh
 
 # The main job on the CPU, and again on a GPU where there is one; pictures in out/demo-*.
 demo: setup
-	$(CARGO) build --release --locked --example demo --bin feynkac
-	$(CARGO) run --release --locked --quiet --example demo -- --every-device --output out
+	$(CARGO) build --release --locked --workspace --example demo --bin feynkac
+	$(TARGET)/release/examples/demo --every-device --output out
 
 test:
 	@scripts/setup.sh --ptx
 	$(CARGO) test --release --locked --workspace --lib --bins --test all
-	$(CARGO) test --release --locked --doc
+	$(CARGO) test --release --locked --workspace --doc
 
 check: setup
 	$(CARGO) fmt --all --check
@@ -33,4 +35,5 @@ bench: setup
 
 # Long runs, never in CI.
 experiments: setup
-	$(CARGO) run --release --locked --example demo -- --every-device --output out --particles 65536
+	$(CARGO) build --release --locked --workspace --example demo
+	$(TARGET)/release/examples/demo --every-device --output out --particles 65536
