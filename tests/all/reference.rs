@@ -134,7 +134,8 @@ fn quadrature_of_a_gaussian() {
 fn quadrature_of_the_mixtures() {
     // Three decimals of an independent quadrature: mean, variance, log Z.
     let (a, b, n) = (target(&q1()), target(&q2()), target(&gaussian()));
-    let cases: [(&[(&Target, f64)], [f64; 3]); 4] = [
+    type Case<'a> = (&'a [(&'a Target, f64)], [f64; 3]);
+    let cases: [Case; 4] = [
         (&[(&a, 1.5)], [0.376, 1.430, -0.787]),
         (&[(&a, 0.5)], [0.272, 2.516, 0.877]),
         (&[(&n, -1.0), (&a, 2.0)], [0.391, 1.568, 0.169]),

@@ -16,6 +16,7 @@ const RING: &str = "kind = 'mixture'\nweights = [0.2, 0.3, 0.5]\nmeans = [[-2.0,
 const FULL: &str = "kind = 'gaussian'\nmean = [0.0, 1.0]\ncovariance = [[2.0, 0.5], [0.5, 1.0]]\n";
 
 /// What two runs must share to the last bit.
+#[allow(clippy::type_complexity)] // compared whole, never taken apart
 fn bits(out: &Outcome) -> (Vec<u32>, Vec<u32>, Vec<u32>, Vec<u64>, Vec<Vec<usize>>, Vec<usize>) {
     let words = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect();
     let log_z = out.log_z.iter().map(|z| z.to_bits()).collect();
