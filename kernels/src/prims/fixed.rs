@@ -26,13 +26,6 @@ pub fn add(a: &Fixed, b: &Fixed) -> Fixed {
     Fixed { hi: a.hi + b.hi + carry, lo }
 }
 
-/// a - b, modulo 2^64.
-#[cube]
-pub fn sub(a: &Fixed, b: &Fixed) -> Fixed {
-    let borrow = u32::cast_from(a.lo < b.lo);
-    Fixed { hi: a.hi - b.hi - borrow, lo: a.lo - b.lo }
-}
-
 /// a < b.
 #[cube]
 pub fn less(a: &Fixed, b: &Fixed) -> bool {
