@@ -37,3 +37,4 @@ bench: setup
 experiments: setup
 	$(CARGO) build --release --locked --workspace --example demo
 	$(TARGET)/release/examples/demo --every-device --output out --particles 65536
+	FEYNKAC_EXPERIMENTS=1 $(CARGO) test --release --locked --workspace --test all methods:: -- --nocapture

@@ -6,6 +6,7 @@
 
 use cubecl::prelude::*;
 use feynkac::kernels::device::{Buf, Device, Request};
+use feynkac::kernels::passes::Work;
 use feynkac::{Foreign, Method, Model, Noise, Options, Result, Schedule, sample};
 
 /// 1/2 N(m, s^2) + 1/2 N(-m, s^2) in each of `dim` coordinates.
@@ -56,7 +57,8 @@ impl Foreign for Corners {
             a as f32,
             v as f32,
         );
-        Ok(device.launched(rows.bytes() + out.bytes())?)
+        let written = 4 * numbers as u64;
+        Ok(device.launched(Work { read: written, written })?)
     }
 
     fn moments(&self) -> (Vec<f64>, f64) {

@@ -32,6 +32,7 @@ pub mod cli;
 pub mod coeffs;
 pub mod eigen;
 pub mod error;
+pub mod measure;
 pub mod model;
 pub mod netconfig;
 pub mod options;

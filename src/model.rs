@@ -177,14 +177,17 @@ pub fn feed(device: &Device, targets: &[&Target], levels: &[Noise]) -> Result<Fe
                     params.extend(all.map(|(k, d)| m.scale(k, d).powi(2) as f32));
                 }
                 for (row, noise) in rows.iter_mut().zip(levels) {
-                    row.extend([noise.alpha as f32, noise.sigma.powi(2) as f32]);
+                    let alpha = noise.alpha;
+                    row.extend([1.0 / alpha, alpha, noise.sigma.powi(2)].map(|v| v as f32));
                     for k in 0..m.components() {
                         let variance = |d| noise.alpha.powi(2) * m.scale(k, d).powi(2) + noise.sigma.powi(2);
                         let log_det: f64 = (0..dim).map(|d| variance(d).ln()).sum();
                         let normaliser = -0.5 * (log_det + dim as f64 * std::f64::consts::TAU.ln());
-                        row.push((m.weights[k].ln() + normaliser) as f32);
+                        let log2_e = std::f64::consts::LOG2_E;
+                        row.push(((m.weights[k].ln() + normaliser) * log2_e) as f32);
                         if isotropic {
-                            row.push((1.0 / variance(0)) as f32);
+                            let p = 1.0 / variance(0);
+                            row.extend([-0.5 * log2_e * alpha * alpha * p, alpha * p].map(|v| v as f32));
                         }
                     }
                 }
@@ -241,12 +244,7 @@ pub fn shape(trunk: &netconfig::TrunkConfig, outputs: usize) -> MlpShape {
         hidden: trunk.hidden,
         layers: trunk.layers,
         outputs,
-        activation: match trunk.activation {
-            netconfig::Activation::Silu => mlp::Activation::Silu,
-            netconfig::Activation::Gelu => mlp::Activation::Gelu,
-            netconfig::Activation::Tanh => mlp::Activation::Tanh,
-            netconfig::Activation::Relu => mlp::Activation::Relu,
-        },
+        activation: trunk.activation,
         norm: trunk.norm == Norm::Layer,
         skip: trunk.skip,
     }

@@ -19,48 +19,13 @@ mod forward;
 mod load;
 mod parse;
 
+pub use feynkac_kernels::passes::mlp::Activation;
 pub use forward::Forward;
 pub use load::{
     ClassifierWeights, Dense, Layer, NetWeights, Scale, TimeWeights, Trunk, load, load_classifier,
 };
 
 use crate::schedule::{Preconditioning, Prediction, Schedule, TimeFeature};
-
-/// The nonlinearity of a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Activation {
-    /// z / (1 + e^-z).
-    Silu,
-    /// The tanh form: z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))).
-    Gelu,
-    /// tanh z.
-    Tanh,
-    /// max(z, 0).
-    Relu,
-}
-
-impl Activation {
-    /// Every activation with its name in a configuration.
-    pub const NAMES: [(&str, Activation); 4] = [
-        ("silu", Activation::Silu),
-        ("gelu", Activation::Gelu),
-        ("tanh", Activation::Tanh),
-        ("relu", Activation::Relu),
-    ];
-
-    /// The activation of one number.
-    pub fn at(&self, z: f64) -> f64 {
-        match self {
-            Activation::Silu => z / (1.0 + (-z).exp()),
-            Activation::Gelu => {
-                let inner = (2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z * z * z);
-                0.5 * z * (1.0 + inner.tanh())
-            }
-            Activation::Tanh => z.tanh(),
-            Activation::Relu => z.max(0.0),
-        }
-    }
-}
 
 /// What is done to a layer's pre-activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -96,6 +96,8 @@ pub struct Options {
     pub last: Final,
     /// Seed; group g of several uses one derived from it.
     pub seed: u64,
+    /// Follow which particles of the start have descendants: 8 bytes a particle-step.
+    pub roots: bool,
     /// Launch move, score and weight apart instead of fused (for comparison).
     pub unfused: bool,
 }
@@ -123,6 +125,7 @@ impl Options {
             scheme: Scheme::Systematic,
             last: Final::Weighted,
             seed: 0,
+            roots: true,
             unfused: false,
         }
     }

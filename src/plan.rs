@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use feynkac_kernels::passes::step::Keeps;
+
 use crate::coeffs::weighs;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::options::{Options, Rule};
 
-/// One launch, or one resampling (four launches).
+/// One launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pass {
     /// Draw the particles.
@@ -22,9 +24,7 @@ pub enum Pass {
     Evaluate(usize),
     /// Take scores, finish the weight.
     Weigh,
-    /// Log-sum-exp, ESS, decision.
-    Normalise,
-    /// Prefix sums and ancestors.
+    /// Log-sum-exp, ESS, decision, prefix sums, ancestors.
     Resample,
 }
 
@@ -38,14 +38,8 @@ impl Pass {
             Pass::Move => ("move", "gather, move"),
             Pass::Evaluate(_) => ("evaluate", "network or foreign score"),
             Pass::Weigh => ("weigh", "take scores, weigh, block sums"),
-            Pass::Normalise => ("normalise", "log-sum-exp, ESS, decision"),
-            Pass::Resample => ("resample", "block totals, offsets, prefix sums, ancestors"),
+            Pass::Resample => ("resample", "log-sum-exp, ESS, decision, prefix sums, ancestors"),
         }
-    }
-
-    /// Kernels launched.
-    pub fn launches(self) -> usize {
-        if self == Pass::Resample { 4 } else { 1 }
     }
 }
 
@@ -58,6 +52,8 @@ pub struct Plan {
     pub step: Vec<Pass>,
     /// Scores come from outside, through rows `[particles, dim]`.
     pub outside: bool,
+    /// What is kept of the particles from step to step.
+    pub keeps: Keeps,
 }
 
 impl Plan {
@@ -82,8 +78,17 @@ impl Plan {
             return Err(Error::input("rule", "exact", "left or trap: the network gives no log-density"));
         }
         let evaluate = (0..models.len()).filter(|_| outside).map(Pass::Evaluate);
-        let start: Vec<Pass> =
-            [Pass::Init].into_iter().chain(evaluate.clone()).chain([Pass::Start]).collect();
+        let keeps = Keeps {
+            models: models.len(),
+            carried: outside || options.unfused || options.rule != Rule::Left,
+            weighed: weighs(options),
+            exact: options.rule == Rule::Exact && weighs(options),
+            roots: options.roots,
+        };
+        let mut start: Vec<Pass> = [Pass::Init].into_iter().chain(evaluate.clone()).collect();
+        if keeps.carried || keeps.weighed {
+            start.push(Pass::Start);
+        }
         let mut step: Vec<Pass> = if outside || options.unfused {
             [Pass::Move].into_iter().chain(evaluate).chain([Pass::Weigh]).collect()
         } else {
@@ -97,14 +102,14 @@ impl Plan {
             ));
         }
         if weighs(options) {
-            step.extend([Pass::Normalise, Pass::Resample]);
+            step.push(Pass::Resample);
         }
-        Ok(Self { start, step, outside })
+        Ok(Self { start, step, outside, keeps })
     }
 
     /// Launches of a step.
     pub fn launches_per_step(&self) -> usize {
-        self.step.iter().map(|pass| pass.launches()).sum()
+        self.step.len()
     }
 }
 
@@ -114,7 +119,7 @@ impl fmt::Display for Plan {
             writeln!(f, "{title}:")?;
             for pass in passes {
                 let (name, what) = pass.describe();
-                writeln!(f, "  {name:<10} {:>2} launch(es)  {what}", pass.launches())?;
+                writeln!(f, "  {name:<10} {what}")?;
             }
         }
         write!(f, "{} launches a step", self.launches_per_step())

@@ -2,20 +2,20 @@
 
 use std::time::Instant;
 
-use feynkac_kernels::device::{Buf, Device};
+use feynkac_kernels::device::{Buf, Counts, Device};
 use feynkac_kernels::methods::StepCoeffs;
 use feynkac_kernels::passes::init::{Start, init};
 use feynkac_kernels::passes::mlp;
-use feynkac_kernels::passes::resample::{Resampler, Weights};
+use feynkac_kernels::passes::resample::Resampling;
 use feynkac_kernels::passes::step::{Carried, Feed, Stage, Step};
-use feynkac_kernels::passes::weights::{RECORD, normalise};
+use feynkac_kernels::passes::weights::{RECORD, Weights};
 use feynkac_kernels::prims::state::Population;
 use serde::Serialize;
 
 use crate::coeffs;
 use crate::error::{Error, Result};
 use crate::model::{self, Model, Noise};
-use crate::options::{Final, Options, Rule};
+use crate::options::{Final, Options, Policy};
 use crate::plan::{Pass, Plan};
 
 /// A look at a run under way.
@@ -40,8 +40,10 @@ pub struct Counters {
     pub launches_per_step: f64,
     /// Reads by the host between the first and the last step.
     pub downloads_in_loop: u64,
-    /// Bytes of the buffers bound, a particle and step.
+    /// Bytes that the launches of a step must read or write, a particle.
     pub bytes_per_particle_step: f64,
+    /// Buffers reserved between the first and the last step.
+    pub allocations_in_loop: u64,
 }
 
 /// Wall-clock times.
@@ -74,7 +76,7 @@ pub struct Outcome {
     pub ess: Vec<Vec<f64>>,
     /// Steps (0-based) after which each group was resampled.
     pub resampled_at: Vec<Vec<usize>>,
-    /// Particles of the start that have descendants.
+    /// Particles of the start that have descendants; empty where they are not followed.
     pub distinct_roots: Vec<usize>,
     /// Launches, downloads, bytes.
     pub counters: Counters,
@@ -114,7 +116,6 @@ pub struct Run<'a> {
     history: Buf<f32>,
     table: Buf<f32>,
     keys: Buf<u32>,
-    resampler: Resampler,
 }
 
 /// Seed of group `group`: the run's own for the first, then one derived from it (SplitMix64,
@@ -137,7 +138,7 @@ impl<'a> Run<'a> {
             groups: options.groups,
             slots: options.particles,
             dim: models[0].dim(),
-            lanes: device.lanes(),
+            lanes: device.lanes_for(options.particles),
             max_block: options.block,
         };
         let levels = coeffs::levels(options)?;
@@ -168,7 +169,7 @@ impl<'a> Run<'a> {
             model::feed(device, &targets, &levels)?
         };
         let table: Vec<f32> = steps.iter().flat_map(|c| c.row()).collect();
-        let carried = || Carried::new(device, &of, models.len());
+        let carried = || Carried::new(device, &of, &plan.keeps);
         Ok(Self {
             device,
             options,
@@ -185,7 +186,6 @@ impl<'a> Run<'a> {
             history: device.upload("history", &vec![0.0_f32; RECORD * of.groups * steps.len()])?,
             table: device.upload("coefficients", &table)?,
             keys: device.upload("seeds", &keys)?,
-            resampler: Resampler::new(device, &of)?,
             plan,
             levels,
             coeffs: steps,
@@ -210,32 +210,39 @@ impl<'a> Run<'a> {
         match pass {
             // The start fills what step 0 reads.
             Pass::Init => {
-                let rows = self.rows.as_ref();
-                let (x, logs, roots) = (&before.x, &before.logs, &before.roots);
-                init(device, &self.start, x, logs, &self.ancestors, roots, rows, &self.keys, &self.of)?;
+                let (rows, keeps) = (self.rows.as_ref(), &self.plan.keeps);
+                init(device, &self.start, before, keeps, &self.ancestors, rows, &self.keys, &self.of)?;
             }
-            Pass::Start => self.step(Stage::Start, after, before, self.start.weighted, step)?,
-            Pass::Fused => self.step(Stage::Fused, before, after, self.options.rule == Rule::Exact, step)?,
-            Pass::Move => self.step(Stage::Move, before, after, false, step)?,
-            Pass::Weigh => self.step(Stage::Weigh, before, after, false, step)?,
+            Pass::Start => self.step(Stage::Start, after, before, step)?,
+            Pass::Fused => self.step(Stage::Fused, before, after, step)?,
+            Pass::Move => self.step(Stage::Move, before, after, step)?,
+            Pass::Weigh => self.step(Stage::Weigh, before, after, step)?,
             Pass::Evaluate(model) => self.evaluate(model, level)?,
-            Pass::Normalise => {
-                normalise(device, &self.blocks, &self.table, &self.norms, &self.history, &self.of, step)?;
-            }
             Pass::Resample => {
-                let (logs, of) = (&after.logs, &self.of);
-                let (norms, keys, ancestors) = (&self.norms, &self.keys, &self.ancestors);
-                self.resampler.systematic(device, Weights::Log, logs, norms, keys, ancestors, of, step)?;
+                let resampling = Resampling {
+                    kind: Weights::Log,
+                    values: &after.log_w,
+                    records: &self.blocks,
+                    coeffs: &self.table,
+                    norms: &self.norms,
+                    history: &self.history,
+                    seeds: &self.keys,
+                    ancestors: &self.ancestors,
+                    of: &self.of,
+                };
+                resampling.launch(device, step)?;
             }
         }
         Ok(())
     }
 
-    fn step(&self, stage: Stage, before: &Carried, after: &Carried, exact: bool, step: usize) -> Result<()> {
+    fn step(&self, stage: Stage, before: &Carried, after: &Carried, step: usize) -> Result<()> {
         let rows = if matches!(stage, Stage::Move) { self.rows.as_ref() } else { None };
         let launch = Step {
             stage,
-            exact,
+            keeps: self.plan.keeps,
+            weighted_start: self.start.weighted,
+            always: self.options.resample == Policy::Every,
             before,
             after,
             ancestors: &self.ancestors,
@@ -270,7 +277,7 @@ impl<'a> Run<'a> {
         &self.carried[self.coeffs.len() % 2]
     }
 
-    /// Reads the records of all steps: `[step][group]` of (max, sum, square, decision).
+    /// Reads the records of all steps: `[step][group]` of (exponent, sum, square, decision).
     pub fn records(&self) -> Result<Vec<[f32; RECORD]>> {
         let flat = self.device.download(&self.history)?;
         Ok(flat.chunks_exact(RECORD).map(|r| [r[0], r[1], r[2], r[3]]).collect())
@@ -310,7 +317,10 @@ pub fn sample(
     let (left, loop_s) = (device.counts(), looping.elapsed().as_secs_f64());
     let mut outcome = read(&run)?;
     let done = device.counts();
-    let particle_steps = (run.of.particles() * steps) as f64;
+    let moved = |of: Counts| of.bytes_read + of.bytes_written;
+    // A run of one step has no loop: the whole of it, then.
+    let (bytes, counted_steps) =
+        if steps > 1 { (moved(left) - moved(entered), steps - 1) } else { (moved(left) - moved(counted), 1) };
     outcome.counters = Counters {
         launches: done.launches - counted.launches,
         launches_per_step: if steps > 1 {
@@ -319,7 +329,8 @@ pub fn sample(
             run.plan.launches_per_step() as f64
         },
         downloads_in_loop: left.downloads - entered.downloads,
-        bytes_per_particle_step: (left.bytes_bound - counted.bytes_bound) as f64 / particle_steps,
+        bytes_per_particle_step: bytes as f64 / (run.of.particles() * counted_steps) as f64,
+        allocations_in_loop: left.allocations - entered.allocations,
     };
     let total_s = began.elapsed().as_secs_f64();
     let particle_steps_per_s = if steps > 1 { speed(steps - 1, loop_s) } else { speed(1, compile_s) };
@@ -332,15 +343,16 @@ fn read(run: &Run) -> Result<Outcome> {
     let (of, options, device) = (&run.of, run.options, run.device);
     let last = run.last();
     let x = device.download(&last.x)?;
-    let logs = device.download(&last.logs)?;
-    let roots = device.download(&last.roots)?;
+    let keeps = &run.plan.keeps;
+    let log_w = if keeps.weighed { device.download(&last.log_w)? } else { vec![0.0; of.stride()] };
+    let roots = if keeps.roots { device.download(&last.roots)? } else { Vec::new() };
     let ancestors = device.download(&run.ancestors)?;
     let records = run.records()?;
     let weighed = coeffs::weighs(options);
     for (i, record) in records.iter().enumerate().filter(|_| weighed) {
         let (step, group) = (i / of.groups, i % of.groups);
         if record[3] < -1.5 {
-            return Err(Error::Run { step, group, what: "a log-weight is NaN or infinite" });
+            return Err(Error::Run { step, group, what: "a log-weight is NaN or beyond 4e6" });
         }
         if record[3] < -0.5 {
             return Err(Error::Run { step, group, what: "every weight is zero" });
@@ -362,6 +374,7 @@ fn read(run: &Run) -> Result<Outcome> {
             launches_per_step: 0.0,
             downloads_in_loop: 0,
             bytes_per_particle_step: 0.0,
+            allocations_in_loop: 0,
         },
         timings: Timings { compile_s: 0.0, loop_s: 0.0, total_s: 0.0, particle_steps_per_s: 0.0 },
     };
@@ -370,14 +383,18 @@ fn read(run: &Run) -> Result<Outcome> {
         let mut seen = vec![false; k];
         for slot in 0..k {
             let from = base + if gathers { ancestors[base + slot] as usize } else { slot };
-            out.x.extend((0..d).map(|c| x[c * of.stride() + from]));
-            out.log_w.push(if gathers { 0.0 } else { logs[from] });
+            out.x.extend((0..d).map(|c| x[of.cell(device.layout(), d, c, from)]));
+            out.log_w.push(if gathers { 0.0 } else { log_w[from] });
             out.ancestors.push(ancestors[base + slot]);
-            seen[roots[from] as usize] = true;
+            if keeps.roots {
+                seen[roots[from] as usize] = true;
+            }
         }
-        out.distinct_roots.push(seen.iter().filter(|&&s| s).count());
+        if keeps.roots {
+            out.distinct_roots.push(seen.iter().filter(|&&s| s).count());
+        }
         let own = || records.iter().skip(g).step_by(of.groups).map(|r| r.map(f64::from));
-        let log_sum = |[m, s, ..]: [f64; RECORD]| m + s.ln() - (k as f64).ln();
+        let log_sum = |[e, s, ..]: [f64; RECORD]| e * std::f64::consts::LN_2 + s.ln() - (k as f64).ln();
         if weighed {
             out.ess.push(own().map(|[_, s, q, _]| s * s / q).collect());
             let resampled: Vec<usize> =

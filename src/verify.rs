@@ -1,12 +1,14 @@
 //! Walks a run on the device and on the f64 oracles in lockstep. Each oracle is fed the device's
 //! own inputs, because rounding can flip an ancestor, and from there two right runs part ways.
 
+mod resampling;
+
 use std::fmt;
 
 use feynkac_kernels::device::Device;
 use feynkac_kernels::methods::StepCoeffs;
 use feynkac_kernels::passes::step::oracle::{At, Particle, step as oracle_step};
-use feynkac_kernels::passes::{init, weights};
+use feynkac_kernels::passes::init;
 
 use crate::coeffs::weighs;
 use crate::error::{Error, Result};
@@ -89,7 +91,8 @@ impl fmt::Display for Verdict {
 struct Snapshot {
     x: Vec<f32>,
     scores: Vec<f32>,
-    logs: Vec<f32>,
+    log_w: Vec<f32>,
+    log_p: Vec<f32>,
     ancestors: Vec<u32>,
     norms: Vec<f32>,
 }
@@ -181,7 +184,7 @@ pub fn verify(device: &Device, models: &[Model], options: &Options) -> Result<Ve
         let after = snapshot(&run, step + 1)?;
         check_step(&run, &judge, step, &before, &after, &mut verdict)?;
         if weighs(options) {
-            check_weights(&run, step, &after, &mut verdict);
+            resampling::check(&run, step, &after, &mut verdict);
         }
         verdict.steps += 1;
         if !verdict.agrees() {
@@ -197,25 +200,29 @@ fn snapshot(run: &Run, step: usize) -> Result<Snapshot> {
     Ok(Snapshot {
         x: run.device.download(&carried.x)?,
         scores: run.device.download(&carried.scores)?,
-        logs: run.device.download(&carried.logs)?,
+        log_w: run.device.download(&carried.log_w)?,
+        log_p: run.device.download(&carried.log_p)?,
         ancestors: run.device.download(&run.ancestors)?,
         norms: run.device.download(&run.norms)?,
     })
 }
 
-/// Particle `slot` of `group` as the device holds it.
-fn particle(run: &Run, s: &Snapshot, group: usize, slot: usize) -> Particle {
-    let (stride, at) = (run.of.stride(), group * run.of.padded() + slot);
-    let dim = run.of.dim;
-    let models = s.scores.len() / (dim * stride);
-    Particle {
-        x: (0..dim).map(|k| f64::from(s.x[k * stride + at])).collect(),
-        scores: (0..models)
-            .map(|m| (0..dim).map(|k| f64::from(s.scores[(m * dim + k) * stride + at])).collect())
-            .collect(),
-        log_w: f64::from(s.logs[at]),
-        log_p: f64::from(s.logs[stride + at]),
-    }
+/// Particle `slot` of `group` as the device holds it; scores that it does not carry from the judge, at
+/// level `level`.
+fn particle(run: &Run, judge: &Judge, s: &Snapshot, level: usize, (group, slot): (usize, usize)) -> Result<Particle> {
+    let at = group * run.of.padded() + slot;
+    let (dim, keeps, layout) = (run.of.dim, &run.plan.keeps, run.device.layout());
+    let x: Vec<f64> = (0..dim).map(|k| f64::from(s.x[run.of.cell(layout, dim, k, at)])).collect();
+    let rows = keeps.models * dim;
+    let score = |m: usize, k: usize| f64::from(s.scores[run.of.cell(layout, rows, m * dim + k, at)]);
+    let scores = if keeps.carried {
+        (0..keeps.models).map(|m| (0..dim).map(|k| score(m, k)).collect()).collect()
+    } else {
+        judge.evaluate(&x, level)?.0
+    };
+    let log_w = if keeps.weighed { f64::from(s.log_w[at]) } else { 0.0 };
+    let log_p = if keeps.exact { f64::from(s.log_p[at]) } else { 0.0 };
+    Ok(Particle { x, scores, log_w, log_p })
 }
 
 fn everyone(run: &Run) -> impl Iterator<Item = (usize, usize)> + use<> {
@@ -226,7 +233,7 @@ fn everyone(run: &Run) -> impl Iterator<Item = (usize, usize)> + use<> {
 fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdict) -> Result<()> {
     for (g, i) in everyone(run) {
         let (x, log_w) = init::oracle::draw(&run.start, run.seeds[g], i);
-        let found = particle(run, now, g, i);
+        let found = particle(run, judge, now, 0, (g, i))?;
         for (k, wanted) in x.iter().enumerate() {
             let allowed = 4.0e-6 * run.start.std + 4.0 * EPS * wanted.abs();
             verdict.compare("init: x", 0, (g, i), found.x[k] as f32, *wanted, allowed);
@@ -234,7 +241,7 @@ fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdict) 
         let (scores, log_q) = judge.evaluate(&found.x, 0)?;
         compare_scores("start: score", judge, 0, 0, (g, i), &found, &scores, verdict);
         let log_p: f64 = log_q.iter().zip(&run.coeffs[0].beta).map(|(q, b)| b * q).sum();
-        let wanted = log_w + if run.start.weighted { log_p } else { 0.0 };
+        let wanted = if run.plan.keeps.weighed { log_w + if run.start.weighted { log_p } else { 0.0 } } else { 0.0 };
         // The draw's own energy: |z| up to 6.8, each off by 4e-6.
         let allowed = log_slack(judge, run, 0, &found.x)
             + 4.0e-5 * run.of.dim as f64
@@ -289,11 +296,11 @@ fn check_step(
         let resampled = before.norms[4 * g + 3] > 0.5;
         let own = g * run.of.padded() + i;
         let parent = if resampled { before.ancestors[own] as usize } else { i };
-        let mut from = particle(run, before, g, parent);
+        let mut from = particle(run, judge, before, step, (g, parent))?;
         if resampled {
             from.log_w = 0.0;
         }
-        let found = particle(run, after, g, i);
+        let found = particle(run, judge, after, step + 1, (g, i))?;
         let at = At { seed: run.seeds[g], slot: i, step };
         // The move from the device's parent; the evaluation at the device's own x'.
         let evaluated = judge.evaluate(&found.x, step + 1)?;
@@ -301,7 +308,13 @@ fn check_step(
         for k in 0..run.of.dim {
             let parts = c.shrink.abs() * from.x[k].abs()
                 + c.drift * from.scores.iter().map(|s| s[k].abs()).sum::<f64>();
-            let allowed = 8.0 * EPS * (parts + 7.0 * c.noise) + 4.0e-6 * c.noise;
+            // A score that is not carried was the device's own.
+            let worst: f64 = (0..judge.models.len())
+                .map(|m| if run.plan.keeps.carried { 0.0 } else { judge.slack(m, &from.x, step).0 })
+                .sum();
+            let beta: f64 = c.beta.iter().map(|b| b.abs()).sum();
+            let allowed =
+                8.0 * EPS * (parts + 7.0 * c.noise) + 4.0e-6 * c.noise + c.drift * beta.max(1.0) * worst;
             verdict.compare("step: x", step, (g, i), found.x[k] as f32, wanted.x[k], allowed);
         }
         compare_scores("step: score", judge, step + 1, step, (g, i), &found, &evaluated.0, verdict);
@@ -330,6 +343,12 @@ fn weight_slack(
     let rates = c.rate_old.abs() * size(from) + c.rate_new.abs() * size(found);
     let mut allowed = 16.0 * EPS * (rates * beta * beta + log_w.abs() + from.log_w.abs() + 1.0)
         + 2.0 * beta * beta * c.rate_new.abs() * worst * linear;
+    if !run.plan.keeps.carried {
+        // The old scores were the device's own too.
+        let worst: f64 = (0..judge.models.len()).map(|m| judge.slack(m, &from.x, step).0).sum();
+        let linear = from.scores.iter().flatten().map(|s| s.abs()).sum::<f64>();
+        allowed += 2.0 * beta * beta * c.rate_old.abs() * worst * linear;
+    }
     if exact {
         let d = run.of.dim as f64;
         let spread = from.x.iter().chain(&found.x).map(|x| x.abs()).fold(0.0, f64::max);
@@ -342,56 +361,4 @@ fn weight_slack(
         allowed += d * 8.0 * EPS * spread * (linear + 6.0 / c.noise.max(1.0e-30));
     }
     allowed
-}
-
-fn check_weights(run: &Run, step: usize, after: &Snapshot, verdict: &mut Verdict) {
-    let (k, padded) = (run.of.slots, run.of.padded());
-    for g in 0..run.of.groups {
-        let log_w = &after.logs[g * padded..g * padded + k];
-        let record = &after.norms[4 * g..4 * g + 4];
-        let (m, s, q) = weights::oracle::sums(log_w);
-        let at = (g, 0);
-        // A weight is exp of a difference below 88 rounded once: 88 eps, and a tree of sums.
-        let allowed = 2.0e-5;
-        verdict.compare("normalise: maximum", step, at, record[0], m, 0.0);
-        verdict.compare("normalise: sum", step, at, record[1], s, allowed * s);
-        verdict.compare("normalise: squares", step, at, record[2], q, 2.0 * allowed * q);
-        let share = run.coeffs[step].ess_share;
-        let ratio = s * s / (q * k as f64 * share);
-        if share < 0.0 || (ratio - 1.0).abs() > 1.0e-4 {
-            let decision = weights::oracle::decision(log_w, share);
-            verdict.compare("normalise: decision", step, at, record[3], f64::from(decision), 0.0);
-        }
-        if record[3] > 0.5 {
-            let parents = &after.ancestors[g * padded..g * padded + k];
-            check_ancestors(step, g, log_w, (m, s), parents, verdict);
-        }
-    }
-}
-
-/// Ancestors never decrease and each count is within one of its share.
-fn check_ancestors(
-    step: usize,
-    g: usize,
-    log_w: &[f32],
-    (m, s): (f64, f64),
-    parents: &[u32],
-    verdict: &mut Verdict,
-) {
-    let k = log_w.len();
-    let falls = parents.windows(2).filter(|p| p[0] > p[1]).count();
-    verdict.compare("resample: order", step, (g, 0), falls as f32, 0.0, 0.0);
-    let mut counts = vec![0_u32; k];
-    for &p in parents {
-        if let Some(count) = counts.get_mut(p as usize) {
-            *count += 1;
-        } else {
-            verdict.compare("resample: range", step, (g, 0), p as f32, k as f64, 0.0);
-        }
-    }
-    for (i, (&w, count)) in log_w.iter().zip(counts).enumerate() {
-        let share = k as f64 * (f64::from(w) - m).exp() / s;
-        let allowed = 1.0 + 2.0e-5 * (share + 1.0);
-        verdict.compare("resample: offspring", step, (g, i), count as f32, share, allowed);
-    }
 }

@@ -11,12 +11,16 @@ use cubecl::server::Handle;
 
 use crate::error::{KernelError, Result};
 use crate::guard::Guards;
+use crate::passes::Work;
+use crate::prims::state::Layout;
 
 pub use crate::probe::{Found, Limits, list};
 
 /// Launches the CPU runtime may hold unfinished: from about 48 on its workers starve each other
 /// (430 us a launch instead of 10).
 const CPU_QUEUE: u64 = 16;
+/// Slots from which a group's padding to double vectors no longer matters.
+const LONG_GROUP: usize = 256;
 
 /// Which runtime, and which of its devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,15 +80,21 @@ pub struct Counts {
     pub launches: u64,
     /// Buffers read back by the host.
     pub downloads: u64,
-    /// Bytes of all buffers bound to launches.
-    pub bytes_bound: u64,
+    /// Bytes that launches had to read.
+    pub bytes_read: u64,
+    /// Bytes that launches had to write.
+    pub bytes_written: u64,
+    /// Buffers reserved.
+    pub allocations: u64,
 }
 
 #[derive(Default)]
 struct Counters {
     launches: AtomicU64,
     downloads: AtomicU64,
-    bytes_bound: AtomicU64,
+    bytes_read: AtomicU64,
+    bytes_written: AtomicU64,
+    allocations: AtomicU64,
 }
 
 /// An opened device.
@@ -168,6 +178,17 @@ impl Device {
         self.lanes
     }
 
+    /// The same for groups of `slots`: twice as many where they are long, so that two vectors of the
+    /// processor are under way at a time.
+    pub fn lanes_for(&self, slots: usize) -> usize {
+        if self.is_cpu() && slots >= LONG_GROUP { 2 * self.lanes } else { self.lanes }
+    }
+
+    /// How coordinates lie in memory: docs/maths.md and bench/records have the measurements.
+    pub fn layout(&self) -> Layout {
+        if self.is_cpu() { Layout::Tiles } else { Layout::Columns }
+    }
+
     /// Units of a cube: the threads on the CPU, up to 256 on a GPU.
     pub fn units(&self) -> u32 {
         self.threads
@@ -184,12 +205,14 @@ impl Device {
         self.client.properties().memory.max_page_size
     }
 
-    /// Launches, downloads and bytes since the device was opened.
+    /// Launches, downloads, bytes and allocations since the device was opened.
     pub fn counts(&self) -> Counts {
         Counts {
             launches: self.counters.launches.load(Ordering::Relaxed),
             downloads: self.counters.downloads.load(Ordering::Relaxed),
-            bytes_bound: self.counters.bytes_bound.load(Ordering::Relaxed),
+            bytes_read: self.counters.bytes_read.load(Ordering::Relaxed),
+            bytes_written: self.counters.bytes_written.load(Ordering::Relaxed),
+            allocations: self.counters.allocations.load(Ordering::Relaxed),
         }
     }
 
@@ -223,6 +246,7 @@ impl Device {
             let hint = "use fewer particles, or split the run";
             return Err(KernelError::TooLarge { what, needed: bytes as u64, limit, hint });
         }
+        self.counters.allocations.fetch_add(1, Ordering::Relaxed);
         Ok(bytes)
     }
 
@@ -249,10 +273,11 @@ impl Device {
             .map_err(|error| KernelError::Device { during: "waiting", message: error.to_string() })
     }
 
-    /// Books one launch and the bytes bound to it; on the CPU keeps the queue short.
-    pub fn launched(&self, bytes: u64) -> Result<()> {
+    /// Books one launch and what it has to move; on the CPU keeps the queue short.
+    pub fn launched(&self, work: Work) -> Result<()> {
         let before = self.counters.launches.fetch_add(1, Ordering::Relaxed);
-        self.counters.bytes_bound.fetch_add(bytes, Ordering::Relaxed);
+        self.counters.bytes_read.fetch_add(work.read, Ordering::Relaxed);
+        self.counters.bytes_written.fetch_add(work.written, Ordering::Relaxed);
         if let Some(guards) = &self.guards {
             return guards.check(&self.client);
         }

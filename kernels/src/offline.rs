@@ -25,18 +25,23 @@ use crate::passes::draws::kernel::draws_kernel;
 use crate::passes::init::kernel::init_kernel;
 use crate::passes::mlp::Activation;
 use crate::passes::mlp::kernel::{MlpKey, NumbersCompilationArg, SizesCompilationArg, mlp_kernel};
-use crate::passes::resample::kernel::{SearchKey, ancestors_kernel};
+use crate::passes::copy::kernel::copy_kernel;
+use crate::passes::gather::kernel::gather_kernel;
+use crate::passes::init::kernel::Kept;
+use crate::passes::resample::kernel_cube::resample_kernel;
+use crate::passes::resample::kernel_serial::resample_serial_kernel;
 use crate::passes::scan::kernel::{offsets_kernel, prefix_kernel, totals_kernel};
-use crate::passes::scan::{FixedWeights, LogWeights, Maxima, Source, Values};
+use crate::passes::scan::{Integers, LogWeights, Maxima, Source, Values};
 use crate::passes::step::kernel::{
     AfterCompilationArg, BeforeCompilationArg, TablesCompilationArg, step_kernel,
 };
 use crate::passes::step::{Stage, StepKey};
-use crate::passes::weights::kernel::normalise_kernel;
+use crate::passes::weights::Weights;
+use crate::passes::weights::kernel::{TallyKey, tally_kernel};
 use crate::passes::{Sharing, step};
 use crate::prims::monoid::{FixedSum, LogSumExp, Max, Monoid, Sum};
 use crate::prims::space::Euclid;
-use crate::prims::state::ShapeCompilationArg;
+use crate::prims::state::{Layout, ShapeCompilationArg};
 
 /// Units of a cube on a GPU.
 const UNITS: u32 = 256;
@@ -174,9 +179,9 @@ macro_rules! blank {
 }
 
 blank! {
-    ShapeCompilationArg { groups slots padded dim block blocks }
-    BeforeCompilationArg { x scores logs roots ancestors norms }
-    AfterCompilationArg { x scores logs roots rows blocks }
+    ShapeCompilationArg { groups slots padded dim block blocks unit spare }
+    BeforeCompilationArg { x scores log_w log_p roots ancestors norms }
+    AfterCompilationArg { x scores log_w log_p roots rows blocks }
     ModelsCompilationArg { params levels map }
     TablesCompilationArg { coeffs seeds }
     NumbersCompilationArg { weights biases cond levels }
@@ -206,23 +211,40 @@ pub fn all() -> Vec<Offline> {
     list.push(entry!("", draws_kernel::DrawsKernel(
         seed raw uniforms gaussians count step tag block; LANES
     )));
+    list.push(entry!("", copy_kernel::CopyKernel(from to count; 4, false)));
+    for lanes in [1, 4] {
+        let variant = format!("pieces of {lanes}");
+        list.push(entry!(variant, gather_kernel::GatherKernel(
+            rows ancestors out slots padded groups pieces; lanes, false
+        )));
+    }
+    for kind in [Weights::Log, Weights::Linear] {
+        let key = |sharing| TallyKey { kind, wide: false, sharing };
+        for (variant, sharing) in [("a block a cube", TOGETHER), ("a block a unit", APART)] {
+            let key = key(sharing);
+            let variant = format!("{kind:?}, {variant}");
+            list.push(entry!(variant, tally_kernel::TallyKernel(values records shape; LANES, key)));
+        }
+        let (together, apart) = (key(TOGETHER), key(APART));
+        list.push(entry!(format!("{kind:?}"), resample_kernel::ResampleKernel(
+            values records coeffs norms history seeds ancestors shape step; together
+        )));
+        list.push(entry!(format!("{kind:?}"), resample_serial_kernel::ResampleSerialKernel(
+            values records coeffs norms history seeds ancestors shape step pieces; LANES, apart
+        )));
+    }
     for (variant, sharing) in [("a block a cube", TOGETHER), ("a block a unit", APART)] {
-        list.push(entry!(variant, normalise_kernel::NormaliseKernel(
-            blocks coeffs norms history shape step; sharing
-        )));
-        list.push(entry!(variant, ancestors_kernel::AncestorsKernel(
-            prefix offsets norms seeds ancestors shape step; SearchKey { walk: false, sharing }
-        )));
         scans::<Sum, Values>(&mut list, &format!("sum, {variant}"), sharing);
         scans::<Max, Maxima>(&mut list, &format!("max, {variant}"), sharing);
         scans::<LogSumExp, LogWeights>(&mut list, &format!("log-sum-exp, {variant}"), sharing);
-        scans::<FixedSum, FixedWeights>(&mut list, &format!("61-bit sum, {variant}"), sharing);
+        scans::<FixedSum, Integers>(&mut list, &format!("61-bit sum, {variant}"), sharing);
     }
+    let kept = Kept { weighed: true, roots: true, layout: Layout::Columns };
     for (variant, paired, rows) in
         [("D=2", true, false), ("D=2, rows", true, true), ("D=64, rows", false, true)]
     {
         list.push(entry!(variant, init_kernel::InitKernel(
-            x logs ancestors roots rows_out start seeds shape; LANES, paired, rows, TOGETHER
+            x log_w ancestors roots rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER
         )));
     }
     networks(&mut list);
@@ -234,10 +256,10 @@ pub fn all() -> Vec<Offline> {
 
 /// The three kernels of a scan.
 fn scans<M: Monoid, S: Source<M>>(list: &mut Vec<Offline>, variant: &str, sharing: Sharing) {
-    list.push(entry!(variant, totals_kernel::TotalsKernel<M, S>(input norms totals shape scale; sharing)));
+    list.push(entry!(variant, totals_kernel::TotalsKernel<M, S>(input totals shape; sharing)));
     list.push(entry!(variant, offsets_kernel::OffsetsKernel<M>(totals offsets shape; sharing)));
     list.push(entry!(variant, prefix_kernel::PrefixKernel<M, S>(
-        input norms offsets prefix shape scale; sharing
+        input offsets prefix shape; sharing
     )));
 }
 
@@ -257,40 +279,57 @@ fn networks(list: &mut Vec<Offline>) {
 
 /// The steps of one method, in registers (D = 2, 4) and in memory (D = 64).
 fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
-    let key = |stage, exact, kind, dim: usize, rows, sharing| StepKey {
+    let key = |stage, rule: Rule, kind, dim: usize, sharing| StepKey {
         stage,
-        exact,
+        weighed: true,
+        exact: rule == Rule::Exact,
+        weighted_start: stage == Stage::Start && rule == Rule::Exact,
+        carried: rule != Rule::Left,
+        roots: rule != Rule::Left,
         models: ModelKey {
             count,
             kinds: [kind; MAX_MODELS],
             registers: if dim <= step::MAX_REGISTERS { dim } else { 0 },
+            layout: Layout::Columns,
         },
         paired: dim <= 2,
-        rows,
+        rows: stage == Stage::Move,
+        wide: false,
+        scratch: false,
         sharing,
     };
     for kind in [Kind::IsotropicMixture, Kind::DiagonalMixture, Kind::Gaussian] {
         for dim in [2, 64] {
-            for (stage, exact) in [(Stage::Start, true), (Stage::Fused, false), (Stage::Fused, true)] {
-                let variant =
-                    format!("{method}, {kind:?}, D={dim}, {stage:?}{}", if exact { ", exact" } else { "" });
-                list.push(one::<Analytic, M>(variant, key(stage, exact, kind, dim, false, TOGETHER)));
+            for (stage, rule) in [
+                (Stage::Start, Rule::Exact),
+                (Stage::Fused, Rule::Left),
+                (Stage::Fused, Rule::Trap),
+                (Stage::Fused, Rule::Exact),
+            ] {
+                let variant = format!("{method}, {kind:?}, D={dim}, {stage:?}, {rule:?}");
+                list.push(one::<Analytic, M>(variant, key(stage, rule, kind, dim, TOGETHER)));
             }
         }
     }
-    let kind = Kind::Gaussian;
     for dim in [2, 64] {
         for stage in [Stage::Start, Stage::Move, Stage::Weigh] {
-            let rows = stage == Stage::Move;
             let variant = format!("{method}, Buffer, D={dim}, {stage:?}");
-            list.push(one::<Buffer, M>(variant, key(stage, false, kind, dim, rows, TOGETHER)));
+            list.push(one::<Buffer, M>(variant, key(stage, Rule::Trap, Kind::Gaussian, dim, TOGETHER)));
         }
     }
     let mixture = Kind::IsotropicMixture;
-    let widest = key(Stage::Fused, true, mixture, step::MAX_REGISTERS, false, TOGETHER);
-    list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=4, Fused, exact"), widest));
-    let small = key(Stage::Fused, false, mixture, 2, false, APART);
+    let widest = key(Stage::Fused, Rule::Exact, mixture, step::MAX_REGISTERS, TOGETHER);
+    list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=4, Fused, Exact"), widest));
+    let small = key(Stage::Fused, Rule::Trap, mixture, 2, APART);
     list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=2, Fused, a block a unit"), small));
+}
+
+/// What a weight rule keeps; the host's rules by the same names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Rule {
+    Left,
+    Trap,
+    Exact,
 }
 
 fn one<S: Score, M: Method>(variant: String, key: StepKey) -> Offline {

@@ -1,5 +1,6 @@
 //! The command line: one file for each subcommand, the settings they share, and what is shown.
 
+mod bench;
 pub mod canvas;
 mod devices;
 mod inspect;
@@ -8,6 +9,7 @@ mod names;
 pub mod picture;
 mod plan;
 mod prepare;
+mod profile;
 mod report;
 mod sample;
 mod settings;
@@ -40,6 +42,10 @@ enum Command {
     Plan(Box<settings::Flags>),
     /// Check every pass of a run on a device against its f64 oracle
     Verify(Box<settings::Flags>),
+    /// Time runs of closed-form targets, every combination of the lists given
+    Bench(Box<bench::Bench>),
+    /// Time every pass of a run, beside the rate at which its device copies memory
+    Profile(Box<profile::Profile>),
     /// Show what a weights folder or a TOML target holds and what would be used
     Inspect {
         /// Weights folder, safetensors file or TOML target
@@ -65,6 +71,8 @@ pub fn main() -> ExitCode {
         Command::Sample(arguments) => sample::run(*arguments).map(|()| true),
         Command::Plan(flags) => plan::run(*flags).map(|()| true),
         Command::Verify(flags) => verify::run(*flags),
+        Command::Bench(arguments) => bench::run(*arguments).map(|()| true),
+        Command::Profile(arguments) => profile::run(*arguments).map(|()| true),
         Command::Inspect { path } => inspect::run(&path).map(|()| true),
         Command::Devices => {
             devices::run();

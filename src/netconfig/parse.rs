@@ -10,6 +10,14 @@ use super::{Activation, ClassifierConfig, DataMoments, Embedding, NetConfig, Nor
 use crate::error::{Error, Result};
 use crate::schedule::{Preconditioning, Prediction, Schedule, TimeFeature};
 
+/// Every activation with its name in a configuration.
+const ACTIVATIONS: [(&str, Activation); 4] = [
+    ("silu", Activation::Silu),
+    ("gelu", Activation::Gelu),
+    ("tanh", Activation::Tanh),
+    ("relu", Activation::Relu),
+];
+
 /// One object of the configuration; remembers which of its keys were asked for.
 struct Keys<'a> {
     file: &'a Path,
@@ -135,7 +143,7 @@ fn trunk(keys: &mut Keys, hidden: RangeInclusive<usize>) -> Result<TrunkConfig> 
         dim: keys.size("dim", 1..=4096)?,
         hidden: keys.size("hidden", hidden)?,
         layers: keys.size("layers", 1..=16)?,
-        activation: keys.choice("activation", &Activation::NAMES)?,
+        activation: keys.choice("activation", &ACTIVATIONS)?,
         norm: keys.choice("norm", &Norm::NAMES)?,
         skip: keys.get("skip", "true or false", Value::as_bool)?,
     })

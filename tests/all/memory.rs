@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 
 use cubecl::prelude::*;
 use feynkac::kernels::device::{Device, Request};
+use feynkac::kernels::passes::Work;
 use feynkac::{Method, Model, Options, Policy, Rule, Schedule, Target, verify};
 
 use crate::passes::{mlp, resample, scan, weights};
@@ -73,7 +74,7 @@ fn a_touched_zone_is_reported() {
         // The same memory bound 8 elements too long: a write behind the buffer, within its zone.
         let long = buffer.arg_longer(8);
         planted_kernel::launch(device.client(), CubeCount::Static(1, 1, 1), CubeDim::new_1d(1), long, 12);
-        let fault = device.launched(0).expect_err("a touched zone");
+        let fault = device.launched(Work::default()).expect_err("a touched zone");
         assert!(fault.to_string().contains("victim"), "{fault}");
     }
 }

@@ -2,8 +2,7 @@
 
 use cubecl::prelude::*;
 
-use super::{Here, ModelKey, Models, Score, extent};
-use crate::prims::state::store;
+use super::{Here, ModelKey, Models, Score, extent, put_score};
 
 /// Reads rows `[particles, dim]`, row-major, of `params`.
 pub struct Buffer;
@@ -11,7 +10,7 @@ pub struct Buffer;
 #[cube]
 impl Score for Buffer {
     fn evaluate<N: Size>(
-        here: &Here<N>,
+        here: &mut Here<N>,
         _x: &[f32],
         scores: &mut [f32],
         models: &Models,
@@ -30,7 +29,7 @@ impl Score for Buffer {
                     s.insert(lane, models.params[first + row * dim + k]);
                 }
             }
-            store::<f32, N>(scores, (index * dim + k) * here.stride + here.at, s);
+            put_score::<N>(here, scores, index, k, s, key);
         }
         Vector::new(0.0f32)
     }

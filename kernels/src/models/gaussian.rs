@@ -8,46 +8,44 @@
 
 use cubecl::prelude::*;
 
-use super::{Here, Models, coordinate, extent};
-use crate::prims::state::{load, store};
+use super::{Here, ModelKey, Models, coordinate, extent, put_score, score_of};
 
 /// Score into `scores`, log-density returned; see `Score::evaluate`.
 #[cube]
 pub fn evaluate<N: Size>(
-    here: &Here<N>,
+    here: &mut Here<N>,
     x: &[f32],
     scores: &mut [f32],
     models: &Models,
     #[comptime] index: usize,
-    #[comptime] registers: usize,
+    #[comptime] key: ModelKey,
 ) -> Vector<f32, N> {
-    let dim = extent(here.dim, registers);
+    let dim = extent(here.dim, key.registers);
     let mean = models.map[comptime!(1 + 3 * index)] as usize;
     let axes = mean + dim;
     let row = (here.level * models.map[0] + models.map[comptime!(2 + 3 * index)]) as usize;
     let alpha = Vector::<f32, N>::new(models.levels[row]);
-    let out = index * dim;
     let mut quadratic = Vector::<f32, N>::new(0.0f32);
-    #[unroll(registers > 0)]
+    #[unroll(key.registers > 0)]
     for k in 0..dim {
-        store::<f32, N>(scores, (out + k) * here.stride + here.at, Vector::new(0.0f32));
+        put_score::<N>(here, scores, index, k, Vector::new(0.0f32), key);
     }
     for j in 0..dim {
         let axis = axes + j * dim;
         let mut along = Vector::<f32, N>::new(0.0f32);
-        #[unroll(registers > 0)]
+        #[unroll(key.registers > 0)]
         for k in 0..dim {
             let centred =
-                coordinate::<N>(here, x, k, registers) - alpha * Vector::new(models.params[mean + k]);
+                coordinate::<N>(&*here, x, k, key) - alpha * Vector::new(models.params[mean + k]);
             along = fma(Vector::new(models.params[axis + k]), centred, along);
         }
         let scaled = along * Vector::new(models.levels[row + 2usize + j]);
         quadratic = fma(along, scaled, quadratic);
-        #[unroll(registers > 0)]
+        #[unroll(key.registers > 0)]
         for k in 0..dim {
-            let at = (out + k) * here.stride + here.at;
-            let so_far = load::<f32, N>(&*scores, at);
-            store::<f32, N>(scores, at, so_far - Vector::new(models.params[axis + k]) * scaled);
+            let so_far = score_of::<N>(&*here, &*scores, index, k, key);
+            let value = so_far - Vector::new(models.params[axis + k]) * scaled;
+            put_score::<N>(here, scores, index, k, value, key);
         }
     }
     fma(quadratic, Vector::new(-0.5f32), Vector::new(models.levels[row + 1usize]))

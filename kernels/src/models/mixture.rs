@@ -1,189 +1,234 @@
 //! A mixture of isotropic or diagonal Gaussians, any number of components: docs/maths.md (5).
 //!
-//! With t_c = log of weighted component density c at x, the score is the softmax(t)-weighted mean
-//! of the component scores. In registers: the maximum first, then the sums, recomputing t (two
-//! fma cost less than a store and a load). In memory: one pass that rescales what it summed
-//! whenever the maximum grows, summing in the score's own rows.
+//! With y = x / alpha and t_c = log2 of weighted component density c, the score is the
+//! 2^t-weighted mean of the component scores. In registers: the maximum first, then the sums,
+//! recomputing t (that costs less than a store and a load). In memory: one pass that rescales what it
+//! summed whenever the maximum grows, summing in the score's own rows.
 //! `params`: means `[K, D]`, then for diagonal mixtures variances `[K, D]`.
-//! `levels`: alpha, sigma^2, then for each component its log constant, and for isotropic mixtures
-//! 1 / (alpha^2 c^2 + sigma^2).
+//! `levels`: 1 / alpha, alpha, sigma^2, then for each component its log2 constant, and for isotropic
+//! mixtures, with precision p = 1 / (alpha^2 c^2 + sigma^2), -alpha^2 p log2(e) / 2 and alpha p.
 
 use cubecl::prelude::*;
 
-use super::{Here, Models, coordinate, extent};
-use crate::prims::math::{exp, larger, ln};
+use super::{Here, ModelKey, Models, coordinate, extent, put_score, score_of};
+use crate::prims::math::{exp2_below, larger, ln};
 use crate::prims::monoid::ZERO_WEIGHT;
-use crate::prims::state::{load, store};
 
-/// One component in front of a level.
+/// Numbers of a level in front of the components.
+const HEAD: usize = 3;
+/// -log2(e) / 2.
+const HALF: f32 = -0.5 * std::f32::consts::LOG2_E;
+
+/// A mixture at a level.
+#[derive(CubeType, Clone, Copy)]
+struct Mixed {
+    means: usize,
+    variances: usize,
+    row: usize,
+    count: usize,
+    /// 1 / alpha.
+    inverse: f32,
+    alpha: f32,
+    sigma2: f32,
+}
+
+/// One component: its mean, its log2 constant, and the factors of |y - m|^2 and of m - y.
 #[derive(CubeType, Clone, Copy)]
 struct Component {
     mean: usize,
     variance: usize,
-    log_constant: f32,
-    precision: f32,
-    alpha: f32,
-    sigma2: f32,
+    constant: f32,
+    factor: f32,
+    pull: f32,
 }
 
 #[cube]
 fn component(
     models: &Models,
-    first: usize,
-    row: usize,
+    mix: &Mixed,
     c: usize,
     dim: usize,
     #[comptime] diagonal: bool,
-    count: usize,
 ) -> Component {
-    let numbers = comptime!(if diagonal { 1usize } else { 2usize });
-    let own = row + 2usize + c * numbers;
-    let precision = if comptime!(diagonal) { 0.0f32.runtime() } else { models.levels[own + 1usize] };
+    let numbers = comptime!(if diagonal { 1usize } else { 3usize });
+    let own = mix.row + comptime!(HEAD) + c * numbers;
     Component {
-        mean: first + c * dim,
-        variance: first + (count + c) * dim,
-        log_constant: models.levels[own],
-        precision,
-        alpha: models.levels[row],
-        sigma2: models.levels[row + 1usize],
+        mean: mix.means + c * dim,
+        variance: mix.variances + c * dim,
+        constant: models.levels[own],
+        factor: if comptime!(diagonal) { 0.0f32.runtime() } else { models.levels[own + 1usize] },
+        pull: if comptime!(diagonal) { 0.0f32.runtime() } else { models.levels[own + 2usize] },
     }
 }
 
-/// 1 / variance of coordinate `k` at this level.
+/// alpha / variance of coordinate `k` at this level.
 #[cube]
-fn precision(models: &Models, c: &Component, k: usize, #[comptime] diagonal: bool) -> f32 {
+fn pull(models: &Models, mix: &Mixed, own: &Component, k: usize, #[comptime] diagonal: bool) -> f32 {
     if comptime!(diagonal) {
-        1.0f32 / fma(c.alpha * c.alpha, models.params[c.variance + k], c.sigma2)
+        mix.alpha / fma(mix.alpha * mix.alpha, models.params[own.variance + k], mix.sigma2)
     } else {
-        c.precision
+        own.pull
     }
 }
 
-/// log(weight * density) of one component.
+/// log2(weight * density) of one component at y = x `inverse`.
 #[cube]
 fn log_term<N: Size>(
     here: &Here<N>,
     x: &[f32],
     models: &Models,
-    c: &Component,
-    #[comptime] registers: usize,
+    mix: &Mixed,
+    own: &Component,
+    #[comptime] key: ModelKey,
     #[comptime] diagonal: bool,
 ) -> Vector<f32, N> {
     let mut quadratic = Vector::<f32, N>::new(0.0f32);
-    let dim = extent(here.dim, registers);
-    #[unroll(registers > 0)]
+    let dim = extent(here.dim, key.registers);
+    #[unroll(key.registers > 0)]
     for k in 0..dim {
-        let centred =
-            coordinate::<N>(here, x, k, registers) - Vector::new(c.alpha * models.params[c.mean + k]);
-        quadratic = fma(centred * Vector::new(precision(models, c, k, diagonal)), centred, quadratic);
+        let apart = scaled::<N>(here, x, mix, k, key) - Vector::new(models.params[own.mean + k]);
+        if comptime!(diagonal) {
+            let weight = Vector::new(mix.alpha * pull(models, mix, own, k, diagonal));
+            quadratic = fma(apart * weight, apart, quadratic);
+        } else {
+            quadratic = fma(apart, apart, quadratic);
+        }
     }
-    fma(quadratic, Vector::new(-0.5f32), Vector::new(c.log_constant))
+    let factor = if comptime!(diagonal) { HALF.runtime() } else { own.factor };
+    fma(quadratic, Vector::new(factor), Vector::new(own.constant))
 }
 
-/// Score into `scores`, log-density returned; see `Score::evaluate`.
+/// Coordinate `k` of y. In registers the point was scaled before.
+#[cube]
+fn scaled<N: Size>(
+    here: &Here<N>,
+    x: &[f32],
+    mix: &Mixed,
+    k: usize,
+    #[comptime] key: ModelKey,
+) -> Vector<f32, N> {
+    let own = coordinate::<N>(here, x, k, key);
+    if comptime!(key.registers > 0) { own } else { own * Vector::new(mix.inverse) }
+}
+
+/// Puts the score, returns the log-density; see `Score::evaluate`.
 #[cube]
 pub fn evaluate<N: Size>(
-    here: &Here<N>,
+    here: &mut Here<N>,
     x: &[f32],
     scores: &mut [f32],
     models: &Models,
     #[comptime] index: usize,
-    #[comptime] registers: usize,
+    #[comptime] key: ModelKey,
     #[comptime] diagonal: bool,
 ) -> Vector<f32, N> {
-    let first = models.map[comptime!(1 + 3 * index)] as usize;
+    let means = models.map[comptime!(1 + 3 * index)] as usize;
     let row = (here.level * models.map[0] + models.map[comptime!(2 + 3 * index)]) as usize;
     let count = models.map[comptime!(3 + 3 * index)] as usize;
-    if comptime!(registers > 0) {
-        in_registers::<N>(here, x, scores, models, first, row, count, index, registers, diagonal)
+    let mix = Mixed {
+        means,
+        variances: means + count * here.dim,
+        row,
+        count,
+        inverse: models.levels[row],
+        alpha: models.levels[row + 1usize],
+        sigma2: models.levels[row + 2usize],
+    };
+    if comptime!(key.registers > 0) {
+        in_registers::<N>(here, x, scores, models, &mix, index, key, diagonal)
     } else {
-        in_memory::<N>(here, x, scores, models, first, row, count, index, diagonal)
+        in_memory::<N>(here, x, scores, models, &mix, index, key, diagonal)
     }
 }
 
 #[cube]
 #[allow(clippy::too_many_arguments)]
 fn in_registers<N: Size>(
-    here: &Here<N>,
+    here: &mut Here<N>,
     x: &[f32],
     scores: &mut [f32],
     models: &Models,
-    first: usize,
-    row: usize,
-    count: usize,
+    mix: &Mixed,
     #[comptime] index: usize,
-    #[comptime] registers: usize,
+    #[comptime] key: ModelKey,
     #[comptime] diagonal: bool,
 ) -> Vector<f32, N> {
+    let registers = comptime!(key.registers);
+    let mut kept = Array::<Vector<f32, N>>::new(registers);
+    let mut drawn = Array::<Vector<f32, N>>::new(registers);
+    #[unroll]
+    for k in 0..registers {
+        kept[k] = here.point[k];
+        here.point[k] = here.point[k] * Vector::new(mix.inverse);
+        drawn[k] = Vector::new(0.0f32);
+    }
     let mut max = Vector::<f32, N>::new(ZERO_WEIGHT);
-    for c in 0..count {
-        let part = component(models, first, row, c, here.dim, diagonal, count);
-        max = larger::<N>(max, log_term::<N>(here, x, models, &part, registers, diagonal));
+    for c in 0..mix.count {
+        let own = component(models, mix, c, here.dim, diagonal);
+        max = larger::<N>(max, log_term::<N>(&*here, x, models, mix, &own, key, diagonal));
     }
     let mut sum = Vector::<f32, N>::new(0.0f32);
-    let mut pull = Array::<Vector<f32, N>>::new(registers);
-    #[unroll]
-    for k in 0..registers {
-        pull[k] = Vector::new(0.0f32);
-    }
-    for c in 0..count {
-        let part = component(models, first, row, c, here.dim, diagonal, count);
-        let weight = exp::<N>(log_term::<N>(here, x, models, &part, registers, diagonal) - max);
+    for c in 0..mix.count {
+        let own = component(models, mix, c, here.dim, diagonal);
+        let weight = exp2_below::<N>(log_term::<N>(&*here, x, models, mix, &own, key, diagonal) - max);
         sum += weight;
+        let shared = weight * Vector::new(own.pull);
         #[unroll]
         for k in 0..registers {
-            let towards = Vector::new(part.alpha * models.params[part.mean + k])
-                - coordinate::<N>(here, x, k, registers);
-            pull[k] = fma(weight * Vector::new(precision(models, &part, k, diagonal)), towards, pull[k]);
+            let apart = Vector::new(models.params[own.mean + k]) - here.point[k];
+            let force = if comptime!(diagonal) {
+                weight * Vector::new(pull(models, mix, &own, k, diagonal))
+            } else {
+                shared
+            };
+            drawn[k] = fma(force, apart, drawn[k]);
         }
     }
+    let share = Vector::new(1.0f32) / sum;
     #[unroll]
     for k in 0..registers {
-        store::<f32, N>(scores, (index * registers + k) * here.stride + here.at, pull[k] / sum);
+        here.point[k] = kept[k];
+        put_score::<N>(here, scores, index, k, drawn[k] * share, key);
     }
-    max + ln::<N>(sum)
+    fma(max, Vector::new(std::f32::consts::LN_2), ln::<N>(sum))
 }
 
 #[cube]
 #[allow(clippy::too_many_arguments)]
 fn in_memory<N: Size>(
-    here: &Here<N>,
+    here: &mut Here<N>,
     x: &[f32],
     scores: &mut [f32],
     models: &Models,
-    first: usize,
-    row: usize,
-    count: usize,
+    mix: &Mixed,
     #[comptime] index: usize,
+    #[comptime] key: ModelKey,
     #[comptime] diagonal: bool,
 ) -> Vector<f32, N> {
-    let out = index * here.dim;
     for k in 0..here.dim {
-        store::<f32, N>(scores, (out + k) * here.stride + here.at, Vector::new(0.0f32));
+        put_score::<N>(here, scores, index, k, Vector::new(0.0f32), key);
     }
     let mut max = Vector::<f32, N>::new(ZERO_WEIGHT);
     let mut sum = Vector::<f32, N>::new(0.0f32);
-    for c in 0..count {
-        let part = component(models, first, row, c, here.dim, diagonal, count);
-        let term = log_term::<N>(here, x, models, &part, 0usize, diagonal);
+    for c in 0..mix.count {
+        let own = component(models, mix, c, here.dim, diagonal);
+        let term = log_term::<N>(&*here, x, models, mix, &own, key, diagonal);
         let top = larger::<N>(max, term);
-        let shrink = exp::<N>(max - top);
-        let weight = exp::<N>(term - top);
+        let shrink = exp2_below::<N>(max - top);
+        let weight = exp2_below::<N>(term - top);
         max = top;
         sum = fma(sum, shrink, weight);
         for k in 0..here.dim {
-            let at = (out + k) * here.stride + here.at;
-            let towards =
-                Vector::new(part.alpha * models.params[part.mean + k]) - coordinate::<N>(here, x, k, 0usize);
-            let pull = weight * Vector::new(precision(models, &part, k, diagonal)) * towards;
-            let so_far = load::<f32, N>(&*scores, at);
-            store::<f32, N>(scores, at, fma(so_far, shrink, pull));
+            let apart = Vector::new(models.params[own.mean + k]) - scaled::<N>(&*here, x, mix, k, key);
+            let force = weight * Vector::new(pull(models, mix, &own, k, diagonal)) * apart;
+            let so_far = score_of::<N>(&*here, &*scores, index, k, key);
+            put_score::<N>(here, scores, index, k, fma(so_far, shrink, force), key);
         }
     }
+    let share = Vector::new(1.0f32) / sum;
     for k in 0..here.dim {
-        let at = (out + k) * here.stride + here.at;
-        let total = load::<f32, N>(&*scores, at);
-        store::<f32, N>(scores, at, total / sum);
+        let total = score_of::<N>(&*here, &*scores, index, k, key);
+        put_score::<N>(here, scores, index, k, total * share, key);
     }
-    max + ln::<N>(sum)
+    fma(max, Vector::new(std::f32::consts::LN_2), ln::<N>(sum))
 }

@@ -12,6 +12,8 @@ use cubecl::prelude::*;
 
 pub use buffer::Buffer;
 
+use crate::prims::state::{Grid, Layout, load_row, store_row};
+
 /// Most models a method can combine.
 pub const MAX_MODELS: usize = 4;
 
@@ -31,10 +33,16 @@ pub struct Models {
 pub struct Here<N: Size> {
     /// The coordinates in registers, where the dimension is small enough.
     pub point: Array<Vector<f32, N>>,
+    /// The scores in registers, models one after another, where the coordinates are.
+    pub score: Array<Vector<f32, N>>,
     /// First particle's position in a row of the state.
     pub at: usize,
-    /// Distance between two rows.
-    pub stride: usize,
+    /// How the coordinates lie.
+    pub grid: Grid,
+    /// First particle's position in a row of the scores.
+    pub score_at: usize,
+    /// How the scores lie.
+    pub score_grid: Grid,
     /// Coordinates.
     pub dim: usize,
     /// Row of the level table.
@@ -67,17 +75,19 @@ pub struct ModelKey {
     pub count: usize,
     /// Their families.
     pub kinds: [Kind; MAX_MODELS],
-    /// Dimension, where points live in registers; 0 where they are read from memory.
+    /// Dimension, where points and scores live in registers; 0 where they are in memory.
     pub registers: usize,
+    /// How rows lie in memory.
+    pub layout: Layout,
 }
 
 /// A score at a point and noise level.
 #[cube]
 pub trait Score: 'static + Send + Sync {
-    /// Writes the score of model `index` at `here` into rows `index` * dim + k of `scores` and
-    /// returns the log-density (0 where it is not known).
+    /// Puts the score of model `index` at `here` where [`score_of`] finds it and returns the log-density
+    /// (0 where it is not known). `x` holds the coordinates where they are not in registers.
     fn evaluate<N: Size>(
-        here: &Here<N>,
+        here: &mut Here<N>,
         x: &[f32],
         scores: &mut [f32],
         models: &Models,
@@ -92,7 +102,7 @@ pub struct Analytic;
 #[cube]
 impl Score for Analytic {
     fn evaluate<N: Size>(
-        here: &Here<N>,
+        here: &mut Here<N>,
         x: &[f32],
         scores: &mut [f32],
         models: &Models,
@@ -100,12 +110,12 @@ impl Score for Analytic {
         #[comptime] key: ModelKey,
     ) -> Vector<f32, N> {
         match comptime!(key.kinds[index]) {
-            Kind::Gaussian => gaussian::evaluate::<N>(here, x, scores, models, index, key.registers),
+            Kind::Gaussian => gaussian::evaluate::<N>(here, x, scores, models, index, key),
             Kind::IsotropicMixture => {
-                mixture::evaluate::<N>(here, x, scores, models, index, key.registers, false)
+                mixture::evaluate::<N>(here, x, scores, models, index, key, false)
             }
             Kind::DiagonalMixture => {
-                mixture::evaluate::<N>(here, x, scores, models, index, key.registers, true)
+                mixture::evaluate::<N>(here, x, scores, models, index, key, true)
             }
         }
     }
@@ -117,12 +127,46 @@ pub fn coordinate<N: Size>(
     here: &Here<N>,
     x: &[f32],
     k: usize,
-    #[comptime] registers: usize,
+    #[comptime] key: ModelKey,
 ) -> Vector<f32, N> {
-    if comptime!(registers > 0) {
+    if comptime!(key.registers > 0) {
         here.point[k]
     } else {
-        crate::prims::state::load::<f32, N>(x, k * here.stride + here.at)
+        load_row::<N>(x, &here.grid, k, here.at, key.layout)
+    }
+}
+
+/// Coordinate `k` of the score of model `index`.
+#[cube]
+pub fn score_of<N: Size>(
+    here: &Here<N>,
+    scores: &[f32],
+    #[comptime] index: usize,
+    k: usize,
+    #[comptime] key: ModelKey,
+) -> Vector<f32, N> {
+    if comptime!(key.registers > 0) {
+        here.score[comptime!(index * key.registers) + k]
+    } else {
+        load_row::<N>(scores, &here.score_grid, index * here.dim + k, here.score_at, key.layout)
+    }
+}
+
+/// Puts it there.
+#[cube]
+pub fn put_score<N: Size>(
+    here: &mut Here<N>,
+    scores: &mut [f32],
+    #[comptime] index: usize,
+    k: usize,
+    value: Vector<f32, N>,
+    #[comptime] key: ModelKey,
+) {
+    if comptime!(key.registers > 0) {
+        here.score[comptime!(index * key.registers) + k] = value;
+    } else {
+        let row = index * here.dim + k;
+        store_row::<N>(scores, &here.score_grid, row, here.score_at, value, key.layout);
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a launch does: one folder a kernel family, each with its launch, its kernel and its f64
 //! oracle, plain loops from the formula.
 
+pub mod copy;
 pub mod draws;
+pub mod gather;
 pub mod init;
 pub mod mlp;
 pub mod resample;
@@ -11,6 +13,16 @@ pub mod weights;
 
 use crate::device::Device;
 use cubecl::prelude::*;
+
+/// What a launch has to move, in bytes: each cell that it must read or write, once. Rows that a cache
+/// keeps, and small tables, do not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Read.
+    pub read: u64,
+    /// Written.
+    pub written: u64,
+}
 
 /// How the units of a device share blocks of slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

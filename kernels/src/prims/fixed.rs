@@ -9,8 +9,13 @@ use cubecl::prelude::*;
 /// Bits of the largest total.
 pub const TOTAL_BITS: u32 = 61;
 
+/// Bits behind the binary point of integer weights of which `block`, each below 2, are added up.
+pub fn weight_bits(block: usize) -> u32 {
+    TOTAL_BITS - 1 - block.next_power_of_two().trailing_zeros()
+}
+
 /// `hi` 2^32 + `lo`.
-#[derive(CubeType, Clone, Copy)]
+#[derive(CubeType, CubeTypeMut, Clone, Copy)]
 pub struct Fixed {
     /// High word.
     pub hi: u32,
@@ -26,74 +31,86 @@ pub fn add(a: &Fixed, b: &Fixed) -> Fixed {
     Fixed { hi: a.hi + b.hi + carry, lo }
 }
 
-/// a < b.
-#[cube]
-pub fn less(a: &Fixed, b: &Fixed) -> bool {
-    a.hi < b.hi || (a.hi == b.hi && a.lo < b.lo)
-}
-
 /// a * b, modulo 2^64.
 #[cube]
 pub fn scale(a: &Fixed, b: u32) -> Fixed {
     Fixed { hi: a.hi * b + a.lo.mul_hi(b), lo: a.lo * b }
 }
 
-/// Quotient and remainder.
-#[derive(CubeType, Clone, Copy)]
-pub struct Division {
-    /// The quotient.
-    pub quotient: Fixed,
-    /// The remainder, below the divisor.
-    pub remainder: u32,
-}
-
-/// a / b for 0 < b < 2^31, bit by bit; for once-a-unit use.
+/// a / 2^bits, rounded down.
 #[cube]
-pub fn divide(a: &Fixed, b: u32) -> Division {
-    // The high word divides natively; the low word is brought down bit by bit.
-    let hi = a.hi / b;
-    let mut rest = a.hi - hi * b;
-    let mut lo = 0u32.runtime();
-    for i in 0..32u32 {
-        rest = (rest << 1u32) | ((a.lo >> (31u32 - i)) & 1u32);
-        lo <<= 1u32;
-        if rest >= b {
-            rest -= b;
-            lo += 1u32;
-        }
+pub fn shift_right(a: &Fixed, bits: u32) -> Fixed {
+    let zero = 0u32.runtime();
+    if bits >= 64u32 {
+        Fixed { hi: zero, lo: zero }
+    } else if bits >= 32u32 {
+        Fixed { hi: zero, lo: a.hi >> (bits - 32u32) }
+    } else if bits > 0u32 {
+        Fixed { hi: a.hi >> bits, lo: (a.lo >> bits) | (a.hi << (32u32 - bits)) }
+    } else {
+        Fixed { hi: a.hi, lo: a.lo }
     }
-    Division { quotient: Fixed { hi, lo }, remainder: rest }
 }
 
-/// 2^(bits - 32) for weights that sum to `sum` >= 1 (rounded f32), with as many bits a weight as
-/// keep the total below [`TOTAL_BITS`] bits.
-#[cube]
-pub fn high_scale(sum: f32) -> f32 {
-    // The exponent field e + 127 of sum in [2^e, 2^(e+1)); wanted 2^(TOTAL_BITS - 2 - e - 32).
-    let field = u32::reinterpret(sum) >> 23u32;
-    f32::reinterpret((comptime!(254 + TOTAL_BITS - 34) - field) << 23u32)
+/// A product of three words.
+#[derive(CubeType, Clone, Copy)]
+struct Long {
+    high: u32,
+    middle: u32,
+    low: u32,
 }
 
-/// A weight in `[0, 1]` in units of 2^-32 / `high_scale`. Every operation is exact in f32 except the
-/// last truncation, which drops what lies below the unit.
 #[cube]
-pub fn from_weight(w: f32, high_scale: f32) -> Fixed {
-    let scaled = w * high_scale;
+fn multiply(a: &Fixed, b: u32) -> Long {
+    let carried = a.lo.mul_hi(b);
+    let part = a.hi * b;
+    let middle = carried + part;
+    Long { high: a.hi.mul_hi(b) + u32::cast_from(middle < part), middle, low: a.lo * b }
+}
+
+/// a b + c >= d e.
+#[cube]
+pub fn reaches(a: &Fixed, b: u32, c: &Fixed, d: &Fixed, e: u32) -> bool {
+    let left = multiply(a, b);
+    let right = multiply(d, e);
+    let low = left.low + c.lo;
+    let one = u32::cast_from(low < c.lo);
+    let middle = left.middle + c.hi;
+    let over = u32::cast_from(middle < c.hi);
+    let carried = middle + one;
+    let high = left.high + over + u32::cast_from(carried < one);
+    high > right.high
+        || (high == right.high
+            && (carried > right.middle || (carried == right.middle && low >= right.low)))
+}
+
+/// The nearest f32, or one beside it.
+#[cube]
+pub fn rounded(a: &Fixed) -> f32 {
+    fma(f32::cast_from(a.hi), 4_294_967_296.0f32, f32::cast_from(a.lo))
+}
+
+/// A weight below 2^32 / `high`, in units of 2^-32 / `high` (a power of two). Every operation is exact
+/// in f32 except the last truncation, which drops what lies below the unit.
+#[cube]
+pub fn from_weight(w: f32, high: f32) -> Fixed {
+    let scaled = w * high;
     let whole = scaled.floor();
     let part = (scaled - whole) * 4_294_967_296.0f32;
     Fixed { hi: u32::cast_from(whole), lo: u32::cast_from(part) }
 }
 
-pub mod oracle {
-    //! Host side of the same numbers.
+/// a 2^32 + b of a 64-bit number.
+#[cube]
+pub fn split(whole: u64) -> Fixed {
+    Fixed { hi: u32::cast_from(whole >> 32u64), lo: u32::cast_from(whole & 0xffff_ffffu64) }
+}
 
-    /// Bits behind the binary point of weights that sum to `sum` >= 1.
-    pub fn weight_bits(sum: f32) -> u32 {
-        super::TOTAL_BITS - 2 - ((sum.to_bits() >> 23) - 127)
-    }
-
-    /// A weight in `[0, 1]` in units of 2^-`bits`, truncated.
-    pub fn from_weight(w: f32, bits: u32) -> u64 {
-        (f64::from(w) * f64::from(bits).exp2()) as u64
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_total_fits() {
+        // 2^10 blocks of 2^10 weights below 2 in units of 2^-50, shifted by 10 bits.
+        assert!((2_u128 << 10 << 50 >> 10) << 10 <= 1_u128 << super::TOTAL_BITS);
     }
 }

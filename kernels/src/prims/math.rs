@@ -6,6 +6,53 @@
 
 use cubecl::prelude::*;
 
+/// e^x as mantissa 2^exponent.
+#[derive(CubeType, Clone, Copy)]
+pub struct Power<N: Size> {
+    /// In [0.7, 1.42).
+    pub mantissa: Vector<f32, N>,
+    /// A whole number.
+    pub exponent: Vector<f32, N>,
+}
+
+/// e^x for |x| <= 4e6, however large; relative error below 2^-22. The exponent never decreases in x.
+#[cube]
+pub fn power<N: Size>(x: Vector<f32, N>) -> Power<N> {
+    let exponent = (x * Vector::new(std::f32::consts::LOG2_E)).round();
+    // ln 2 in two parts, so that the reduced argument is exact.
+    let r = fma(exponent, Vector::new(-0.693_359_4f32), x);
+    let r = fma(exponent, Vector::new(2.121_944_4e-4f32), r);
+    let p = fma(Vector::new(1.987_569_1e-4f32), r, Vector::new(1.398_199_9e-3f32));
+    let p = fma(p, r, Vector::new(8.333_452e-3f32));
+    let p = fma(p, r, Vector::new(4.166_579_6e-2f32));
+    let p = fma(p, r, Vector::new(1.666_666_5e-1f32));
+    let p = fma(p, r, Vector::new(5.0e-1f32));
+    Power::<N> { mantissa: fma(p, r * r, r + Vector::new(1.0f32)), exponent }
+}
+
+/// 2^n for whole n in [-126, 127].
+#[cube]
+pub fn two_to<N: Size>(n: Vector<f32, N>) -> Vector<f32, N> {
+    let field = (Vector::<i32, N>::cast_from(n) + Vector::new(127i32)) << Vector::new(23i32);
+    Vector::<f32, N>::reinterpret(field)
+}
+
+/// 2^t for t <= 0, at least 2^-126; relative error below 2^-22. For sums in which the largest t is 0.
+#[cube]
+pub fn exp2_below<N: Size>(t: Vector<f32, N>) -> Vector<f32, N> {
+    let t = larger::<N>(t, Vector::new(-126.0f32));
+    let n = t.round();
+    let f = t - n;
+    // Interpolates 2^f at the Chebyshev points of [-1/2, 1/2].
+    let p = fma(Vector::new(1.339_086_3e-3f32), f, Vector::new(9.676_032e-3f32));
+    let p = fma(p, f, Vector::new(5.550_357e-2f32));
+    let p = fma(p, f, Vector::new(0.240_221_07f32));
+    let p = fma(p, f, Vector::new(0.693_147_2f32));
+    let p = fma(p, f, Vector::new(1.000_000_1f32));
+    let field = Vector::<i32, N>::cast_from(n) << Vector::new(23i32);
+    Vector::<f32, N>::reinterpret(Vector::<i32, N>::reinterpret(p) + field)
+}
+
 /// exp(x) for x <= 88, 0 below -87.3; relative error below 2^-22.
 #[cube]
 pub fn exp<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
@@ -13,19 +60,8 @@ pub fn exp<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
     let small = x.less_than(&lowest);
     let x = select_many(small, lowest, x);
     let x = select_many(x.greater_than(&Vector::new(88.0f32)), Vector::new(88.0f32), x);
-    let n = (x * Vector::new(std::f32::consts::LOG2_E)).round();
-    // ln 2 in two parts, so that the reduced argument is exact.
-    let r = fma(n, Vector::new(-0.693_359_4f32), x);
-    let r = fma(n, Vector::new(2.121_944_4e-4f32), r);
-    let p = fma(Vector::new(1.987_569_1e-4f32), r, Vector::new(1.398_199_9e-3f32));
-    let p = fma(p, r, Vector::new(8.333_452e-3f32));
-    let p = fma(p, r, Vector::new(4.166_579_6e-2f32));
-    let p = fma(p, r, Vector::new(1.666_666_5e-1f32));
-    let p = fma(p, r, Vector::new(5.0e-1f32));
-    let p = fma(p, r * r, r + Vector::new(1.0f32));
-    let scale = (Vector::<i32, N>::cast_from(n) + Vector::new(127i32)) << Vector::new(23i32);
-    let y = p * Vector::<f32, N>::reinterpret(scale);
-    select_many(small, Vector::new(0.0f32), y)
+    let y = power::<N>(x);
+    select_many(small, Vector::new(0.0f32), y.mantissa * two_to::<N>(y.exponent))
 }
 
 /// ln(x) for normal x > 0; absolute error below 2^-22 plus relative error below 2^-22.

@@ -1,11 +1,32 @@
 //! How particles lie in memory; the one place that knows.
 //!
-//! Coordinate `k` of slot `i` of group `g` is `x[k * stride + g * padded + i]`: particle index
-//! fastest, groups side by side, each padded to whole vectors. Sums are taken over blocks of
+//! Slot `i` of group `g` is at position `g * padded + i`: groups side by side, each padded to whole
+//! vectors. Where row `k` of a position lies, [`Layout`] says. Sums are taken over blocks of
 //! [`Shape::block`] slots of one group, then over the blocks in order, so no result depends on
 //! how many cubes or threads ran.
 
 use cubecl::prelude::*;
+
+use crate::prims::fixed::weight_bits;
+
+/// How the rows of a matrix of coordinates (rows by positions) lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// Row after row: neighbours in memory are neighbouring particles. For units side by side.
+    Columns,
+    /// Tiles of one vector of positions, in a tile row after row: a particle's coordinates stay
+    /// close together. For units that take a vector at a time.
+    Tiles,
+}
+
+/// A matrix of coordinates.
+#[derive(CubeType, Clone, Copy)]
+pub struct Grid {
+    /// Rows.
+    pub rows: usize,
+    /// Positions.
+    pub stride: usize,
+}
 
 /// Sizes of a population, as every kernel sees them.
 #[derive(CubeType, CubeLaunch, Clone, Copy)]
@@ -22,6 +43,10 @@ pub struct Shape {
     pub block: u32,
     /// Blocks of a group.
     pub blocks: u32,
+    /// What a block's largest weight is in units of its integers, but for a factor in [0.7, 2).
+    pub unit: f32,
+    /// Bits by which the integers of a group's blocks are shifted, so that their sum fits.
+    pub spare: u32,
 }
 
 /// The same sizes on the host, checked.
@@ -33,11 +58,15 @@ pub struct Population {
     pub slots: usize,
     /// Coordinates of a particle, at least 1.
     pub dim: usize,
-    /// Vector width of the device it is for.
+    /// Particles side by side in one vector.
     pub lanes: usize,
-    /// Largest block; the blocks of smaller groups are smaller.
+    /// Largest block; the blocks of smaller groups are smaller, those of groups of more than
+    /// [`MAX_BLOCKS`] times as many slots larger.
     pub max_block: usize,
 }
+
+/// Blocks of one group at most: the records of all fit in the shared memory of a cube.
+pub const MAX_BLOCKS: usize = 1024;
 
 /// Slots in a block where nothing else is asked for.
 pub const BLOCK: usize = 1024;
@@ -55,7 +84,21 @@ impl Population {
 
     /// Slots of one block.
     pub fn block(&self) -> usize {
-        self.padded().min(self.max_block.next_multiple_of(self.lanes))
+        let least = self.padded().div_ceil(MAX_BLOCKS).next_power_of_two();
+        self.padded().min(self.max_block.max(least).next_multiple_of(self.lanes))
+    }
+
+    /// Bits lost when the blocks of a group are added up.
+    pub fn spare_bits(&self) -> u32 {
+        self.blocks().next_power_of_two().trailing_zeros()
+    }
+
+    /// Where row `row` of `rows` lies at position `at`.
+    pub fn cell(&self, layout: Layout, rows: usize, row: usize, at: usize) -> usize {
+        match layout {
+            Layout::Columns => row * self.stride() + at,
+            Layout::Tiles => (at / self.lanes * rows + row) * self.lanes + at % self.lanes,
+        }
     }
 
     /// Blocks of one group.
@@ -77,6 +120,8 @@ impl Population {
             self.dim as u32,
             self.block() as u32,
             self.blocks() as u32,
+            f64::from(weight_bits(self.block())).exp2() as f32,
+            self.spare_bits(),
         )
     }
 }
@@ -133,6 +178,40 @@ pub fn store<T: Scalar, N: Size>(buffer: &mut [T], at: usize, value: Vector<T, N
     buffer.as_vectorized_mut().with_vector_size_mut::<N>()[at / N::value()] = value;
 }
 
+/// Row `row` of the particles at the positions from `at` on, a multiple of `N`.
+#[cube]
+pub fn load_row<N: Size>(
+    buffer: &[f32],
+    grid: &Grid,
+    row: usize,
+    at: usize,
+    #[comptime] layout: Layout,
+) -> Vector<f32, N> {
+    load::<f32, N>(buffer, cell::<N>(grid, row, at, layout))
+}
+
+/// Stores what [`load_row`] loads.
+#[cube]
+pub fn store_row<N: Size>(
+    buffer: &mut [f32],
+    grid: &Grid,
+    row: usize,
+    at: usize,
+    value: Vector<f32, N>,
+    #[comptime] layout: Layout,
+) {
+    store::<f32, N>(buffer, cell::<N>(grid, row, at, layout), value);
+}
+
+#[cube]
+fn cell<N: Size>(grid: &Grid, row: usize, at: usize, #[comptime] layout: Layout) -> usize {
+    if comptime!(layout == Layout::Tiles) {
+        at * grid.rows + row * N::value()
+    } else {
+        row * grid.stride + at
+    }
+}
+
 /// Lane by lane, the number at `base` + `index`.
 #[cube]
 pub fn gather<T: Scalar, N: Size>(buffer: &[T], base: usize, index: Vector<u32, N>) -> Vector<T, N> {
@@ -168,22 +247,44 @@ pub fn scatter<N: Size>(
 /// Where a vector of particles reads its past: at its own slots, or at its ancestors.
 #[derive(CubeType, Clone, Copy)]
 pub struct Past<N: Size> {
-    /// First slot of the group in every row.
-    pub base: usize,
-    /// First of the vector's own slots within the group.
-    pub first: u32,
+    /// Its own first position.
+    pub at: usize,
     /// The group was resampled.
     pub resampled: bool,
-    /// Parents within the group, where it was.
-    pub ancestors: Vector<u32, N>,
+    /// Positions of the parents, where it was.
+    pub parents: Vector<u32, N>,
 }
 
-/// Row `row` (at `row` * stride) of the past.
+/// One number a particle, of the past.
 #[cube]
-pub fn recall<T: Scalar, N: Size>(buffer: &[T], row: usize, past: &Past<N>) -> Vector<T, N> {
+pub fn recall<T: Scalar, N: Size>(buffer: &[T], past: &Past<N>) -> Vector<T, N> {
     if past.resampled {
-        gather::<T, N>(buffer, row + past.base, past.ancestors)
+        gather::<T, N>(buffer, 0usize, past.parents)
     } else {
-        load::<T, N>(buffer, row + past.base + past.first as usize)
+        load::<T, N>(buffer, past.at)
+    }
+}
+
+/// Row `row` of the past.
+#[cube]
+pub fn recall_row<N: Size>(
+    buffer: &[f32],
+    grid: &Grid,
+    row: usize,
+    past: &Past<N>,
+    #[comptime] layout: Layout,
+) -> Vector<f32, N> {
+    if past.resampled {
+        if comptime!(layout == Layout::Tiles) {
+            // The tile of position p starts at rows * (p - p % N).
+            let width = N::value() as u32;
+            let within = past.parents % Vector::new(width);
+            let index = (past.parents - within) * Vector::new(grid.rows as u32) + within;
+            gather::<f32, N>(buffer, row * N::value(), index)
+        } else {
+            gather::<f32, N>(buffer, row * grid.stride, past.parents)
+        }
+    } else {
+        load_row::<N>(buffer, grid, row, past.at, layout)
     }
 }

@@ -6,18 +6,17 @@ use std::path::Path;
 
 use feynkac::coeffs;
 use feynkac::kernels::device::Device;
-use feynkac::kernels::methods::{ESS_SHARE, ROW, StepCoeffs};
+use feynkac::kernels::methods::StepCoeffs;
 use feynkac::kernels::passes::init;
-use feynkac::kernels::passes::resample::{Resampler, Weights, oracle::offspring};
-use feynkac::kernels::passes::scan::{LogWeights, block_totals};
+use feynkac::kernels::passes::resample::oracle::offspring;
 use feynkac::kernels::passes::step::oracle::{At, Particle, step};
-use feynkac::kernels::passes::weights::normalise;
-use feynkac::kernels::prims::monoid::LogSumExp;
-use feynkac::kernels::prims::state::{BLOCK, Population};
+use feynkac::kernels::passes::weights::Weights;
+use feynkac::kernels::prims::state::BLOCK;
 use feynkac::run::group_seed;
 use feynkac::{Error, Final, Method, Model, Noise, Options, Policy, Rule, Schedule, Target, sample};
 
 use crate::methods::s1::{exact, models, seed};
+use crate::passes::resample::{population, resampled};
 use crate::reference::{evidence, model, normalised, q1, target};
 
 on_every_device! {
@@ -236,32 +235,20 @@ fn copies_part_at_once(device: &Device) {
     assert!(x.windows(2).all(|pair| pair[0] != pair[1]), "two particles are the same");
 }
 
-/// The device's record (max, sum, squares, decision) of one group, always to be resampled, and its ancestors.
+/// The device's record (exponent, sum, squares, decision) of one group, always to be resampled, and its
+/// ancestors.
 fn weigh(device: &Device, log_w: &[f32]) -> ([f32; 4], Vec<u32>) {
-    let of = Population { groups: 1, slots: log_w.len(), dim: 1, lanes: device.lanes(), max_block: BLOCK };
+    let of = population(device, 1, log_w.len(), BLOCK);
     let mut padded = log_w.to_vec();
     padded.resize(of.stride(), -1.0e30);
-    let input = device.upload("log-weights", &padded).expect("an upload");
-    let norms = device.upload("norms", &[0.0_f32; 4]).expect("an upload");
-    let history = device.upload("history", &[0.0_f32; 4]).expect("an upload");
-    let mut table = vec![0.0_f32; ROW];
-    table[ESS_SHARE] = 2.0;
-    let coeffs = device.upload("coefficients", &table).expect("an upload");
-    let blocks = device.empty("blocks", 4 * of.blocks()).expect("a buffer");
-    block_totals::<LogSumExp, LogWeights>(device, &input, &norms, &blocks, &of, 0.0).expect("a launch");
-    normalise(device, &blocks, &coeffs, &norms, &history, &of, 0).expect("a launch");
-    let seeds = device.upload("seeds", &[5_u32, 6]).expect("an upload");
-    let ancestors = device.upload("ancestors", &vec![u32::MAX; of.stride()]).expect("an upload");
-    let resampler = Resampler::new(device, &of).expect("buffers");
-    resampler.systematic(device, Weights::Log, &input, &norms, &seeds, &ancestors, &of, 0).expect("a launch");
-    let record = device.download(&norms).expect("the record");
-    let ancestors = device.download(&ancestors).expect("ancestors")[..log_w.len()].to_vec();
-    ([record[0], record[1], record[2], record[3]], ancestors)
+    let found = resampled(device, (Weights::Log, &padded), &of, &[5], 2.0, u32::MAX);
+    let record = &found.norms;
+    ([record[0], record[1], record[2], record[3]], found.ancestors[..log_w.len()].to_vec())
 }
 
 /// Log of the mean weight, and the effective sample size.
 fn summary([m, s, q, _]: [f32; 4], k: usize) -> (f64, f64) {
-    (f64::from(m) + f64::from(s).ln() - (k as f64).ln(), f64::from(s).powi(2) / f64::from(q))
+    (f64::from(m) * std::f64::consts::LN_2 + f64::from(s).ln() - (k as f64).ln(), f64::from(s).powi(2) / f64::from(q))
 }
 
 /// Mistake 2: exp first, clamped at 1e10, NaN to 0.

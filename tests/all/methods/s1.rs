@@ -42,9 +42,10 @@ pub fn seed(own: u64) -> u64 {
     own.wrapping_add(shift.wrapping_mul(1_000_003))
 }
 
-/// Whether `device` is a software Vulkan driver's, for all we know: some runs are left to the others.
+/// Whether `device` is a software Vulkan driver's, for all we know: some runs are left to the others, unless
+/// `FEYNKAC_EXPERIMENTS` is set.
 pub fn slow(device: &Device) -> bool {
-    matches!(device.backend(), Backend::Wgpu(_))
+    matches!(device.backend(), Backend::Wgpu(_)) && std::env::var_os("FEYNKAC_EXPERIMENTS").is_none()
 }
 
 /// Exact moments of what `options` samples, at its last noise level.

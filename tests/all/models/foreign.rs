@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use cubecl::prelude::*;
 use feynkac::kernels::device::{Buf, Device};
+use feynkac::kernels::passes::Work;
 use feynkac::{Foreign, Method, Model, Noise, Options, Outcome, Policy, Result, Schedule, Target, sample};
 
 on_every_device! {
@@ -84,7 +85,8 @@ impl Foreign for Own {
             noise.alpha as f32,
             variance.recip() as f32,
         );
-        Ok(device.launched(rows.bytes() + out.bytes())?)
+        let written = 4 * numbers as u64;
+        Ok(device.launched(Work { read: written, written })?)
     }
 
     fn moments(&self) -> (Vec<f64>, f64) {

@@ -1,8 +1,11 @@
 //! Systematic resampling against exact integer arithmetic.
 
 use feynkac::kernels::device::Device;
-use feynkac::kernels::passes::resample::oracle::{integers, offspring, record, systematic, word};
-use feynkac::kernels::passes::resample::{Resampler, Weights};
+use feynkac::kernels::methods::{ESS_SHARE, ROW};
+use feynkac::kernels::passes::resample::Resampling;
+use feynkac::kernels::passes::resample::oracle::{offspring, systematic, word};
+use feynkac::kernels::passes::weights::oracle::integers;
+use feynkac::kernels::passes::weights::{RECORD, Weights, tally};
 use feynkac::kernels::prims::state::{BLOCK, Population};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -11,20 +14,71 @@ use super::SIZES;
 
 on_every_device! { ancestors_are_exact, offspring_of_four_million, a_group_that_keeps_is_untouched }
 
+/// What a resampling leaves.
+pub struct Resampled {
+    /// A record a group.
+    pub norms: Vec<f32>,
+    /// The same in the row of its step.
+    pub history: Vec<f32>,
+    /// Parents, `[stride]`.
+    pub ancestors: Vec<u32>,
+}
+
+/// The step of [`resampled`].
+pub const STEP: usize = 3;
+
+/// Resamples every group of `of`, whose weights are `values` `[stride]`, at step 3 with `share` of the
+/// particles as the threshold. The ancestors hold `kept` before.
+pub fn resampled(
+    device: &Device,
+    (kind, values): (Weights, &[f32]),
+    of: &Population,
+    seeds: &[u64],
+    share: f32,
+    kept: u32,
+) -> Resampled {
+    let mut table = vec![0.0_f32; (STEP + 1) * ROW];
+    table[STEP * ROW + ESS_SHARE] = share;
+    let words: Vec<u32> = seeds.iter().flat_map(|s| [*s as u32, (*s >> 32) as u32]).collect();
+    let input = device.upload("weights", values).expect("an upload");
+    let records = device.empty("records", RECORD * of.groups * of.blocks()).expect("a buffer");
+    let coeffs = device.upload("coefficients", &table).expect("an upload");
+    let norms = device.empty("norms", RECORD * of.groups).expect("a buffer");
+    let history = device.upload("history", &vec![0.0_f32; RECORD * of.groups * (STEP + 1)]).expect("an upload");
+    let seeds = device.upload("seeds", &words).expect("an upload");
+    let ancestors = device.upload("ancestors", &vec![kept; of.stride()]).expect("an upload");
+    tally(device, kind, &input, &records, of).expect("a launch");
+    let resampling = Resampling {
+        kind,
+        values: &input,
+        records: &records,
+        coeffs: &coeffs,
+        norms: &norms,
+        history: &history,
+        seeds: &seeds,
+        ancestors: &ancestors,
+        of,
+    };
+    resampling.launch(device, STEP).expect("a launch");
+    Resampled {
+        norms: device.download(&norms).expect("norms"),
+        history: device.download(&history).expect("history"),
+        ancestors: device.download(&ancestors).expect("ancestors"),
+    }
+}
+
+/// One population of particles on the line.
+pub fn population(device: &Device, groups: usize, slots: usize, max_block: usize) -> Population {
+    Population { groups, slots, dim: 1, lanes: device.lanes_for(slots), max_block }
+}
+
 fn resample(device: &Device, weights: &[f32], max_block: usize, seed: u64) -> Vec<u32> {
-    let of = Population { groups: 1, slots: weights.len(), dim: 1, lanes: device.lanes(), max_block };
+    let of = population(device, 1, weights.len(), max_block);
     let mut padded = weights.to_vec();
+    // What lies behind a group is not its own.
     padded.resize(of.stride(), 1.0);
-    let input = device.upload("weights", &padded).expect("an upload");
-    let (factor, sum) = record(weights).expect("weights");
-    let norms = device.upload("norms", &[factor, sum, 0.0, 1.0]).expect("an upload");
-    let seeds = device.upload("seeds", &[seed as u32, (seed >> 32) as u32]).expect("an upload");
-    let ancestors = device.upload("ancestors", &vec![u32::MAX; of.stride()]).expect("an upload");
-    let resampler = Resampler::new(device, &of).expect("buffers");
-    resampler
-        .systematic(device, Weights::Linear, &input, &norms, &seeds, &ancestors, &of, 3)
-        .expect("a launch");
-    device.download(&ancestors).expect("ancestors")[..weights.len()].to_vec()
+    let found = resampled(device, (Weights::Linear, &padded), &of, &[seed], 2.0, u32::MAX);
+    found.ancestors[..weights.len()].to_vec()
 }
 
 fn cases(n: usize) -> Vec<(&'static str, Vec<f32>)> {
@@ -37,6 +91,8 @@ fn cases(n: usize) -> Vec<(&'static str, Vec<f32>)> {
     let mut tail = random.clone();
     tail[n - n / 2..].fill(0.0);
     tail[0] = 1.0;
+    let mut heavy = vec![1.0e-6; n];
+    heavy[n - n.min(700)..].copy_from_slice(&random[n - n.min(700)..]);
     let spread = random.iter().map(|u| (160.0 * (u - 1.0)).exp()).collect();
     vec![
         ("random", random),
@@ -44,6 +100,7 @@ fn cases(n: usize) -> Vec<(&'static str, Vec<f32>)> {
         ("one hot", one_hot),
         ("leading zeros", plateau),
         ("trailing zeros", tail),
+        ("a heavy block behind light ones", heavy),
         ("spread", spread),
     ]
 }
@@ -69,7 +126,8 @@ pub fn random_weights(device: &Device, n: usize) {
 
 /// Ancestors by `weights`: exactly those of the integer oracle.
 pub(super) fn descends(device: &Device, what: &str, weights: &[f32], max_block: usize, seed: u64) {
-    let wanted = systematic(&integers(weights, record(weights).expect("weights")), word(seed, 3));
+    let block = population(device, 1, weights.len(), max_block).block();
+    let wanted = systematic(&integers(weights, block), word(seed, 3));
     let found = resample(device, weights, max_block, seed);
     assert!(found == wanted, "{what}, {} weights in blocks of {max_block}, seed {seed}", weights.len());
 }
@@ -132,17 +190,14 @@ fn offspring_of_four_million(device: &Device) {
 }
 
 fn a_group_that_keeps_is_untouched(device: &Device) {
-    let of = Population { groups: 2, slots: 100, dim: 1, lanes: device.lanes(), max_block: BLOCK };
-    let input = device.upload("weights", &vec![0.5_f32; of.stride()]).expect("an upload");
-    let norms = device.upload("norms", &[1.0_f32, 50.0, 0.0, 0.0, 1.0, 50.0, 0.0, 1.0]).expect("an upload");
-    let seeds = device.upload("seeds", &[1, 0, 2, 0]).expect("an upload");
-    let ancestors = device.upload("ancestors", &vec![77_u32; of.stride()]).expect("an upload");
-    let resampler = Resampler::new(device, &of).expect("buffers");
-    resampler
-        .systematic(device, Weights::Linear, &input, &norms, &seeds, &ancestors, &of, 0)
-        .expect("a launch");
-    let found = device.download(&ancestors).expect("ancestors");
-    assert_eq!(found[..100], [77; 100]);
-    let identity: Vec<u32> = (0..100).collect();
-    assert_eq!(found[of.padded()..of.padded() + 100], identity);
+    for slots in [5, 100, 3000] {
+        let of = population(device, 2, slots, BLOCK);
+        let mut values = vec![0.5_f32; of.stride()];
+        // The second group has one particle that counts.
+        values[of.padded()..].fill(1.0e-9);
+        values[of.padded() + 3] = 1.0;
+        let found = resampled(device, (Weights::Linear, &values), &of, &[1, 2], 0.5, 77).ancestors;
+        assert!(found[..slots].iter().all(|&a| a == 77), "{slots}: the first group keeps what it has");
+        assert!(found[of.padded()..of.padded() + slots].iter().filter(|&&a| a != 3).count() < 2, "{slots}");
+    }
 }

@@ -1,8 +1,7 @@
 //! Whole-array scans of every monoid.
 
-use feynkac::kernels::device::{Buf, Device};
-use feynkac::kernels::passes::scan::{FixedWeights, LogWeights, Maxima, Scan, Values, oracle, scan};
-use feynkac::kernels::prims::fixed::oracle::{from_weight, weight_bits};
+use feynkac::kernels::device::Device;
+use feynkac::kernels::passes::scan::{Integers, LogWeights, Maxima, Scan, Values, oracle, scan};
 use feynkac::kernels::prims::monoid::{FixedSum, LogSumExp, Max, Sum};
 use feynkac::kernels::prims::state::{BLOCK, Population};
 use rand::rngs::StdRng;
@@ -37,10 +36,6 @@ fn padded(of: &Population, values: &[f32], pad: f32) -> Vec<f32> {
         .collect()
 }
 
-fn records(device: &Device, groups: usize, first: f32) -> Buf<f32> {
-    device.upload("records", &[first, 0.0, 0.0, 1.0].repeat(groups)).expect("an upload")
-}
-
 fn sums(device: &Device) {
     SIZES.into_iter().for_each(|n| sums_of(device, n));
 }
@@ -55,7 +50,7 @@ pub(super) fn sum_prefixes(device: &Device, values: &[f32], max_block: usize) {
     let of = population(device, 1, n, max_block);
     let into = Scan::new(device, &of, 1).expect("buffers");
     let input = device.upload("input", &padded(&of, values, 9.0)).expect("an upload");
-    scan::<Sum, Values>(device, &input, &records(device, 1, 0.0), &into, &of, 0.0).expect("a scan");
+    scan::<Sum, Values>(device, &input, &into, &of).expect("a scan");
     let found = device.download(&into.prefix).expect("prefix");
     for (i, wanted) in oracle::sums(values).iter().enumerate() {
         let error = (f64::from(f32::from_bits(found[i])) - wanted).abs();
@@ -77,7 +72,7 @@ fn maxima_of(device: &Device, n: usize) {
     let values = numbers(n, n as u64, -1.0e6, 1.0e6);
     let into = Scan::new(device, &of, 1).expect("buffers");
     let input = device.upload("input", &padded(&of, &values, 9.0e9)).expect("an upload");
-    scan::<Max, Maxima>(device, &input, &records(device, 1, 0.0), &into, &of, 0.0).expect("a scan");
+    scan::<Max, Maxima>(device, &input, &into, &of).expect("a scan");
     let found = device.download(&into.prefix).expect("prefix");
     for (i, wanted) in oracle::maxima(&values).iter().enumerate() {
         assert_eq!(f32::from_bits(found[i]), *wanted, "{n}: element {i}");
@@ -97,7 +92,7 @@ fn log_sums_of(device: &Device, n: usize) {
     }
     let into = Scan::new(device, &of, 4).expect("buffers");
     let input = device.upload("input", &padded(&of, &values, 300.0)).expect("an upload");
-    scan::<LogSumExp, LogWeights>(device, &input, &records(device, 1, 0.0), &into, &of, 0.0).expect("a scan");
+    scan::<LogSumExp, LogWeights>(device, &input, &into, &of).expect("a scan");
     let found: Vec<f32> =
         device.download(&into.prefix).expect("prefix").into_iter().map(f32::from_bits).collect();
     for (i, &(log_sum, ess)) in oracle::log_sums(&values).iter().enumerate() {
@@ -124,14 +119,11 @@ fn integers_of(device: &Device, n: usize) {
 /// Prefix sums of weights in [0, 1] as integers: exactly the oracle's.
 pub(super) fn integer_prefixes(device: &Device, values: &[f32], max_block: usize) {
     let n = values.len();
-    let sum = (values.iter().map(|&w| f64::from(w)).sum::<f64>() as f32).max(1.0);
-    let bits = weight_bits(sum);
-    let weights: Vec<u64> = values.iter().map(|&w| from_weight(w, bits)).collect();
+    let weights: Vec<u64> = values.iter().map(|&w| (f64::from(w) * 40.0_f64.exp2()) as u64).collect();
     let of = population(device, 1, n, max_block);
     let into = Scan::new(device, &of, 2).expect("buffers");
     let input = device.upload("input", &padded(&of, values, 1.0)).expect("an upload");
-    let norms = device.upload("records", &[1.0, sum, 0.0, 1.0]).expect("an upload");
-    scan::<FixedSum, FixedWeights>(device, &input, &norms, &into, &of, -1.0).expect("a scan");
+    scan::<FixedSum, Integers>(device, &input, &into, &of).expect("a scan");
     let found = device.download(&into.prefix).expect("prefix");
     for (i, wanted) in oracle::integers(&weights).into_iter().enumerate() {
         let sum = u64::from(found[2 * i]) << 32 | u64::from(found[2 * i + 1]);
@@ -145,7 +137,7 @@ fn groups_stand_alone(device: &Device) {
         let values = numbers(groups * slots, 1, 0.0, 1.0);
         let into = Scan::new(device, &of, 1).expect("buffers");
         let input = device.upload("input", &padded(&of, &values, 9.0)).expect("an upload");
-        scan::<Sum, Values>(device, &input, &records(device, groups, 0.0), &into, &of, 0.0).expect("a scan");
+        scan::<Sum, Values>(device, &input, &into, &of).expect("a scan");
         let found = device.download(&into.prefix).expect("prefix");
         let totals = device.download(&into.offsets).expect("offsets");
         for g in 0..groups {

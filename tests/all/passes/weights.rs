@@ -1,34 +1,23 @@
 //! Normalisation, ESS and the decision.
 
 use feynkac::kernels::device::Device;
-use feynkac::kernels::methods::{ESS_SHARE, ROW};
-use feynkac::kernels::passes::scan::{LogWeights, block_totals};
-use feynkac::kernels::passes::weights::{normalise, oracle};
-use feynkac::kernels::prims::monoid::LogSumExp;
-use feynkac::kernels::prims::state::{BLOCK, Population};
+use feynkac::kernels::passes::weights::{RECORD, Weights, oracle};
+use feynkac::kernels::prims::state::BLOCK;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::SIZES;
+use super::resample::{Resampled, STEP, population, resampled};
 
 on_every_device! { awkward_weights, random_weights }
 
 fn check(device: &Device, log_w: &[f32], what: &str) {
-    let of = Population { groups: 1, slots: log_w.len(), dim: 1, lanes: device.lanes(), max_block: BLOCK };
+    let of = population(device, 1, log_w.len(), BLOCK);
     let mut padded = log_w.to_vec();
-    padded.resize(of.stride(), -1.0e30);
-    let input = device.upload("log-weights", &padded).expect("an upload");
-    let norms = device.upload("norms", &[0.0_f32; 4]).expect("an upload");
-    let history = device.upload("history", &[0.0_f32; 8]).expect("an upload");
-    let mut table = vec![0.0_f32; 2 * ROW];
-    table[ROW + ESS_SHARE] = 0.5;
-    let coeffs = device.upload("coefficients", &table).expect("an upload");
-    let blocks = device.empty("blocks", 4 * of.blocks()).expect("a buffer");
-    block_totals::<LogSumExp, LogWeights>(device, &input, &norms, &blocks, &of, 0.0).expect("a launch");
-    normalise(device, &blocks, &coeffs, &norms, &history, &of, 1).expect("a launch");
-    let found = device.download(&norms).expect("norms");
-    let row = device.download(&history).expect("history");
-    assert_eq!(found, row[4..], "{what}: the record is kept");
+    padded.resize(of.stride(), 50.0);
+    let Resampled { norms: found, history, .. } =
+        resampled(device, (Weights::Log, &padded), &of, &[1], 0.5, 0);
+    assert_eq!(found, history[RECORD * STEP..], "{what}: the record is kept");
     let decision = oracle::decision(log_w, 0.5);
     let (m, s, q) = oracle::sums(log_w);
     // Close calls of the decision aside, it is the oracle's.
@@ -36,9 +25,13 @@ fn check(device: &Device, log_w: &[f32], what: &str) {
         assert_eq!(found[3], decision as f32, "{what}: decision");
     }
     if decision >= 0 {
-        assert_eq!(f64::from(found[0]), m, "{what}: maximum");
-        assert!((f64::from(found[1]) / s - 1.0).abs() < 1.0e-4, "{what}: sum {} for {s}", found[1]);
-        assert!((f64::from(found[2]) / q - 1.0).abs() < 1.0e-4, "{what}: squares {} for {q}", found[2]);
+        let [exponent, sum, square] = [found[0], found[1], found[2]].map(f64::from);
+        let log_sum = exponent * std::f64::consts::LN_2 + sum.ln();
+        // A log-weight is rounded once where it is split, and f32 sums of squares are.
+        let wanted = m + s.ln();
+        assert!((log_sum - wanted).abs() < 1.0e-5 + 1.0e-6 * m.abs(), "{what}: log-sum {log_sum} for {wanted}");
+        let ess = sum * sum / square;
+        assert!((ess / (s * s / q) - 1.0).abs() < 1.0e-4, "{what}: ESS {ess} for {}", s * s / q);
     }
 }
 

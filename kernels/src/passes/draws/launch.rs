@@ -5,6 +5,7 @@ use cubecl::prelude::*;
 use super::kernel::draws_kernel;
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
+use crate::passes::Work;
 
 /// What [`draws`] wrote, each `[n, 4]`.
 #[derive(Debug, Clone)]
@@ -44,6 +45,7 @@ pub fn draws(device: &Device, seed: u64, count: usize, step: u32, tag: u32, bloc
         tag,
         block,
     );
-    device.launched(out.words.bytes() + out.uniforms.bytes() + out.normals.bytes())?;
+    let written = out.words.bytes() + out.uniforms.bytes() + out.normals.bytes();
+    device.launched(Work { read: 0, written })?;
     Ok(out)
 }

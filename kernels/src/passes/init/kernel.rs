@@ -4,14 +4,26 @@ use cubecl::prelude::*;
 
 use crate::passes::{Sharing, block_stride, first_block, first_vector, vector_stride};
 use crate::prims::philox::{Stream, draw, lanes, purpose, tag};
-use crate::prims::state::{Shape, block_at, scatter, store};
+use crate::prims::monoid::ZERO_WEIGHT;
+use crate::prims::state::{Grid, Layout, Shape, block_at, occupied, scatter, store, store_row};
+
+/// What is kept of the particles, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Kept {
+    /// Log-weights.
+    pub weighed: bool,
+    /// Root ancestors.
+    pub roots: bool,
+    /// How coordinates lie.
+    pub layout: Layout,
+}
 
 /// Draws every slot, padding included.
 #[cube(launch)]
 #[allow(clippy::too_many_arguments)]
 pub fn init_kernel<N: Size>(
     x: &mut [f32],
-    logs: &mut [f32],
+    log_w: &mut [f32],
     ancestors: &mut [u32],
     roots: &mut [u32],
     rows: &mut [f32],
@@ -20,11 +32,12 @@ pub fn init_kernel<N: Size>(
     shape: Shape,
     #[comptime] paired: bool,
     #[comptime] with_rows: bool,
+    #[comptime] keeps: Kept,
     #[comptime] sharing: Sharing,
 ) {
     let total = shape.total_blocks();
     let dim = shape.dim as usize;
-    let stride = shape.stride();
+    let grid = Grid { rows: dim, stride: shape.stride() };
     let mut index = first_block(sharing);
     while index < total {
         let block = block_at::<N>(&shape, index);
@@ -55,17 +68,22 @@ pub fn init_kernel<N: Size>(
                         };
                         energy = fma(own, own, energy);
                         let value = fma(own, Vector::new(start[0]), Vector::new(start[3 + k]));
-                        store::<f32, N>(x, k * stride + at, value);
+                        store_row::<N>(x, &grid, k, at, value, keeps.layout);
                         if comptime!(with_rows) {
                             scatter::<N>(rows, &shape, block.group, slot, k, value);
                         }
                     }
                 }
             }
-            store::<f32, N>(logs, at, fma(energy, Vector::new(start[2]), Vector::new(start[1])));
-            store::<f32, N>(logs, stride + at, Vector::new(0.0f32));
+            if comptime!(keeps.weighed) {
+                let first = fma(energy, Vector::new(start[2]), Vector::new(start[1]));
+                let first = select_many(occupied::<N>(&shape, slots), first, Vector::new(ZERO_WEIGHT));
+                store::<f32, N>(log_w, at, first);
+            }
             store::<u32, N>(ancestors, at, slots);
-            store::<u32, N>(roots, at, slots);
+            if comptime!(keeps.roots) {
+                store::<u32, N>(roots, at, slots);
+            }
             v += vector_stride(sharing);
         }
         index += block_stride(sharing);

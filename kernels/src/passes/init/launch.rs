@@ -1,9 +1,10 @@
 //! Check, configure, launch.
 
-use super::kernel::init_kernel;
+use super::kernel::{Kept, init_kernel};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
-use crate::passes::Sharing;
+use crate::passes::step::{Carried, Keeps};
+use crate::passes::{Sharing, Work};
 use crate::prims::state::Population;
 
 /// The law of the particles' start.
@@ -32,15 +33,14 @@ impl Start {
     }
 }
 
-/// Fills x, the logs, identity ancestors and roots; x also into `rows` `[particles, dim]` if given.
+/// Fills what `into` keeps and identity ancestors; x also into `rows` `[particles, dim]` if given.
 #[allow(clippy::too_many_arguments)]
 pub fn init(
     device: &Device,
     start: &Start,
-    x: &Buf<f32>,
-    logs: &Buf<f32>,
+    into: &Carried,
+    keeps: &Keeps,
     ancestors: &Buf<u32>,
-    roots: &Buf<u32>,
     rows: Option<&Buf<f32>>,
     seeds: &Buf<u32>,
     of: &Population,
@@ -55,22 +55,25 @@ pub fn init(
     let with_rows = rows.is_some();
     let rows = rows.cloned().map_or_else(|| device.empty("rows", 1), Ok)?;
     let sharing = Sharing::of(device, of.block());
+    let kept = Kept { weighed: keeps.weighed, roots: keeps.roots, layout: device.layout() };
     init_kernel::launch(
         device.client(),
         sharing.cubes(device, of.groups * of.blocks()),
         sharing.dim(),
-        device.lanes(),
-        x.arg(),
-        logs.arg(),
+        of.lanes,
+        into.x.arg(),
+        into.log_w.arg(),
         ancestors.arg(),
-        roots.arg(),
+        into.roots.arg(),
         rows.arg(),
         row.arg(),
         seeds.arg(),
         of.arg(),
         of.dim <= 2,
         with_rows,
+        kept,
         sharing,
     );
-    device.launched(x.bytes() + logs.bytes() + ancestors.bytes() + roots.bytes())
+    let written = into.x.bytes() + into.log_w.bytes() + ancestors.bytes() + into.roots.bytes();
+    device.launched(Work { read: 0, written })
 }

@@ -4,7 +4,7 @@ use super::Activation;
 use super::kernel::{MlpKey, NumbersLaunch, SizesLaunch, mlp_kernel};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
-use crate::passes::Sharing;
+use crate::passes::{Sharing, Work};
 
 /// A linear layer: `weight` `[rows, columns]` row-major, `bias` `[rows]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -195,6 +195,7 @@ impl Network {
             ),
             key,
         );
-        device.launched(rows.bytes() + out.bytes() + self.weights.bytes())
+        let (read, written) = (4 * (count * s.dim) as u64, 4 * (count * s.outputs) as u64);
+        device.launched(Work { read: read + self.weights.bytes(), written })
     }
 }

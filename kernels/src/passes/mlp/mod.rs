@@ -20,7 +20,7 @@ pub use launch::{Dense, Network, Shape as MlpShape};
 pub enum Activation {
     /// z / (1 + exp(-z)).
     Silu,
-    /// The tanh form of GELU.
+    /// The tanh form: z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))).
     Gelu,
     /// tanh z.
     Tanh,

@@ -2,14 +2,18 @@
 
 use super::{Activation, Dense, MlpShape};
 
-fn act(kind: Activation, z: f64) -> f64 {
-    match kind {
-        Activation::Silu => z / (1.0 + (-z).exp()),
-        Activation::Gelu => {
-            0.5 * z * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z.powi(3))).tanh())
+impl Activation {
+    /// The activation of one number.
+    pub fn at(self, z: f64) -> f64 {
+        match self {
+            Activation::Silu => z / (1.0 + (-z).exp()),
+            Activation::Gelu => {
+                let inner = (2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z * z * z);
+                0.5 * z * (1.0 + inner.tanh())
+            }
+            Activation::Tanh => z.tanh(),
+            Activation::Relu => z.max(0.0),
         }
-        Activation::Tanh => z.tanh(),
-        Activation::Relu => z.max(0.0),
     }
 }
 
@@ -36,7 +40,7 @@ pub fn forward(
     let [c_in, c_x, c_f] = level.map(f64::from);
     let scaled: Vec<f64> = x.iter().map(|x| c_in * x).collect();
     let mut a: Vec<f64> =
-        linear(&input.weight, &input.bias, &scaled).into_iter().map(|z| act(shape.activation, z)).collect();
+        linear(&input.weight, &input.bias, &scaled).into_iter().map(|z| shape.activation.at(z)).collect();
     for (l, weight) in hidden.iter().enumerate() {
         let mut z = linear(weight, &cond[l * shape.hidden..(l + 1) * shape.hidden], &a);
         if shape.norm {
@@ -51,7 +55,7 @@ pub fn forward(
         a = z
             .iter()
             .zip(&a)
-            .map(|(&z, &a)| act(shape.activation, z) + if shape.skip { a } else { 0.0 })
+            .map(|(&z, &a)| shape.activation.at(z) + if shape.skip { a } else { 0.0 })
             .collect();
     }
     let f = linear(&output.weight, &output.bias, &a);

@@ -1,151 +1,164 @@
-//! The positions of a group, and the search for each.
+//! What both kernels share: a group's total, the decision, and where slots meet prefix sums.
 
 use cubecl::prelude::*;
 
-use crate::passes::{Sharing, block_stride, first_block};
-use crate::prims::fixed::{Fixed, add, divide, less, scale};
-use crate::prims::monoid::{FixedSum, Monoid, One};
+use crate::passes::weights::{BAD_WEIGHT, NO_WEIGHT, RECORD};
+use crate::prims::fixed::{Fixed, add, reaches, rounded, scale};
+use crate::prims::math::two_to;
+use crate::prims::monoid::One;
 use crate::prims::philox::{Stream, lanes, purpose, tag, words};
-use crate::prims::state::{Shape, block_at};
+use crate::prims::state::Shape;
 
-/// How slots and units meet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SearchKey {
-    /// Walk from one slot's parent to the next (in all no longer than the group), instead of
-    /// searching for each: for units with long runs of slots.
-    pub walk: bool,
-    /// Units share a block.
-    pub sharing: Sharing,
-}
-
-/// The position of slot j is j a + b + floor((j r + c) / K), with S = K a + r and u = K b + c.
+/// A group: its largest exponent, and its weights in all.
 #[derive(CubeType, Clone, Copy)]
-struct Comb {
-    a: Fixed,
-    r: u32,
-    b: Fixed,
-    c: u32,
+pub struct Whole {
+    /// Largest exponent of a block.
+    pub top: f32,
+    /// Sum of the blocks' integers at one scale.
+    pub total: Fixed,
+    /// Sum of the squares in units of 4^top.
+    pub square: f32,
 }
 
+/// A block's record.
+#[derive(CubeType, Clone, Copy)]
+pub struct BlockRecord {
+    /// Exponent of its largest weight.
+    pub top: f32,
+    /// Sum of its integers.
+    pub sum: Fixed,
+    /// Sum of the squares.
+    pub square: f32,
+}
+
+/// Record number `index`.
 #[cube]
-fn comb(total: Fixed, word: u32, slots: u32) -> Comb {
-    // u = floor(word S / 2^32).
-    let zero = 0u32.runtime();
-    let high = scale(&Fixed { hi: zero, lo: total.hi }, word);
-    let u = add(&high, &Fixed { hi: zero, lo: total.lo.mul_hi(word) });
-    let tooth = divide(&total, slots);
-    let start = divide(&u, slots);
-    Comb { a: tooth.quotient, r: tooth.remainder, b: start.quotient, c: start.remainder }
-}
-
-/// Writes the ancestors of every group that is to be resampled.
-#[cube(launch)]
-pub fn ancestors_kernel(
-    prefix: &[u32],
-    offsets: &[u32],
-    norms: &[f32],
-    seeds: &[u32],
-    ancestors: &mut [u32],
-    shape: Shape,
-    step: u32,
-    #[comptime] key: SearchKey,
-) {
-    let count = shape.total_blocks();
-    let mut index = first_block(key.sharing);
-    while index < count {
-        let block = block_at::<One>(&shape, index);
-        if norms[4 * block.group as usize + 3] > 0.5f32 {
-            let end = block.first + block.vectors;
-            let end = if end < shape.slots { end } else { shape.slots };
-            let stream = Stream::<One> {
-                slot: lanes::<One>(0u32.runtime()),
-                step,
-                tag: comptime!(tag(purpose::RESAMPLE, 0)).runtime(),
-                key0: seeds[2 * block.group as usize],
-                key1: seeds[2 * block.group as usize + 1],
-            };
-            let word = words::<One>(&stream, stream.slot, 0u32.runtime()).w0.extract(0usize);
-            let total = FixedSum::load(offsets, (count + block.group) as usize);
-            let teeth = comb(total, word, shape.slots);
-            let base = block.group * shape.padded;
-            if comptime!(key.sharing.together) {
-                let each = (block.vectors + comptime!(key.sharing.units - 1)) / comptime!(key.sharing.units);
-                let first = block.first + UNIT_POS * each;
-                let last = first + each;
-                search(
-                    prefix,
-                    ancestors,
-                    &shape,
-                    &teeth,
-                    base,
-                    first,
-                    if last < end { last } else { end },
-                    key.walk,
-                );
-            } else {
-                search(prefix, ancestors, &shape, &teeth, base, block.first, end, key.walk);
-            }
-        }
-        index += block_stride(key.sharing);
+pub fn block_record(records: &[u32], index: u32) -> BlockRecord {
+    let at = RECORD * index as usize;
+    BlockRecord {
+        top: f32::reinterpret(records[at]),
+        sum: Fixed { hi: records[at + 1], lo: records[at + 2] },
+        square: f32::reinterpret(records[at + 3]),
     }
 }
 
-/// Parents of slots `first` to `last` of the group at `base`.
+/// Bits by which a block's integers are shifted to its group's scale.
 #[cube]
-#[allow(clippy::too_many_arguments)]
-fn search(
-    prefix: &[u32],
-    ancestors: &mut [u32],
+pub fn shift_of(top_of_block: f32, top: f32, shape: &Shape) -> u32 {
+    let apart = top - top_of_block;
+    let apart = select(apart < 63.0f32, apart, 63.0f32);
+    u32::cast_from(apart) + shape.spare
+}
+
+/// A block's squares in units of its group's largest weight.
+#[cube]
+pub fn square_of(record: &BlockRecord, top: f32) -> f32 {
+    let apart = record.top - top;
+    let apart = select(apart > -60.0f32, apart, -60.0f32);
+    record.square * two_to::<One>(Vector::new(apart + apart)).extract(0usize)
+}
+
+/// What is decided of a group: see the page.
+#[cube]
+pub fn decide(whole: &Whole, share: f32, shape: &Shape) -> f32 {
+    let sum = sum_of(whole, shape);
+    let few = sum * sum < share * f32::cast_from(shape.slots) * whole.square;
+    if whole.top > 0.5f32 * BAD_WEIGHT {
+        -2.0f32.runtime()
+    } else if whole.top < 0.5f32 * NO_WEIGHT {
+        -1.0f32.runtime()
+    } else if few {
+        1.0f32.runtime()
+    } else {
+        0.0f32.runtime()
+    }
+}
+
+/// The sum of the weights in units of 2^top.
+#[cube]
+fn sum_of(whole: &Whole, shape: &Shape) -> f32 {
+    // Both factors are powers of two.
+    let spare = two_to::<One>(Vector::new(f32::cast_from(shape.spare))).extract(0usize);
+    rounded(&whole.total) / shape.unit * spare
+}
+
+/// Books the record of group `group` at step `step`.
+#[cube]
+pub fn book(
+    norms: &mut [f32],
+    history: &mut [f32],
     shape: &Shape,
-    teeth: &Comb,
-    base: u32,
-    first: u32,
-    last: u32,
-    #[comptime] walk: bool,
+    group: u32,
+    step: u32,
+    whole: &Whole,
+    decision: f32,
 ) {
-    let zero = 0u32.runtime();
-    let walked = scale(&Fixed { hi: zero, lo: first }, teeth.r);
-    let start = add(&walked, &Fixed { hi: zero, lo: teeth.c });
-    let carried = divide(&start, shape.slots);
-    let whole = add(&scale(&teeth.a, first), &teeth.b);
-    let from = add(&whole, &carried.quotient);
-    let mut hi = from.hi;
-    let mut lo = from.lo;
-    let mut rest = carried.remainder;
-    let mut parent = zero;
-    for slot in first..last {
-        let position = Fixed { hi, lo };
-        if walk && slot > first {
-            while !less(&position, &FixedSum::load(prefix, (base + parent) as usize)) {
-                parent += 1u32;
-            }
-        } else {
-            parent = bisect(prefix, base, parent, shape.slots - 1u32, &position);
-        }
-        ancestors[(base + slot) as usize] = parent;
-        // The next position: a further on, and one more whenever the remainders fill K.
-        rest += teeth.r;
-        let over = rest >= shape.slots;
-        rest -= select(over, shape.slots, 0u32);
-        let further = add(&position, &teeth.a);
-        let next = add(&further, &Fixed { hi: zero, lo: u32::cast_from(over) });
-        hi = next.hi;
-        lo = next.lo;
-    }
+    let sum = sum_of(whole, shape);
+    let at = RECORD * group as usize;
+    norms[at] = whole.top;
+    norms[at + 1] = sum;
+    norms[at + 2] = whole.square;
+    norms[at + 3] = decision;
+    let row = RECORD * (step * shape.groups + group) as usize;
+    history[row] = whole.top;
+    history[row + 1] = sum;
+    history[row + 2] = whole.square;
+    history[row + 3] = decision;
 }
 
-/// The first i in `[low, high]` whose prefix exceeds `position`; `high` has it.
+/// The teeth of a group's comb: slot j lies at (j `total` + `offset`) / `slots`.
+#[derive(CubeType, Clone, Copy)]
+pub struct Comb {
+    /// Sum of the weights.
+    pub total: Fixed,
+    /// Below it.
+    pub offset: Fixed,
+    /// Slots of the group.
+    pub slots: u32,
+    /// Slots a unit of weight, about.
+    pub density: f32,
+}
+
+/// The comb of a group at a step.
 #[cube]
-fn bisect(prefix: &[u32], base: u32, low: u32, high: u32, position: &Fixed) -> u32 {
-    let mut low = low;
-    let mut high = high;
-    while low < high {
-        let middle = (low + high) / 2u32;
-        if less(position, &FixedSum::load(prefix, (base + middle) as usize)) {
-            high = middle;
+pub fn comb(seeds: &[u32], group: u32, step: u32, whole: &Whole, shape: &Shape) -> Comb {
+    let stream = Stream::<One> {
+        slot: lanes::<One>(0u32.runtime()),
+        step,
+        tag: comptime!(tag(purpose::RESAMPLE, 0)).runtime(),
+        key0: seeds[2 * group as usize],
+        key1: seeds[2 * group as usize + 1],
+    };
+    let word = words::<One>(&stream, stream.slot, 0u32.runtime()).w0.extract(0usize);
+    // floor(word S / 2^32).
+    let zero = 0u32.runtime();
+    let high = scale(&Fixed { hi: zero, lo: whole.total.hi }, word);
+    let offset = add(&high, &Fixed { hi: zero, lo: whole.total.lo.mul_hi(word) });
+    let density = f32::cast_from(shape.slots) / rounded(&whole.total);
+    let total = Fixed { hi: whole.total.hi, lo: whole.total.lo };
+    Comb { total, offset, slots: shape.slots, density }
+}
+
+/// Whether slot `slot` lies at `prefix` or after it.
+#[cube]
+pub fn after(teeth: &Comb, slot: u32, prefix: &Fixed) -> bool {
+    slot >= teeth.slots || reaches(&teeth.total, slot, &teeth.offset, prefix, teeth.slots)
+}
+
+/// The first slot at `prefix` or after it; `guess` may be wrong by a few.
+#[cube]
+pub fn first_after(teeth: &Comb, prefix: &Fixed, guess: u32) -> u32 {
+    let mut slot = select(guess < teeth.slots, guess, teeth.slots);
+    while !after(teeth, slot, prefix) {
+        slot += 1u32;
+    }
+    let mut found = false.runtime();
+    while slot > 0u32 && !found {
+        if after(teeth, slot - 1u32, prefix) {
+            slot -= 1u32;
         } else {
-            low = middle + 1u32;
+            found = true;
         }
     }
-    low
+    slot
 }

@@ -1,76 +1,107 @@
 //! Check, configure, launch.
 
-use super::kernel::{SearchKey, ancestors_kernel};
+use super::kernel_cube::resample_kernel;
+use super::kernel_serial::resample_serial_kernel;
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
-use crate::passes::Sharing;
-use crate::passes::scan::{FixedWeights, Scan, scan};
-use crate::prims::monoid::FixedSum;
+use crate::methods::ROW;
+use crate::passes::weights::kernel::TallyKey;
+use crate::passes::weights::{RECORD, Weights};
+use crate::passes::{Sharing, Work};
 use crate::prims::state::Population;
 
-/// What the numbers to resample by are.
-#[derive(Clone, Copy, Debug)]
-pub enum Weights {
-    /// Log-weights; a group's record is (maximum, sum of exp(log-weight - maximum), ...).
-    Log,
-    /// Weights; a group's record is (2^-e that brings all of them to at most 1 and one above 1/2, their sum
-    /// after that, ...).
-    Linear,
+/// Everything a resampling binds.
+#[derive(Debug, Clone, Copy)]
+pub struct Resampling<'a> {
+    /// What `values` are.
+    pub kind: Weights,
+    /// Weights or log-weights `[stride]`.
+    pub values: &'a Buf<f32>,
+    /// Block records of them, from the step or from [`crate::passes::weights::tally`].
+    pub records: &'a Buf<u32>,
+    /// Coefficient table; column [`crate::methods::ESS_SHARE`] decides.
+    pub coeffs: &'a Buf<f32>,
+    /// Group records.
+    pub norms: &'a Buf<f32>,
+    /// Group records of all steps.
+    pub history: &'a Buf<f32>,
+    /// Seeds.
+    pub seeds: &'a Buf<u32>,
+    /// Parents within the group; untouched where a group is not resampled.
+    pub ancestors: &'a Buf<u32>,
+    /// Sizes.
+    pub of: &'a Population,
 }
 
-/// Buffers of a resampling.
-#[derive(Debug, Clone)]
-pub struct Resampler {
-    scan: Scan,
-}
-
-impl Resampler {
-    /// Buffers for a population of at most 2^28 particles a group.
-    pub fn new(device: &Device, of: &Population) -> Result<Self> {
-        if of.slots == 0 || of.slots > 1 << 28 {
+impl Resampling<'_> {
+    fn check(&self, step: usize) -> Result<()> {
+        let of = self.of;
+        if of.slots == 0 || of.groups == 0 || of.slots > 1 << 28 {
             return Err(argument("particles of a group", of.slots, "1 to 2^28"));
         }
-        Ok(Self { scan: Scan::new(device, of, 2)? })
+        for (what, found, wanted) in [
+            ("weights", self.values.len(), of.stride()),
+            ("block records", self.records.len(), RECORD * of.groups * of.blocks()),
+            ("coefficient table", self.coeffs.len(), ROW * (step + 1)),
+            ("group records", self.norms.len(), RECORD * of.groups),
+            ("history", self.history.len(), RECORD * of.groups * (step + 1)),
+            ("seeds", self.seeds.len(), 2 * of.groups),
+            ("ancestors", self.ancestors.len(), of.stride()),
+        ] {
+            if found < wanted {
+                return Err(argument(what, found, wanted));
+            }
+        }
+        Ok(())
     }
 
-    /// Ancestors of every group whose record `norms[4 g + 3]` is 1; others keep what is there.
-    #[allow(clippy::too_many_arguments)]
-    pub fn systematic(
-        &self,
-        device: &Device,
-        kind: Weights,
-        weights: &Buf<f32>,
-        norms: &Buf<f32>,
-        seeds: &Buf<u32>,
-        ancestors: &Buf<u32>,
-        of: &Population,
-        step: usize,
-    ) -> Result<()> {
-        if ancestors.len() < of.stride() {
-            return Err(argument("ancestors", ancestors.len(), of.stride()));
-        }
-        if seeds.len() < 2 * of.groups {
-            return Err(argument("seeds", seeds.len(), 2 * of.groups));
-        }
-        let scale = match kind {
-            Weights::Log => 1.0,
-            Weights::Linear => -1.0,
-        };
-        scan::<FixedSum, FixedWeights>(device, weights, norms, &self.scan, of, scale)?;
+    /// Decides for every group, and resamples those that need it.
+    pub fn launch(&self, device: &Device, step: usize) -> Result<()> {
+        self.check(step)?;
+        let of = self.of;
         let sharing = Sharing::of(device, of.block());
-        ancestors_kernel::launch(
-            device.client(),
-            sharing.cubes(device, of.groups * of.blocks()),
-            sharing.dim(),
-            self.scan.prefix.arg(),
-            self.scan.offsets.arg(),
-            norms.arg(),
-            seeds.arg(),
-            ancestors.arg(),
-            of.arg(),
-            step as u32,
-            SearchKey { walk: device.is_cpu(), sharing },
-        );
-        device.launched(self.scan.prefix.bytes() + ancestors.bytes())
+        let key = TallyKey { kind: self.kind, wide: device.is_cpu(), sharing };
+        let client = device.client();
+        let (values, records, coeffs) = (self.values.arg(), self.records.arg(), self.coeffs.arg());
+        let (norms, history) = (self.norms.arg(), self.history.arg());
+        let (seeds, ancestors, shape) = (self.seeds.arg(), self.ancestors.arg(), of.arg());
+        let step = step as u32;
+        if sharing.together {
+            let cubes = sharing.cubes(device, of.groups * of.blocks());
+            let dim = sharing.dim();
+            resample_kernel::launch(
+                client, cubes, dim, values, records, coeffs, norms, history, seeds, ancestors, shape, step, key,
+            );
+        } else {
+            // Few groups are cut up for the threads; many are not.
+            let units = device.units() as usize;
+            let pieces = if of.groups >= 8 * units { 1 } else { units.min(of.blocks()) };
+            let (cubes, dim) = (sharing.cubes(device, of.groups * pieces), sharing.dim());
+            resample_serial_kernel::launch(
+                client,
+                cubes,
+                dim,
+                of.lanes,
+                values,
+                records,
+                coeffs,
+                norms,
+                history,
+                seeds,
+                ancestors,
+                shape,
+                step,
+                pieces as u32,
+                key,
+            );
+        }
+        device.launched(self.work())
+    }
+
+    /// Bytes where every group is resampled: a weight read and an ancestor written.
+    fn work(&self) -> Work {
+        let records = 4 * (RECORD * self.of.groups * self.of.blocks()) as u64;
+        let slots = 4 * self.of.stride() as u64;
+        Work { read: slots + records, written: slots + 8 * (RECORD * self.of.groups) as u64 }
     }
 }

@@ -1,13 +1,24 @@
-//! Systematic resampling by prefix sums: docs/maths.md (6).
+//! Normalisation, the decision, and systematic resampling, in one launch: docs/maths.md (3), (6).
 //!
-//! Weights become integers q_i of at most 61 bits in total S. With u uniform in [0, S), slot j of
-//! K descends from the first i whose inclusive prefix exceeds floor((j S + u) / K): every
-//! offspring count is floor or ceil of K q_i / S, exactly, at any K, and ancestors never decrease.
-//! A group whose decision is not "resample" keeps the ancestors that are there.
+//! From the block records of the weights pass: log-sum-exp, ESS and evidence increment of each group,
+//! and whether its ESS is below the share asked for. Where it is, with S the sum of the integer weights
+//! and u uniform in [0, S), slot j of K descends from the first i whose inclusive prefix exceeds
+//! (j S + u) / K: every offspring count is floor or ceil of K q_i / S, exactly, at any K, and ancestors
+//! never decrease. A group that is not resampled keeps the ancestors that are there.
+//!
+//! `norms` `[groups, 4]` and row `step` of `history` `[steps, groups, 4]` get (E, s, q, decision): the
+//! exponent of the largest weight, sum and sum of squares in units of 2^E; 0 keep, 1 resample, -1 every
+//! weight is zero, -2 a weight was NaN or too large.
+//!
+//! Load balance: a group's blocks and slots form one path, on which a block that has offspring costs its
+//! length and each of its slots one; workers get equal shares of the path, whatever the weights
+//! (merge path: S. Odeh, O. Green, Z. Mwassi, O. Shmueli, Y. Birk, 2012).
 //! O. Hol, T. Schon, F. Gustafsson, "On resampling algorithms for particle filters", 2006.
 
 pub(crate) mod kernel;
+pub(crate) mod kernel_cube;
+pub(crate) mod kernel_serial;
 mod launch;
 pub mod oracle;
 
-pub use launch::{Resampler, Weights};
+pub use launch::Resampling;

@@ -1,6 +1,5 @@
 //! Systematic resampling in exact integer arithmetic.
 
-use crate::prims::fixed::oracle::{from_weight, weight_bits};
 use crate::prims::philox::oracle::{Stream, words};
 use crate::prims::philox::{purpose, tag};
 
@@ -8,28 +7,6 @@ use crate::prims::philox::{purpose, tag};
 pub fn word(seed: u64, step: usize) -> u32 {
     let stream = Stream { seed, slot: 0, step: step as u32, tag: tag(purpose::RESAMPLE, 0) };
     words(stream, 0)[0]
-}
-
-/// (2^-e, sum) of weights for a group's record: the power of two that brings them to at most 1 with
-/// one above 1/2, and their sum after that. `None` unless they are finite, not negative and not
-/// all zero.
-pub fn record(weights: &[f32]) -> Option<(f32, f32)> {
-    let max = weights.iter().copied().fold(0.0_f32, f32::max);
-    if !weights.iter().all(|w| w.is_finite() && *w >= 0.0) || max == 0.0 {
-        return None;
-    }
-    // Above 2^126 or below 2^-126 the factor would leave the range of f32; the weights then stay
-    // within 2 of 1, or gain what digits they have.
-    let exponent = f64::from(max).log2().floor().clamp(-125.0, 125.0) + 1.0;
-    let factor = (-exponent).exp2();
-    let sum: f64 = weights.iter().map(|&w| f64::from(w) * factor).sum();
-    Some((factor as f32, (sum as f32).max(1.0)))
-}
-
-/// Weights as the integers the device resamples by.
-pub fn integers(weights: &[f32], (factor, sum): (f32, f32)) -> Vec<u64> {
-    let bits = weight_bits(sum);
-    weights.iter().map(|&w| from_weight(w * factor, bits)).collect()
 }
 
 /// Ancestor of each slot. `word` is the uniform offset in units of 2^-32.

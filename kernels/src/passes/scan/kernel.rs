@@ -4,17 +4,15 @@ use cubecl::prelude::*;
 
 use crate::passes::{Sharing, block_stride, first_block};
 use crate::prims::cube;
-use crate::prims::fixed::{Fixed, from_weight, high_scale};
-use crate::prims::math::exp;
-use crate::prims::monoid::{FixedSum, LogSumExp, Lse, Max, Monoid, One, Sum, ZERO_BELOW, lse_item};
+use crate::prims::fixed::{Fixed, from_weight};
+use crate::prims::monoid::{FixedSum, LogSumExp, Lse, Max, Monoid, One, Sum, lse_item};
 use crate::prims::state::{Shape, block_at};
 
 /// How elements of a monoid are made from the numbers in memory.
 #[cube]
 pub trait Source<M: Monoid>: 'static + Send + Sync {
-    /// The element of `value`; `norm` is the group's record (see the weights pass), `scale` a
-    /// number of the launch.
-    fn item(value: f32, norms: &[f32], group: u32, scale: f32) -> M::Item;
+    /// The element of `value`.
+    fn item(value: f32) -> M::Item;
 }
 
 /// The numbers themselves, summed.
@@ -22,7 +20,7 @@ pub struct Values;
 
 #[cube]
 impl Source<Sum> for Values {
-    fn item(value: f32, _norms: &[f32], _group: u32, _scale: f32) -> f32 {
+    fn item(value: f32) -> f32 {
         value
     }
 }
@@ -32,7 +30,7 @@ pub struct Maxima;
 
 #[cube]
 impl Source<Max> for Maxima {
-    fn item(value: f32, _norms: &[f32], _group: u32, _scale: f32) -> f32 {
+    fn item(value: f32) -> f32 {
         value
     }
 }
@@ -42,26 +40,18 @@ pub struct LogWeights;
 
 #[cube]
 impl Source<LogSumExp> for LogWeights {
-    fn item(value: f32, _norms: &[f32], _group: u32, _scale: f32) -> Lse<One> {
+    fn item(value: f32) -> Lse<One> {
         lse_item::<One>(Vector::new(value))
     }
 }
 
-/// Weights as 61-bit integers, from the group's record (see the weights pass). With a positive
-/// `scale` the numbers are log-weights, the record (maximum, sum, ...); else they are weights, the
-/// record (power of two that brings them to at most 1, sum after that, ...).
-pub struct FixedWeights;
+/// Numbers in [0, 1] as integers, in units of 2^-40.
+pub struct Integers;
 
 #[cube]
-impl Source<FixedSum> for FixedWeights {
-    fn item(value: f32, norms: &[f32], group: u32, scale: f32) -> Fixed {
-        let record = norms[group as usize * 4];
-        let sum = norms[group as usize * 4 + 1];
-        let logs = scale > 0.0f32;
-        let alive = value >= ZERO_BELOW;
-        let centred = select(alive && logs, value - record, -100.0f32);
-        let w = exp::<One>(Vector::new(centred)).extract(0usize);
-        from_weight(select(logs, w, value * record), high_scale(sum))
+impl Source<FixedSum> for Integers {
+    fn item(value: f32) -> Fixed {
+        from_weight(value, 256.0f32)
     }
 }
 
@@ -93,10 +83,8 @@ fn share(shape: &Shape, index: u32, #[comptime] sharing: Sharing) -> Share {
 #[cube(launch)]
 pub fn totals_kernel<M: Monoid, S: Source<M>>(
     input: &[f32],
-    norms: &[f32],
     totals: &mut [u32],
     shape: Shape,
-    scale: f32,
     #[comptime] sharing: Sharing,
 ) {
     let mut memory = Shared::<[u32]>::new_slice(comptime!(words(sharing)));
@@ -110,7 +98,7 @@ pub fn totals_kernel<M: Monoid, S: Source<M>>(
             let slot = UNIT_POS as usize;
             M::store(&mut memory, slot, &M::identity());
             for i in part.first..part.last {
-                let item = S::item(input[(part.group * shape.padded + i) as usize], norms, part.group, scale);
+                let item = S::item(input[(part.group * shape.padded + i) as usize]);
                 let so_far = M::load(&memory, slot);
                 M::store(&mut memory, slot, &M::combine(&so_far, &item));
             }
@@ -121,7 +109,7 @@ pub fn totals_kernel<M: Monoid, S: Source<M>>(
             }
         } else {
             for i in part.first..part.last {
-                let item = S::item(input[(part.group * shape.padded + i) as usize], norms, part.group, scale);
+                let item = S::item(input[(part.group * shape.padded + i) as usize]);
                 let so_far = M::load(&*totals, at);
                 M::store(totals, at, &M::combine(&so_far, &item));
             }
@@ -199,11 +187,9 @@ pub fn offsets_kernel<M: Monoid>(
 #[cube(launch)]
 pub fn prefix_kernel<M: Monoid, S: Source<M>>(
     input: &[f32],
-    norms: &[f32],
     offsets: &[u32],
     prefix: &mut [u32],
     shape: Shape,
-    scale: f32,
     #[comptime] sharing: Sharing,
 ) {
     let mut memory = Shared::<[u32]>::new_slice(comptime!(words(sharing)));
@@ -215,7 +201,7 @@ pub fn prefix_kernel<M: Monoid, S: Source<M>>(
         // Inside the unit's own share first, from the identity.
         for i in part.first..part.last {
             let at = (base + i) as usize;
-            let item = S::item(input[at], norms, part.group, scale);
+            let item = S::item(input[at]);
             if i == part.first {
                 M::store(prefix, at, &item);
             } else {

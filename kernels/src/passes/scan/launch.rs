@@ -3,7 +3,7 @@
 use super::kernel::{Source, offsets_kernel, prefix_kernel, totals_kernel};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
-use crate::passes::Sharing;
+use crate::passes::{Sharing, Work};
 use crate::prims::monoid::Monoid;
 use crate::prims::state::Population;
 
@@ -30,15 +30,12 @@ impl Scan {
     }
 }
 
-fn check(input: &Buf<f32>, norms: &Buf<f32>, of: &Population) -> Result<()> {
+fn check(input: &Buf<f32>, of: &Population) -> Result<()> {
     if of.slots == 0 || of.groups == 0 {
         return Err(argument("particles", 0, "at least 1"));
     }
     if input.len() < of.stride() {
         return Err(argument("scan input", input.len(), format!("{} numbers", of.stride())));
-    }
-    if norms.len() < 4 * of.groups {
-        return Err(argument("group records", norms.len(), format!("{} numbers", 4 * of.groups)));
     }
     Ok(())
 }
@@ -47,37 +44,31 @@ fn check(input: &Buf<f32>, norms: &Buf<f32>, of: &Population) -> Result<()> {
 pub fn block_totals<M: Monoid, S: Source<M>>(
     device: &Device,
     input: &Buf<f32>,
-    norms: &Buf<f32>,
     totals: &Buf<u32>,
     of: &Population,
-    scale: f32,
 ) -> Result<()> {
-    check(input, norms, of)?;
+    check(input, of)?;
     let sharing = Sharing::of(device, of.block());
     totals_kernel::launch::<M, S>(
         device.client(),
         sharing.cubes(device, of.groups * of.blocks()),
         sharing.dim(),
         input.arg(),
-        norms.arg(),
         totals.arg(),
         of.arg(),
-        scale,
         sharing,
     );
-    device.launched(input.bytes() + norms.bytes() + totals.bytes())
+    device.launched(Work { read: input.bytes(), written: totals.bytes() })
 }
 
 /// Inclusive prefix of every element of every group.
 pub fn scan<M: Monoid, S: Source<M>>(
     device: &Device,
     input: &Buf<f32>,
-    norms: &Buf<f32>,
     into: &Scan,
     of: &Population,
-    scale: f32,
 ) -> Result<()> {
-    block_totals::<M, S>(device, input, norms, &into.totals, of, scale)?;
+    block_totals::<M, S>(device, input, &into.totals, of)?;
     let sharing = Sharing::of(device, of.blocks());
     offsets_kernel::launch::<M>(
         device.client(),
@@ -88,19 +79,17 @@ pub fn scan<M: Monoid, S: Source<M>>(
         of.arg(),
         sharing,
     );
-    device.launched(into.totals.bytes() + into.offsets.bytes())?;
+    device.launched(Work { read: into.totals.bytes(), written: into.offsets.bytes() })?;
     let sharing = Sharing::of(device, of.block());
     prefix_kernel::launch::<M, S>(
         device.client(),
         sharing.cubes(device, of.groups * of.blocks()),
         sharing.dim(),
         input.arg(),
-        norms.arg(),
         into.offsets.arg(),
         into.prefix.arg(),
         of.arg(),
-        scale,
         sharing,
     );
-    device.launched(input.bytes() + norms.bytes() + into.offsets.bytes() + into.prefix.bytes())
+    device.launched(Work { read: input.bytes() + into.offsets.bytes(), written: into.prefix.bytes() })
 }

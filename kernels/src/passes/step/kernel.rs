@@ -3,15 +3,16 @@
 use cubecl::prelude::*;
 
 use crate::methods::{Coeffs, Method, coeffs};
-use crate::models::{Here, ModelKey, Models, Score, extent};
+use crate::models::{Here, ModelKey, Models, Score, coordinate, extent, score_of};
+use crate::passes::weights::Weights;
+use crate::passes::weights::kernel::{TallyKey, record_block};
 use crate::passes::{Sharing, block_stride, first_block, first_vector, vector_stride};
-use crate::prims::cube;
-use crate::prims::monoid::{
-    LogSumExp, Lse, Monoid, One, ZERO_WEIGHT, lse_absorb, lse_fold, lse_identity, lse_item,
-};
+use crate::prims::monoid::ZERO_WEIGHT;
 use crate::prims::philox::{Stream, draw, lanes, purpose, tag};
 use crate::prims::space::Space;
-use crate::prims::state::{Past, Shape, block_at, load, occupied, recall, scatter, store};
+use crate::prims::state::{
+    Grid, Past, Shape, block_at, load, load_row, occupied, recall, recall_row, scatter, store, store_row,
+};
 
 /// Which part of a step a launch does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,14 +32,27 @@ pub enum Stage {
 pub struct StepKey {
     /// Part of the step.
     pub stage: Stage,
-    /// Weights from log-densities instead of rates (and log-densities at the start).
+    /// Log-weights are kept, and block records left.
+    pub weighed: bool,
+    /// Weights from log-densities instead of rates.
     pub exact: bool,
+    /// The first log-weight includes the log-density of the target.
+    pub weighted_start: bool,
+    /// Scores are carried from step to step and evaluated at x'; else they are evaluated at x, where the
+    /// weight needs no others.
+    pub carried: bool,
+    /// Root ancestors are kept.
+    pub roots: bool,
     /// The models.
     pub models: ModelKey,
     /// Dimension 1 or 2: two slots share a random block.
     pub paired: bool,
     /// Write x' also as rows `[particles, dim]`, for a model outside.
     pub rows: bool,
+    /// 64-bit integers are there.
+    pub wide: bool,
+    /// Scores that nobody carries share a scratch row a worker.
+    pub scratch: bool,
     /// How units share blocks.
     pub sharing: Sharing,
 }
@@ -48,25 +62,40 @@ impl StepKey {
         matches!(self.stage, Stage::Fused | Stage::Move)
     }
 
-    fn weighs(&self) -> bool {
-        !matches!(self.stage, Stage::Move)
+    /// Takes scores at the new state.
+    fn settles(&self) -> bool {
+        match self.stage {
+            Stage::Move => false,
+            Stage::Fused => self.carried,
+            Stage::Weigh | Stage::Start => true,
+        }
+    }
+
+    fn tally(&self) -> TallyKey {
+        TallyKey { kind: Weights::Log, wide: self.wide, sharing: self.sharing }
+    }
+
+    fn records(&self) -> bool {
+        self.weighed && !matches!(self.stage, Stage::Move)
     }
 }
 
 /// What a step reads of the particles.
 #[derive(CubeLaunch, CubeType)]
 pub struct Before {
-    /// Positions, `[dim, stride]`.
+    /// Positions, dim rows.
     pub x: Box<[f32]>,
-    /// Scores there, `[models, dim, stride]`.
+    /// Scores there, models * dim rows.
     pub scores: Box<[f32]>,
-    /// `[log-weight, log-density of the target]`, each `[stride]`.
-    pub logs: Box<[f32]>,
+    /// Log-weights, `[stride]`.
+    pub log_w: Box<[f32]>,
+    /// Log-densities of the target, `[stride]`; only the exact rule has them.
+    pub log_p: Box<[f32]>,
     /// First ancestor of each particle at the start of the run.
     pub roots: Box<[u32]>,
     /// Parents within the group.
     pub ancestors: Box<[u32]>,
-    /// A record a group: (max, sum, square, resampled).
+    /// A record a group: see the resample pass.
     pub norms: Box<[f32]>,
 }
 
@@ -77,13 +106,15 @@ pub struct After {
     pub x: Box<[f32]>,
     /// See [`Before::scores`].
     pub scores: Box<[f32]>,
-    /// See [`Before::logs`].
-    pub logs: Box<[f32]>,
+    /// See [`Before::log_w`].
+    pub log_w: Box<[f32]>,
+    /// See [`Before::log_p`].
+    pub log_p: Box<[f32]>,
     /// See [`Before::roots`].
     pub roots: Box<[u32]>,
     /// Rows `[particles, dim]`, where the key asks for them.
     pub rows: Box<[f32]>,
-    /// A log-sum-exp record a block.
+    /// A record a block: see the weights pass.
     pub blocks: Box<[u32]>,
 }
 
@@ -107,16 +138,14 @@ pub fn step_kernel<S: Score, M: Method, P: Space, N: Size>(
     step: u32,
     #[comptime] key: StepKey,
 ) {
-    let mut memory = Shared::<[u32]>::new_slice(comptime!(shared_words(&key)));
     let total = shape.total_blocks();
     let mut index = first_block(key.sharing);
     while index < total {
         let block = block_at::<N>(&shape, index);
-        let mut sums = lse_identity::<N>();
         let mut v = first_vector(key.sharing);
         while v < block.vectors {
             let slot = block.first + v * N::value() as u32;
-            let log_w = particles::<S, M, P, N>(
+            particles::<S, M, P, N>(
                 &before,
                 &mut after,
                 &models,
@@ -127,43 +156,23 @@ pub fn step_kernel<S: Score, M: Method, P: Space, N: Size>(
                 step,
                 key,
             );
-            if comptime!(key.weighs()) {
-                lse_absorb::<N>(&mut sums, &lse_item::<N>(log_w));
-            }
             v += vector_stride(key.sharing);
         }
-        if comptime!(key.weighs()) {
-            let mine = lse_fold::<N>(sums);
-            leave(&mut after, mine, &mut memory, index, key.sharing);
+        if comptime!(key.records() && key.sharing.together) {
+            let mut memory = Shared::<[u32]>::new_slice(comptime!(4 * key.sharing.units as usize));
+            let tally = comptime!(key.tally());
+            record_block::<N>(&after.log_w, &shape, &block, index, &mut after.blocks, &mut memory, tally);
+        } else if comptime!(key.records()) {
+            let mut memory = Array::<u32>::new(1usize);
+            let memory = memory.as_mut_slice();
+            let tally = comptime!(key.tally());
+            record_block::<N>(&after.log_w, &shape, &block, index, &mut after.blocks, memory, tally);
         }
         index += block_stride(key.sharing);
     }
 }
 
-/// Words of shared memory of the reduce; one where nobody cooperates.
-fn shared_words(key: &StepKey) -> usize {
-    if key.sharing.together { 4 * key.sharing.units as usize } else { 1 }
-}
-
-#[cube]
-fn leave(
-    after: &mut After,
-    mine: Lse<One>,
-    memory: &mut Shared<[u32]>,
-    index: u32,
-    #[comptime] sharing: Sharing,
-) {
-    if comptime!(sharing.together) {
-        let all = cube::reduce::<LogSumExp>(mine, memory, sharing.units);
-        if UNIT_POS == 0u32 {
-            LogSumExp::store(&mut after.blocks, index as usize, &all);
-        }
-    } else {
-        LogSumExp::store(&mut after.blocks, index as usize, &mine);
-    }
-}
-
-/// `N` particles from slot `slot` of `group` on; returns their log-weights.
+/// `N` particles from slot `slot` of `group` on.
 #[cube]
 #[allow(clippy::too_many_arguments)]
 fn particles<S: Score, M: Method, P: Space, N: Size>(
@@ -176,30 +185,16 @@ fn particles<S: Score, M: Method, P: Space, N: Size>(
     slot: u32,
     step: u32,
     #[comptime] key: StepKey,
-) -> Vector<f32, N> {
-    let registers = comptime!(key.models.registers);
+) {
     let slots = lanes::<N>(slot);
-    let stride = shape.stride();
-    let at = (group * shape.padded + slot) as usize;
+    let base = group * shape.padded;
+    let at = (base + slot) as usize;
     let c = coeffs(&tables.coeffs, step);
     let resampled = before.norms[group as usize * 4 + 3] > 0.5f32;
-    let past = Past::<N> {
-        base: (group * shape.padded) as usize,
-        first: slot,
-        resampled,
-        ancestors: if resampled { load::<u32, N>(&before.ancestors, at) } else { slots },
-    };
-    let mut here = Here::<N> {
-        point: Array::new(comptime!(if registers > 0 { registers } else { 1 })),
-        at,
-        stride,
-        dim: shape.dim as usize,
-        level: if comptime!(matches!(key.stage, Stage::Start)) { 0u32.runtime() } else { step + 1u32 },
-        group,
-        slot,
-        particle: group * shape.slots + slot,
-        occupied: occupied::<N>(shape, slots),
-    };
+    let parents =
+        if resampled { load::<u32, N>(&before.ancestors, at) + Vector::new(base) } else { slots };
+    let past = Past::<N> { at, resampled, parents };
+    let mut here = here::<N>(shape, group, slot, at, step, key);
     let stream = Stream::<N> {
         slot: slots,
         step,
@@ -207,31 +202,98 @@ fn particles<S: Score, M: Method, P: Space, N: Size>(
         key0: tables.seeds[2 * group as usize],
         key1: tables.seeds[2 * group as usize + 1],
     };
+    if comptime!(key.moves() && !key.carried) {
+        fetch::<N>(before, after, &mut here, &past, key);
+        #[unroll]
+        for m in 0..key.models.count {
+            S::evaluate::<N>(&mut here, &after.x, &mut after.scores, models, m, key.models);
+        }
+    }
     let mut log_w = if comptime!(key.moves()) {
         advance::<M, P, N>(before, after, &mut here, shape, &past, &c, &stream, key)
     } else {
         recover::<N>(&*after, &mut here, key)
     };
-    if comptime!(key.weighs()) {
-        log_w = settle::<S, M, N>(before, after, models, &here, &past, &c, log_w, key);
-        log_w = select_many(here.occupied, log_w, Vector::new(ZERO_WEIGHT));
+    if comptime!(key.settles()) {
+        log_w = settle::<S, M, N>(before, after, models, &mut here, &past, &c, log_w, key);
     }
-    store::<f32, N>(&mut after.logs, at, log_w);
-    log_w
+    if comptime!(key.weighed) {
+        log_w = select_many(here.occupied, log_w, Vector::new(ZERO_WEIGHT));
+        store::<f32, N>(&mut after.log_w, at, log_w);
+    }
+}
+
+/// Where these particles are, for a model.
+#[cube]
+fn here<N: Size>(
+    shape: &Shape,
+    group: u32,
+    slot: u32,
+    at: usize,
+    step: u32,
+    #[comptime] key: StepKey,
+) -> Here<N> {
+    let registers = comptime!(key.models.registers);
+    let dim = shape.dim as usize;
+    let stride = shape.stride();
+    let workers = CUBE_COUNT as usize * comptime!(key.sharing.units as usize) * N::value();
+    let level = if comptime!(matches!(key.stage, Stage::Start)) {
+        0u32.runtime()
+    } else if comptime!(matches!(key.stage, Stage::Fused) && !key.carried) {
+        step
+    } else {
+        step + 1u32
+    };
+    Here::<N> {
+        point: Array::new(comptime!(registers.max(1))),
+        score: Array::new(comptime!((registers * key.models.count).max(1))),
+        at,
+        grid: Grid { rows: dim, stride },
+        score_at: if comptime!(key.scratch) { ABSOLUTE_POS * N::value() } else { at },
+        score_grid: Grid {
+            rows: comptime!(key.models.count) * dim,
+            stride: if comptime!(key.scratch) { workers } else { stride },
+        },
+        dim,
+        level,
+        group,
+        slot,
+        particle: group * shape.slots + slot,
+        occupied: occupied::<N>(shape, lanes::<N>(slot)),
+    }
 }
 
 /// A later part of a split step takes up what the first one left.
 #[cube]
 fn recover<N: Size>(after: &After, here: &mut Here<N>, #[comptime] key: StepKey) -> Vector<f32, N> {
-    let registers = comptime!(key.models.registers);
     #[unroll]
-    for k in 0..registers {
-        here.point[k] = load::<f32, N>(&after.x, k * here.stride + here.at);
+    for k in 0..key.models.registers {
+        here.point[k] = load_row::<N>(&after.x, &here.grid, k, here.at, key.models.layout);
     }
-    load::<f32, N>(&after.logs, here.at)
+    if comptime!(key.weighed) { load::<f32, N>(&after.log_w, here.at) } else { Vector::new(0.0f32) }
 }
 
-/// Gather, move, and the part of the weight that belongs to the old state.
+/// Gathers x where the models will look for it: into registers, or into the rows of x'.
+#[cube]
+fn fetch<N: Size>(
+    before: &Before,
+    after: &mut After,
+    here: &mut Here<N>,
+    past: &Past<N>,
+    #[comptime] key: StepKey,
+) {
+    #[unroll(key.models.registers > 0)]
+    for k in 0..extent(here.dim, key.models.registers) {
+        let x = recall_row::<N>(&before.x, &here.grid, k, past, key.models.layout);
+        if comptime!(key.models.registers > 0) {
+            here.point[k] = x;
+        } else {
+            store_row::<N>(&mut after.x, &here.grid, k, here.at, x, key.models.layout);
+        }
+    }
+}
+
+/// Move, and the part of the weight that belongs to the old state.
 #[cube]
 #[allow(clippy::too_many_arguments)]
 fn advance<M: Method, P: Space, N: Size>(
@@ -272,7 +334,7 @@ fn advance<M: Method, P: Space, N: Size>(
                 #[unroll]
                 for t in 0..tangent {
                     let k = element * tangent + t;
-                    let scores = recall_scores::<N>(before, &*here, past, k, key);
+                    let scores = old_scores::<N>(before, &*after, &*here, past, k, key);
                     let moved = M::coordinate::<N>(&scores, c);
                     rate += moved.rate;
                     let noise = z[i * tangent + t];
@@ -281,7 +343,12 @@ fn advance<M: Method, P: Space, N: Size>(
                 }
                 #[unroll]
                 for a in 0..ambient {
-                    point[a] = recall::<f32, N>(&before.x, (element * ambient + a) * here.stride, past);
+                    let k = element * ambient + a;
+                    point[a] = if comptime!(key.carried) {
+                        recall_row::<N>(&before.x, &here.grid, k, past, key.models.layout)
+                    } else {
+                        coordinate::<N>(&*here, &after.x, k, key.models)
+                    };
                 }
                 P::retract::<N>(&mut point, &shift, Vector::new(c.shrink));
                 #[unroll]
@@ -291,20 +358,31 @@ fn advance<M: Method, P: Space, N: Size>(
             }
         }
     }
-    store::<u32, N>(&mut after.roots, here.at, recall::<u32, N>(&before.roots, 0usize, past));
-    let carried = if past.resampled { Vector::new(0.0f32) } else { load::<f32, N>(&before.logs, here.at) };
-    let log_w = fma(Vector::new(c.rate_old), rate, carried);
-    if comptime!(key.exact) {
-        let log_p = recall::<f32, N>(&before.logs, here.stride, past);
-        log_w + Vector::new(c.exact) * fma(energy, Vector::new(0.5f32), -log_p)
+    if comptime!(key.roots) {
+        store::<u32, N>(&mut after.roots, here.at, recall::<u32, N>(&before.roots, past));
+    }
+    if comptime!(!key.weighed) {
+        Vector::new(0.0f32)
     } else {
-        log_w
+        let log_w =
+            if past.resampled { Vector::new(0.0f32) } else { load::<f32, N>(&before.log_w, here.at) };
+        let log_w = fma(Vector::new(c.rate_old), rate, log_w);
+        if comptime!(key.exact) {
+            let log_p = recall::<f32, N>(&before.log_p, past);
+            log_w + Vector::new(c.exact) * fma(energy, Vector::new(0.5f32), -log_p)
+        } else if comptime!(key.carried) {
+            log_w
+        } else {
+            log_w + Vector::new(c.constant)
+        }
     }
 }
 
+/// The scores of all models at coordinate `k` of the old state.
 #[cube]
-fn recall_scores<N: Size>(
+fn old_scores<N: Size>(
     before: &Before,
+    after: &After,
     here: &Here<N>,
     past: &Past<N>,
     k: usize,
@@ -314,7 +392,12 @@ fn recall_scores<N: Size>(
     let dim = extent(here.dim, key.models.registers);
     #[unroll]
     for m in 0..key.models.count {
-        scores.push(recall::<f32, N>(&before.scores, (m * dim + k) * here.stride, past));
+        if comptime!(key.carried) {
+            let row = m * dim + k;
+            scores.push(recall_row::<N>(&before.scores, &here.score_grid, row, past, key.models.layout));
+        } else {
+            scores.push(score_of::<N>(here, &after.scores, m, k, key.models));
+        }
     }
     scores
 }
@@ -329,7 +412,7 @@ fn put<N: Size>(
     value: Vector<f32, N>,
     #[comptime] key: StepKey,
 ) {
-    store::<f32, N>(&mut after.x, k * here.stride + here.at, value);
+    store_row::<N>(&mut after.x, &here.grid, k, here.at, value, key.models.layout);
     if comptime!(key.models.registers > 0) {
         here.point[k] = value;
     }
@@ -345,7 +428,7 @@ fn settle<S: Score, M: Method, N: Size>(
     before: &Before,
     after: &mut After,
     models: &Models,
-    here: &Here<N>,
+    here: &mut Here<N>,
     past: &Past<N>,
     c: &Coeffs,
     log_w: Vector<f32, N>,
@@ -366,31 +449,34 @@ fn settle<S: Score, M: Method, N: Size>(
         let mut scores = Sequence::<Vector<f32, N>>::new();
         #[unroll]
         for m in 0..key.models.count {
-            scores.push(load::<f32, N>(&after.scores, (m * dim + k) * here.stride + here.at));
+            let own = score_of::<N>(&*here, &after.scores, m, k, key.models);
+            if comptime!(key.carried && registers > 0) {
+                let (row, layout) = (m * dim + k, key.models.layout);
+                store_row::<N>(&mut after.scores, &here.score_grid, row, here.at, own, layout);
+            }
+            scores.push(own);
         }
         let moved = M::coordinate::<N>(&scores, c);
         rate += moved.rate;
         if comptime!(key.exact && matches!(key.stage, Stage::Fused)) {
-            let old = recall::<f32, N>(&before.x, k * here.stride, past);
-            let new = load::<f32, N>(&after.x, k * here.stride + here.at);
+            let old = recall_row::<N>(&before.x, &here.grid, k, past, key.models.layout);
+            let new = coordinate::<N>(&*here, &after.x, k, key.models);
             let back = fma(Vector::new(c.back_shrink), new, Vector::new(c.back_drift) * moved.score);
             residual = fma(old - back, old - back, residual);
         }
     }
-    let log_w = if comptime!(matches!(key.stage, Stage::Start)) {
-        log_w
-    } else {
-        fma(Vector::new(c.rate_new), rate, log_w) + Vector::new(c.constant)
-    };
     if comptime!(key.exact) {
-        store::<f32, N>(&mut after.logs, here.stride + here.at, log_p);
-        if comptime!(matches!(key.stage, Stage::Start)) {
-            log_w + log_p
-        } else {
+        store::<f32, N>(&mut after.log_p, here.at, log_p);
+    }
+    if comptime!(matches!(key.stage, Stage::Start)) {
+        if comptime!(key.weighted_start) { log_w + log_p } else { log_w }
+    } else {
+        let log_w = fma(Vector::new(c.rate_new), rate, log_w) + Vector::new(c.constant);
+        if comptime!(key.exact) {
             let backward = residual * Vector::new(c.back_precision * -0.5f32);
             log_w + Vector::new(c.exact) * (log_p + backward)
+        } else {
+            log_w
         }
-    } else {
-        log_w
     }
 }

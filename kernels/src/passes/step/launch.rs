@@ -5,36 +5,81 @@ use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
 use crate::methods::{Anneal, Guidance, Method, Plain};
 use crate::models::{Analytic, Buffer, Kind, MAX_MODELS, ModelKey, ModelsLaunch, Score};
-use crate::passes::Sharing;
+use crate::passes::{Sharing, Work};
 use crate::prims::space::{Euclid, Space};
 use crate::prims::state::Population;
+
+/// What is kept of a population from step to step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeps {
+    /// Models whose scores are evaluated.
+    pub models: usize,
+    /// Scores are carried; else they are evaluated where the step starts, and need scratch at most.
+    pub carried: bool,
+    /// Log-weights.
+    pub weighed: bool,
+    /// Log-densities: the exact rule.
+    pub exact: bool,
+    /// Root ancestors.
+    pub roots: bool,
+}
+
+impl Keeps {
+    /// Whether scores share a scratch row a worker.
+    fn scratch(&self, device: &Device, of: &Population) -> bool {
+        !self.carried && device.is_cpu() && of.dim > MAX_REGISTERS
+    }
+
+    /// Cells of the score buffer.
+    fn scores(&self, device: &Device, of: &Population) -> usize {
+        let rows = self.models * of.dim;
+        if self.scratch(device, of) {
+            rows * device.units() as usize * of.lanes
+        } else if self.carried || of.dim > MAX_REGISTERS {
+            rows * of.stride()
+        } else {
+            1
+        }
+    }
+}
 
 /// What a particle carries from step to step.
 #[derive(Debug, Clone)]
 pub struct Carried {
-    /// Positions `[dim, stride]`.
+    /// Positions, dim rows.
     pub x: Buf<f32>,
-    /// Scores `[models, dim, stride]`.
+    /// Scores, models * dim rows; one cell where there is nothing to keep.
     pub scores: Buf<f32>,
-    /// Log-weight and log-density `[2, stride]`.
-    pub logs: Buf<f32>,
-    /// Root ancestor `[stride]`.
+    /// Log-weights `[stride]`, or one cell.
+    pub log_w: Buf<f32>,
+    /// Log-densities `[stride]`, or one cell.
+    pub log_p: Buf<f32>,
+    /// Root ancestors `[stride]`, or one cell.
     pub roots: Buf<u32>,
 }
 
 impl Carried {
-    /// Buffers for a population whose method combines `models` scores.
-    pub fn new(device: &Device, of: &Population, models: usize) -> Result<Self> {
+    /// Buffers for a population.
+    pub fn new(device: &Device, of: &Population, keeps: &Keeps) -> Result<Self> {
+        let where_kept = |kept: bool| if kept { of.stride() } else { 1 };
         Ok(Self {
             x: device.empty("positions", of.dim * of.stride())?,
-            scores: device.empty("scores", models * of.dim * of.stride())?,
-            logs: device.empty("log-weights", 2 * of.stride())?,
-            roots: device.empty("roots", of.stride())?,
+            scores: device.empty("scores", keeps.scores(device, of))?,
+            log_w: device.empty("log-weights", where_kept(keeps.weighed))?,
+            log_p: device.empty("log-densities", where_kept(keeps.exact))?,
+            roots: device.empty("roots", where_kept(keeps.roots))?,
         })
     }
 
-    fn bytes(&self) -> u64 {
-        self.x.bytes() + self.scores.bytes() + self.logs.bytes() + self.roots.bytes()
+    /// (what, bytes) of each buffer.
+    pub fn buffers(&self) -> [(&'static str, u64); 5] {
+        [
+            ("positions", self.x.bytes()),
+            ("scores", self.scores.bytes()),
+            ("log-weights", self.log_w.bytes()),
+            ("log-densities", self.log_p.bytes()),
+            ("roots", self.roots.bytes()),
+        ]
     }
 }
 
@@ -58,8 +103,12 @@ pub struct Feed {
 pub struct Step<'a> {
     /// Which part.
     pub stage: Stage,
-    /// The exact weight rule.
-    pub exact: bool,
+    /// What is kept.
+    pub keeps: Keeps,
+    /// The first log-weight includes the log-density of the target ([`Stage::Start`]).
+    pub weighted_start: bool,
+    /// Every group is resampled before every step.
+    pub always: bool,
     /// What it reads.
     pub before: &'a Carried,
     /// What it writes.
@@ -116,20 +165,34 @@ impl Step<'_> {
         if !self.feed.kinds.is_empty() && self.feed.kinds.len() != self.feed.count {
             return Err(argument("model families", self.feed.kinds.len(), self.feed.count));
         }
-        if self.exact && self.feed.kinds.is_empty() {
+        if self.keeps.exact && self.feed.kinds.is_empty() {
             return Err(argument("weight rule", "exact", "left or trap: the model gives no log-density"));
         }
-        if self.exact && matches!(self.stage, Stage::Move | Stage::Weigh) {
+        if self.keeps.exact && matches!(self.stage, Stage::Move | Stage::Weigh) {
             return Err(argument(
                 "weight rule of a split step",
                 "exact",
                 "left or trap: both states are needed at once",
             ));
         }
-        let wanted = self.feed.count * of.dim * of.stride();
+        Ok(())
+    }
+
+    /// A population's buffers, as long as they must be.
+    fn check_buffers(&self, device: &Device) -> Result<()> {
+        let (of, keeps) = (self.of, &self.keeps);
         for carried in [self.before, self.after] {
-            if carried.scores.len() < wanted || carried.x.len() < of.dim * of.stride() {
-                return Err(argument("carried scores", carried.scores.len(), wanted));
+            let (scores, kept) = (keeps.scores(device, of), |kept: bool| if kept { of.stride() } else { 1 });
+            for (what, found, wanted) in [
+                ("positions", carried.x.len(), of.dim * of.stride()),
+                ("scores", carried.scores.len(), scores),
+                ("log-weights", carried.log_w.len(), kept(keeps.weighed)),
+                ("log-densities", carried.log_p.len(), kept(keeps.exact)),
+                ("roots", carried.roots.len(), kept(keeps.roots)),
+            ] {
+                if found < wanted {
+                    return Err(argument(what, found, wanted));
+                }
             }
         }
         Ok(())
@@ -141,30 +204,39 @@ impl Step<'_> {
         let dim = self.of.dim;
         StepKey {
             stage: self.stage,
-            exact: self.exact,
+            weighed: self.keeps.weighed,
+            exact: self.keeps.exact,
+            weighted_start: self.weighted_start,
+            carried: self.keeps.carried,
+            roots: self.keeps.roots,
             models: ModelKey {
                 count: self.feed.count,
                 kinds,
                 registers: if dim <= MAX_REGISTERS { dim } else { 0 },
+                layout: device.layout(),
             },
             paired: dim <= 2,
             rows: self.rows.is_some(),
+            wide: device.is_cpu(),
+            scratch: self.keeps.scratch(device, self.of),
             sharing: Sharing::of(device, self.of.block()),
         }
     }
 
     fn go<S: Score, M: Method, P: Space>(&self, device: &Device, step: usize) -> Result<()> {
+        self.check_buffers(device)?;
         let key = self.key(device);
         let rows = self.rows.cloned().map_or_else(|| device.empty("rows", 1), Ok)?;
         step_kernel::launch::<S, M, P>(
             device.client(),
             key.sharing.cubes(device, self.of.groups * self.of.blocks()),
             key.sharing.dim(),
-            device.lanes(),
+            self.of.lanes,
             BeforeLaunch::new(
                 self.before.x.arg(),
                 self.before.scores.arg(),
-                self.before.logs.arg(),
+                self.before.log_w.arg(),
+                self.before.log_p.arg(),
                 self.before.roots.arg(),
                 self.ancestors.arg(),
                 self.norms.arg(),
@@ -172,7 +244,8 @@ impl Step<'_> {
             AfterLaunch::new(
                 self.after.x.arg(),
                 self.after.scores.arg(),
-                self.after.logs.arg(),
+                self.after.log_w.arg(),
+                self.after.log_p.arg(),
                 self.after.roots.arg(),
                 rows.arg(),
                 self.blocks.arg(),
@@ -183,7 +256,44 @@ impl Step<'_> {
             step as u32,
             key,
         );
-        device.launched(self.before.bytes() + self.after.bytes() + self.ancestors.bytes())
+        device.launched(self.work(device))
+    }
+
+    /// Bytes that the launch has to move. Ancestors are read where a group may have been resampled,
+    /// log-weights where it may not have been.
+    fn work(&self, device: &Device) -> Work {
+        let (of, keeps) = (self.of, &self.keeps);
+        let cells = |rows: usize| 4 * (rows * of.stride()) as u64;
+        let kept = |kept: bool, rows: usize| if kept { cells(rows) } else { 0 };
+        let scores = self.feed.count * of.dim;
+        let fused = self.stage == Stage::Fused;
+        // Scores that live neither in registers nor in a scratch row go through memory.
+        let spilled = !keeps.carried && of.dim > MAX_REGISTERS && !keeps.scratch(device, of);
+        let outside = kept(self.feed.kinds.is_empty(), scores);
+        let records = if keeps.weighed { self.blocks.bytes() } else { 0 };
+        let moved = Work {
+            read: cells(of.dim)
+                + kept(keeps.carried, scores)
+                + kept(keeps.weighed, 1)
+                + kept(keeps.weighed && !self.always, 1)
+                + kept(keeps.exact, 1)
+                + kept(keeps.roots, 1),
+            written: cells(of.dim) + kept(keeps.roots, 1) + kept(self.rows.is_some(), of.dim),
+        };
+        let weighed = Work {
+            read: if fused { kept(spilled, scores) } else { cells(of.dim) + outside + kept(keeps.weighed, 1) },
+            written: kept(keeps.carried || spilled, scores)
+                + kept(keeps.weighed, 1)
+                + kept(keeps.exact, 1)
+                + records,
+        };
+        match self.stage {
+            Stage::Fused => {
+                Work { read: moved.read + weighed.read, written: moved.written + weighed.written }
+            }
+            Stage::Move => Work { written: moved.written + kept(keeps.weighed, 1), ..moved },
+            Stage::Weigh | Stage::Start => weighed,
+        }
     }
 }
 

@@ -1,47 +1,40 @@
 //! Check, configure, launch.
 
+use super::kernel::{TallyKey, Weights, tally_kernel};
 use super::RECORD;
-use super::kernel::normalise_kernel;
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
-use crate::methods::ROW;
-use crate::passes::Sharing;
+use crate::passes::{Sharing, Work};
 use crate::prims::state::Population;
 
-/// Writes each group's record of step `step` into `norms` and `history`.
-pub fn normalise(
+/// Writes the record of every block of `values` `[stride]` into `records`.
+pub fn tally(
     device: &Device,
-    blocks: &Buf<u32>,
-    coeffs: &Buf<f32>,
-    norms: &Buf<f32>,
-    history: &Buf<f32>,
+    kind: Weights,
+    values: &Buf<f32>,
+    records: &Buf<u32>,
     of: &Population,
-    step: usize,
 ) -> Result<()> {
-    if blocks.len() < RECORD * of.groups * of.blocks() {
-        return Err(argument("block records", blocks.len(), RECORD * of.groups * of.blocks()));
+    let blocks = of.groups * of.blocks();
+    if of.slots == 0 || of.groups == 0 {
+        return Err(argument("particles", 0, "at least 1"));
     }
-    if coeffs.len() < ROW * (step + 1) {
-        return Err(argument("coefficient table", coeffs.len(), ROW * (step + 1)));
+    if values.len() < of.stride() {
+        return Err(argument("weights", values.len(), of.stride()));
     }
-    if norms.len() < RECORD * of.groups {
-        return Err(argument("group records", norms.len(), RECORD * of.groups));
+    if records.len() < RECORD * blocks {
+        return Err(argument("block records", records.len(), RECORD * blocks));
     }
-    if history.len() < RECORD * of.groups * (step + 1) {
-        return Err(argument("history", history.len(), RECORD * of.groups * (step + 1)));
-    }
-    let sharing = Sharing::of(device, of.blocks());
-    normalise_kernel::launch(
+    let key = TallyKey { kind, wide: device.is_cpu(), sharing: Sharing::of(device, of.block()) };
+    tally_kernel::launch(
         device.client(),
-        sharing.cubes(device, of.groups),
-        sharing.dim(),
-        blocks.arg(),
-        coeffs.arg(),
-        norms.arg(),
-        history.arg(),
+        key.sharing.cubes(device, blocks),
+        key.sharing.dim(),
+        of.lanes,
+        values.arg(),
+        records.arg(),
         of.arg(),
-        step as u32,
-        sharing,
+        key,
     );
-    device.launched(blocks.bytes() + norms.bytes())
+    device.launched(Work { read: 4 * of.stride() as u64, written: records.bytes() })
 }

@@ -1,16 +1,25 @@
-//! Normalisation of log-weights: docs/maths.md (3).
+//! Weights as integers, block by block: docs/maths.md (3), (6).
 //!
-//! With m = max log w, s = sum exp(log w - m), q = sum exp(2 (log w - m)) of a group of K:
-//! log-sum-exp m + ln s, ESS s^2 / q, evidence increment m + ln s - ln K. One pass over the block
-//! records that the step left; the decision "ESS below share * K" is taken here, on the device.
-//! `norms` `[groups, 4]` and row `step` of `history` `[steps, groups, 4]` get (m, s, q, decision);
-//! decision: 0 keep, 1 resample, -1 every weight is zero, -2 a log-weight was NaN or +infinity.
+//! A weight is mantissa 2^exponent. With E the largest exponent of a block, its weights in units of
+//! 2^(E - bits) become integers, truncated; a block's record is (E, their sum in two words, the sum
+//! of squares of the weights in units of 2^E). Integer sums are exact and powers of two bring blocks
+//! to one scale, so prefix sums are the same for any number of cubes, threads or blocks at a time,
+//! and nothing needs a second look at the weights before the offsets of the blocks are known.
+//!
+//! The step leaves these records behind; [`tally`] makes them of weights that came from elsewhere.
 
 pub(crate) mod kernel;
 mod launch;
 pub mod oracle;
 
-pub use launch::normalise;
+pub use kernel::Weights;
+pub use launch::tally;
 
-/// Numbers of a record.
+/// Words of a block's record, and numbers of a group's.
 pub const RECORD: usize = 4;
+/// The exponent of a weight of zero.
+pub const NO_WEIGHT: f32 = -1.6e7;
+/// The exponent of a weight that is not a number, or too large.
+pub const BAD_WEIGHT: f32 = 1.6e7;
+/// Log-weights are within this distance of zero, or count as zero below and as bad above.
+pub const LARGEST_LOG_WEIGHT: f32 = 4.0e6;

@@ -1,0 +1,51 @@
+//! Check, configure, launch.
+
+use cubecl::prelude::*;
+
+use super::kernel::gather_kernel;
+use crate::device::{Buf, Device};
+use crate::error::{Result, argument};
+use crate::passes::Work;
+use crate::prims::state::Population;
+
+/// Copies the row of each slot's ancestor into `out`; both are rows `[particles, dim]`.
+pub fn gather(
+    device: &Device,
+    rows: &Buf<f32>,
+    ancestors: &Buf<u32>,
+    out: &Buf<f32>,
+    of: &Population,
+) -> Result<()> {
+    let cells = of.particles() * of.dim;
+    for (what, found, wanted) in [
+        ("rows", rows.len(), cells),
+        ("gathered rows", out.len(), cells),
+        ("ancestors", ancestors.len(), of.stride()),
+    ] {
+        if found < wanted {
+            return Err(argument(what, found, wanted));
+        }
+    }
+    // The widest vector that a row is a whole number of.
+    let widest = if device.is_cpu() { device.lanes() } else { 4 };
+    let lanes = (0..5).map(|p| 1 << p).filter(|l| *l <= widest && of.dim.is_multiple_of(*l)).max().unwrap_or(1);
+    let pieces = of.dim / lanes;
+    let items = of.particles() * pieces;
+    let cubes = if device.is_cpu() { 1 } else { items.div_ceil(device.units() as usize).min(65_535) };
+    gather_kernel::launch(
+        device.client(),
+        CubeCount::Static(cubes as u32, 1, 1),
+        CubeDim::new_1d(device.units()),
+        lanes,
+        rows.arg(),
+        ancestors.arg(),
+        out.arg(),
+        of.slots as u32,
+        of.padded() as u32,
+        of.groups as u32,
+        pieces as u32,
+        device.is_cpu(),
+    );
+    let bytes = 4 * cells as u64;
+    device.launched(Work { read: bytes + 4 * of.particles() as u64, written: bytes })
+}

@@ -1,0 +1,241 @@
+//! Every unit works alone, on whole groups or on pieces of a group's path: for the CPU, and for groups
+//! of fewer than 8 slots.
+
+use cubecl::prelude::*;
+
+use super::kernel::{
+    BlockRecord, Comb, Whole, after, block_record, book, comb, decide, first_after, shift_of, square_of,
+};
+use crate::methods::{ESS_SHARE, ROW};
+use crate::passes::weights::NO_WEIGHT;
+use crate::passes::weights::kernel::{TallyKey, integer, relative, weights_at};
+use crate::prims::fixed::{Fixed, add, rounded, shift_right, split};
+use crate::prims::monoid::{FixedSum, Max, Monoid};
+use crate::prims::state::Shape;
+
+/// A group is cut into `pieces`; each unit takes whole pieces.
+#[cube(launch)]
+pub fn resample_serial_kernel<N: Size>(
+    values: &[f32],
+    records: &[u32],
+    coeffs: &[f32],
+    norms: &mut [f32],
+    history: &mut [f32],
+    seeds: &[u32],
+    ancestors: &mut [u32],
+    shape: Shape,
+    step: u32,
+    pieces: u32,
+    #[comptime] key: TallyKey,
+) {
+    let share = coeffs[step as usize * ROW + ESS_SHARE];
+    let total = shape.groups * pieces;
+    let mut piece = ABSOLUTE_POS as u32;
+    while piece < total {
+        let group = piece / pieces;
+        let own = piece - group * pieces;
+        let whole = add_up(records, &shape, group);
+        let decision = decide(&whole, share, &shape);
+        if own == 0u32 {
+            book(norms, history, &shape, group, step, &whole, decision);
+        }
+        if decision > 0.5f32 {
+            let teeth = comb(seeds, group, step, &whole, &shape);
+            resample_piece::<N>(values, records, ancestors, &shape, &teeth, &whole, group, own, pieces, key);
+        }
+        piece += CUBE_COUNT as u32 * comptime!(key.sharing.units);
+    }
+}
+
+#[cube]
+fn add_up(records: &[u32], shape: &Shape, group: u32) -> Whole {
+    let base = group * shape.blocks;
+    let mut top = NO_WEIGHT.runtime();
+    for b in 0..shape.blocks {
+        let record = block_record(records, base + b);
+        top = Max::combine(&top, &record.top);
+    }
+    let mut total = FixedSum::identity();
+    let mut square = 0.0f32.runtime();
+    for b in 0..shape.blocks {
+        let record = block_record(records, base + b);
+        total = add(&total, &shift_right(&record.sum, shift_of(record.top, top, shape)));
+        square += square_of(&record, top);
+    }
+    Whole { top, total, square }
+}
+
+/// The slots of one piece: those at distances `[begin, end)` on the path, block after block.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+fn resample_piece<N: Size>(
+    values: &[f32],
+    records: &[u32],
+    ancestors: &mut [u32],
+    shape: &Shape,
+    teeth: &Comb,
+    whole: &Whole,
+    group: u32,
+    own: u32,
+    pieces: u32,
+    #[comptime] key: TallyKey,
+) {
+    let length = shape.blocks * shape.block + shape.slots;
+    let each = length / pieces;
+    let begin = each * own;
+    let end = select(own + 1u32 < pieces, begin + each, length);
+    let mut offset = FixedSum::identity();
+    let mut first = 0u32.runtime();
+    for block in 0..shape.blocks {
+        let record = block_record(records, group * shape.blocks + block);
+        let next = add(&offset, &shift_right(&record.sum, shift_of(record.top, whole.top, shape)));
+        let guess = u32::cast_from(rounded(&next) * teeth.density);
+        let last = select(block + 1u32 < shape.blocks, first_after(teeth, &next, guess), shape.slots);
+        // The block's stretch of the path: its length, then its slots.
+        let slots_at = (block + 1u32) * shape.block;
+        let from = select(begin > slots_at + first, begin - slots_at, first);
+        let to = select(end > slots_at, end - slots_at, 0u32);
+        let to = select(to < last, to, last);
+        if from < to {
+            let reach = if comptime!(key.wide) {
+                emit::<N>(values, ancestors, shape, teeth, group, block, &record, &offset, whole.top, from, to, key)
+            } else {
+                walk::<N>(values, ancestors, shape, teeth, group, block, &record, &offset, whole.top, from, to, key)
+            };
+            // A block's last particle closes it.
+            let parent = (block + 1u32) * shape.block;
+            let parent = select(parent < shape.slots, parent, shape.slots) - 1u32;
+            for slot in reach..to {
+                ancestors[(group * shape.padded + slot) as usize] = parent;
+            }
+        }
+        offset = next;
+        first = last;
+    }
+}
+
+/// Ancestors of slots `from` to `to` of one block, in 32-bit arithmetic; returns the first slot left.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+fn walk<N: Size>(
+    values: &[f32],
+    ancestors: &mut [u32],
+    shape: &Shape,
+    teeth: &Comb,
+    group: u32,
+    block: u32,
+    record: &BlockRecord,
+    offset: &Fixed,
+    top: f32,
+    from: u32,
+    to: u32,
+    #[comptime] key: TallyKey,
+) -> u32 {
+    let base = group * shape.padded;
+    let shift = shift_of(record.top, top, shape);
+    let mut through = FixedSum::identity();
+    let mut slot = from;
+    let begin = block * shape.block;
+    let finish = begin + shape.block;
+    let finish = select(finish < shape.padded, finish, shape.padded);
+    let mut own = begin;
+    while own < finish && slot < to {
+        let w = weights_at::<N>(values, shape, own, (base + own) as usize, key.kind);
+        let w = relative::<N>(&w, record.top);
+        #[unroll]
+        for lane in 0..N::value() {
+            through = add(&through, &integer(w.extract(lane), shape));
+            let prefix = add(offset, &shift_right(&through, shift));
+            while slot < to && !after(teeth, slot, &prefix) {
+                ancestors[(base + slot) as usize] = own + (lane as u32);
+                slot += 1u32;
+            }
+        }
+        own += N::value() as u32;
+    }
+    slot
+}
+
+/// Slots written at once, whether a particle has that many or not; those after it overwrite the rest.
+const AT_ONCE: u32 = 16;
+
+/// [`walk`] for processors: prefix sums in 64-bit integers, slots by f64, and where f64 comes too close
+/// to a whole number to tell, exactly.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+fn emit<N: Size>(
+    values: &[f32],
+    ancestors: &mut [u32],
+    shape: &Shape,
+    teeth: &Comb,
+    group: u32,
+    block: u32,
+    record: &BlockRecord,
+    offset: &Fixed,
+    top: f32,
+    from: u32,
+    to: u32,
+    #[comptime] key: TallyKey,
+) -> u32 {
+    let base = group * shape.padded;
+    let shift = shift_of(record.top, top, shape);
+    // The first slot at prefix c or after it is ceil((c K - u) / S).
+    let density = f64::cast_from(teeth.slots) / wide(&teeth.total);
+    let origin = (wide(offset) * f64::cast_from(teeth.slots) - wide(&teeth.offset)) / wide(&teeth.total);
+    let unit = density / f64::cast_from(1u64 << u64::cast_from(shift));
+    // Rounding, and the bits that the shift drops.
+    let close = 2.0f64 * density + 1.0e-6f64;
+    let mut through = 0u64.runtime();
+    let mut slot = from;
+    let begin = block * shape.block;
+    let finish = begin + shape.block;
+    let finish = select(finish < shape.padded, finish, shape.padded);
+    let mut own = begin;
+    let mut integers = Array::<u64>::new(N::value());
+    while own < finish && slot < to {
+        let w = weights_at::<N>(values, shape, own, (base + own) as usize, key.kind);
+        let w = relative::<N>(&w, record.top) * Vector::new(shape.unit);
+        let whole = Vector::<u64, N>::cast_from(w);
+        #[unroll]
+        for lane in 0..N::value() {
+            integers[lane] = whole.extract(lane);
+        }
+        for lane in 0..N::value() {
+            through += integers[lane];
+            let position = fma(f64::cast_from(through), unit, origin);
+            let whole = position.ceil();
+            let mut end = u32::cast_from(whole);
+            let above = whole - position;
+            if above < close || above > 1.0f64 - close {
+                let prefix = add(offset, &shift_right(&split(through), shift));
+                end = first_after(teeth, &prefix, end);
+            }
+            let end = select(end < to, end, to);
+            let parent = own + lane as u32;
+            if slot + AT_ONCE <= to {
+                #[unroll]
+                for i in 0..AT_ONCE {
+                    ancestors[(base + slot + i) as usize] = parent;
+                }
+                let mut more = slot + AT_ONCE;
+                while more < end {
+                    ancestors[(base + more) as usize] = parent;
+                    more += 1u32;
+                }
+                slot = select(end > slot, end, slot);
+            } else {
+                while slot < end {
+                    ancestors[(base + slot) as usize] = parent;
+                    slot += 1u32;
+                }
+            }
+        }
+        own += N::value() as u32;
+    }
+    slot
+}
+
+#[cube]
+fn wide(a: &Fixed) -> f64 {
+    fma(f64::cast_from(a.hi), 4_294_967_296.0f64, f64::cast_from(a.lo))
+}
