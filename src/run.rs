@@ -111,7 +111,7 @@ pub struct Run<'a> {
     models: &'a [Model],
     networks: Vec<mlp::Network>,
     feed: Feed,
-    rows: Option<Buf<f32>>,
+    rows: Buf<f32>,
     blocks: Buf<u32>,
     history: Buf<f32>,
     table: Buf<f32>,
@@ -181,7 +181,7 @@ impl<'a> Run<'a> {
             models,
             networks,
             feed,
-            rows: if plan.outside { Some(device.empty("rows", rows)?) } else { None },
+            rows: device.empty("rows", if plan.outside { rows } else { 1 })?,
             blocks: device.empty("block records", RECORD * of.groups * of.blocks())?,
             history: device.upload("history", &vec![0.0_f32; RECORD * of.groups * steps.len()])?,
             table: device.upload("coefficients", &table)?,
@@ -210,8 +210,9 @@ impl<'a> Run<'a> {
         match pass {
             // The start fills what step 0 reads.
             Pass::Init => {
-                let (rows, keeps) = (self.rows.as_ref(), &self.plan.keeps);
-                init(device, &self.start, before, keeps, &self.ancestors, rows, &self.keys, &self.of)?;
+                let rows = self.plan.outside.then_some(&self.rows);
+                let (start, keeps) = (&self.start, &self.plan.keeps);
+                init(device, start, before, keeps, &self.ancestors, rows, &self.keys, &self.of)?;
             }
             Pass::Start => self.step(Stage::Start, after, before, step)?,
             Pass::Fused => self.step(Stage::Fused, before, after, step)?,
@@ -237,7 +238,6 @@ impl<'a> Run<'a> {
     }
 
     fn step(&self, stage: Stage, before: &Carried, after: &Carried, step: usize) -> Result<()> {
-        let rows = if matches!(stage, Stage::Move) { self.rows.as_ref() } else { None };
         let launch = Step {
             stage,
             keeps: self.plan.keeps,
@@ -248,7 +248,8 @@ impl<'a> Run<'a> {
             ancestors: &self.ancestors,
             norms: &self.norms,
             feed: &self.feed,
-            rows,
+            rows: &self.rows,
+            outside: self.plan.outside,
             blocks: &self.blocks,
             coeffs: &self.table,
             seeds: &self.keys,
@@ -258,7 +259,7 @@ impl<'a> Run<'a> {
     }
 
     fn evaluate(&self, model: usize, level: usize) -> Result<()> {
-        let Some(rows) = &self.rows else { return Ok(()) };
+        let rows = &self.rows;
         let (count, out) = (self.of.particles(), &self.feed.params);
         let first = model * count * self.of.dim;
         match &self.models[model] {
@@ -339,7 +340,7 @@ pub fn sample(
 }
 
 /// Takes a finished run from the device and off its layout.
-fn read(run: &Run) -> Result<Outcome> {
+pub fn read(run: &Run) -> Result<Outcome> {
     let (of, options, device) = (&run.of, run.options, run.device);
     let last = run.last();
     let x = device.download(&last.x)?;
@@ -352,7 +353,7 @@ fn read(run: &Run) -> Result<Outcome> {
     for (i, record) in records.iter().enumerate().filter(|_| weighed) {
         let (step, group) = (i / of.groups, i % of.groups);
         if record[3] < -1.5 {
-            return Err(Error::Run { step, group, what: "a log-weight is NaN or beyond 4e6" });
+            return Err(Error::Run { step, group, what: "a log-weight is NaN or above 1e9" });
         }
         if record[3] < -0.5 {
             return Err(Error::Run { step, group, what: "every weight is zero" });

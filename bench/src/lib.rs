@@ -4,6 +4,8 @@
 //! bytes are those of the problem, whatever a run moves beside them, so that two ways to solve it
 //! compare. Times are wall-clock times up to the end of the last kernel; kernels are compiled before.
 
+pub mod peers;
+
 use std::env;
 use std::time::Duration;
 

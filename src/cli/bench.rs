@@ -76,7 +76,7 @@ pub struct Bench {
     #[arg(allow_negative_numbers = true, value_parser = whole::<usize>)]
     components: usize,
     /// md, json or csv
-    #[arg(short, long = "output", value_name = "FORMAT", default_value = "md", value_parser = named::<Format>)]
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "md", value_parser = named::<Format>)]
     format: Format,
 }
 

@@ -11,30 +11,51 @@ use cubecl::prelude::*;
 pub struct Power<N: Size> {
     /// In [0.7, 1.42).
     pub mantissa: Vector<f32, N>,
-    /// A whole number.
-    pub exponent: Vector<f32, N>,
+    /// The exponent.
+    pub exponent: Vector<i32, N>,
 }
 
-/// e^x for |x| <= 4e6, however large; relative error below 2^-22. The exponent never decreases in x.
+/// e^x for |x| <= 1e9, however large; relative error below 2^-22, and beyond |x| of 1e4 a small share of
+/// what the last digit of x is worth.
 #[cube]
 pub fn power<N: Size>(x: Vector<f32, N>) -> Power<N> {
-    let exponent = (x * Vector::new(std::f32::consts::LOG2_E)).round();
-    // ln 2 in two parts, so that the reduced argument is exact.
-    let r = fma(exponent, Vector::new(-0.693_359_4f32), x);
-    let r = fma(exponent, Vector::new(2.121_944_4e-4f32), r);
+    let log2_e = Vector::new(std::f32::consts::LOG2_E);
+    let n = (x * log2_e).round();
+    // In two parts whose products with the first part of ln 2 are exact: shaders need not fuse.
+    let coarse = (n * Vector::new(2.441_406_3e-4f32)).round() * Vector::new(4096.0f32);
+    let high = Vector::new(-0.693_359_4f32);
+    let r = fma(coarse, high, x);
+    let r = fma(n - coarse, high, r);
+    let r = fma(n, Vector::new(2.121_944_4e-4f32), r);
+    // A large n was rounded.
+    let rest = (r * log2_e).round();
+    let r = fma(rest, high, r);
+    let r = fma(rest, Vector::new(2.121_944_4e-4f32), r);
+    let exponent = Vector::<i32, N>::cast_from(n) + Vector::<i32, N>::cast_from(rest);
+    Power::<N> { mantissa: exp_near_zero::<N>(r), exponent }
+}
+
+/// exp(r) for |r| <= ln(2) / 2.
+#[cube]
+fn exp_near_zero<N: Size>(r: Vector<f32, N>) -> Vector<f32, N> {
     let p = fma(Vector::new(1.987_569_1e-4f32), r, Vector::new(1.398_199_9e-3f32));
     let p = fma(p, r, Vector::new(8.333_452e-3f32));
     let p = fma(p, r, Vector::new(4.166_579_6e-2f32));
     let p = fma(p, r, Vector::new(1.666_666_5e-1f32));
     let p = fma(p, r, Vector::new(5.0e-1f32));
-    Power::<N> { mantissa: fma(p, r * r, r + Vector::new(1.0f32)), exponent }
+    fma(p, r * r, r + Vector::new(1.0f32))
 }
 
 /// 2^n for whole n in [-126, 127].
 #[cube]
-pub fn two_to<N: Size>(n: Vector<f32, N>) -> Vector<f32, N> {
-    let field = (Vector::<i32, N>::cast_from(n) + Vector::new(127i32)) << Vector::new(23i32);
-    Vector::<f32, N>::reinterpret(field)
+pub fn two_to<N: Size>(n: Vector<i32, N>) -> Vector<f32, N> {
+    Vector::<f32, N>::reinterpret((n + Vector::new(127i32)) << Vector::new(23i32))
+}
+
+/// The larger integer, lane by lane.
+#[cube]
+pub fn larger_of<N: Size>(a: Vector<i32, N>, b: Vector<i32, N>) -> Vector<i32, N> {
+    select_many(a.greater_than(&b), a, b)
 }
 
 /// 2^t for t <= 0, at least 2^-126; relative error below 2^-22. For sums in which the largest t is 0.
@@ -60,8 +81,12 @@ pub fn exp<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
     let small = x.less_than(&lowest);
     let x = select_many(small, lowest, x);
     let x = select_many(x.greater_than(&Vector::new(88.0f32)), Vector::new(88.0f32), x);
-    let y = power::<N>(x);
-    select_many(small, Vector::new(0.0f32), y.mantissa * two_to::<N>(y.exponent))
+    let n = (x * Vector::new(std::f32::consts::LOG2_E)).round();
+    // ln 2 in two parts, so that the reduced argument is exact.
+    let r = fma(n, Vector::new(-0.693_359_4f32), x);
+    let r = fma(n, Vector::new(2.121_944_4e-4f32), r);
+    let y = exp_near_zero::<N>(r) * two_to::<N>(Vector::<i32, N>::cast_from(n));
+    select_many(small, Vector::new(0.0f32), y)
 }
 
 /// ln(x) for normal x > 0; absolute error below 2^-22 plus relative error below 2^-22.

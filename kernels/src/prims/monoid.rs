@@ -75,6 +75,29 @@ impl Monoid for Max {
     }
 }
 
+/// Largest i32.
+pub struct MaxInt;
+
+#[cube]
+impl Monoid for MaxInt {
+    type Item = i32;
+    fn words() -> comptime_type!(usize) {
+        1usize
+    }
+    fn identity() -> i32 {
+        comptime!(i32::MIN).runtime()
+    }
+    fn combine(a: &i32, b: &i32) -> i32 {
+        select(*a > *b, *a, *b)
+    }
+    fn load(memory: &[u32], at: usize) -> i32 {
+        i32::reinterpret(memory[at])
+    }
+    fn store(memory: &mut [u32], at: usize, item: &i32) {
+        memory[at] = u32::reinterpret(*item);
+    }
+}
+
 /// Sum of 61-bit integers.
 pub struct FixedSum;
 

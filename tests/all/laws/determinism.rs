@@ -146,14 +146,14 @@ fn threads_do_not_matter() {
 fn walk(device: &Device, models: &[Model], options: &Options) -> Vec<Vec<f32>> {
     let run = Run::new(device, models, options).expect("a run");
     run.begin().expect("a launch");
-    let (dim, stride) = (run.of.dim, run.of.stride());
+    let dim = run.of.dim;
     (0..50)
         .map(|step| {
             run.advance(step).expect("a launch");
             let x = device.download(&run.carried[(step + 1) % 2].x).expect("positions");
             (0..options.particles)
-                .flat_map(|i| (0..dim).map(move |k| k * stride + i))
-                .map(|at| x[at])
+                .flat_map(|i| (0..dim).map(move |k| (k, i)))
+                .map(|(k, i)| x[run.of.cell(device.layout(), dim, k, i)])
                 .collect()
         })
         .collect()

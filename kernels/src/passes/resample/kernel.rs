@@ -13,7 +13,7 @@ use crate::prims::state::Shape;
 #[derive(CubeType, Clone, Copy)]
 pub struct Whole {
     /// Largest exponent of a block.
-    pub top: f32,
+    pub top: i32,
     /// Sum of the blocks' integers at one scale.
     pub total: Fixed,
     /// Sum of the squares in units of 4^top.
@@ -24,7 +24,7 @@ pub struct Whole {
 #[derive(CubeType, Clone, Copy)]
 pub struct BlockRecord {
     /// Exponent of its largest weight.
-    pub top: f32,
+    pub top: i32,
     /// Sum of its integers.
     pub sum: Fixed,
     /// Sum of the squares.
@@ -36,7 +36,7 @@ pub struct BlockRecord {
 pub fn block_record(records: &[u32], index: u32) -> BlockRecord {
     let at = RECORD * index as usize;
     BlockRecord {
-        top: f32::reinterpret(records[at]),
+        top: i32::reinterpret(records[at]),
         sum: Fixed { hi: records[at + 1], lo: records[at + 2] },
         square: f32::reinterpret(records[at + 3]),
     }
@@ -44,18 +44,22 @@ pub fn block_record(records: &[u32], index: u32) -> BlockRecord {
 
 /// Bits by which a block's integers are shifted to its group's scale.
 #[cube]
-pub fn shift_of(top_of_block: f32, top: f32, shape: &Shape) -> u32 {
-    let apart = top - top_of_block;
-    let apart = select(apart < 63.0f32, apart, 63.0f32);
-    u32::cast_from(apart) + shape.spare
+pub fn shift_of(top_of_block: i32, top: i32, shape: &Shape) -> u32 {
+    u32::cast_from(apart(top_of_block, top)) + shape.spare
+}
+
+/// How far a block lies below its group, 63 at most; no difference overflows.
+#[cube]
+fn apart(top_of_block: i32, top: i32) -> i32 {
+    let far = top_of_block < NO_WEIGHT / 2i32 || top - 63i32 > top_of_block;
+    select(far, 63i32, top - top_of_block)
 }
 
 /// A block's squares in units of its group's largest weight.
 #[cube]
-pub fn square_of(record: &BlockRecord, top: f32) -> f32 {
-    let apart = record.top - top;
-    let apart = select(apart > -60.0f32, apart, -60.0f32);
-    record.square * two_to::<One>(Vector::new(apart + apart)).extract(0usize)
+pub fn square_of(record: &BlockRecord, top: i32) -> f32 {
+    let below = apart(record.top, top);
+    record.square * two_to::<One>(Vector::new(-2i32 * below)).extract(0usize)
 }
 
 /// What is decided of a group: see the page.
@@ -63,9 +67,9 @@ pub fn square_of(record: &BlockRecord, top: f32) -> f32 {
 pub fn decide(whole: &Whole, share: f32, shape: &Shape) -> f32 {
     let sum = sum_of(whole, shape);
     let few = sum * sum < share * f32::cast_from(shape.slots) * whole.square;
-    if whole.top > 0.5f32 * BAD_WEIGHT {
+    if whole.top == BAD_WEIGHT {
         -2.0f32.runtime()
-    } else if whole.top < 0.5f32 * NO_WEIGHT {
+    } else if whole.top == NO_WEIGHT {
         -1.0f32.runtime()
     } else if few {
         1.0f32.runtime()
@@ -78,7 +82,7 @@ pub fn decide(whole: &Whole, share: f32, shape: &Shape) -> f32 {
 #[cube]
 fn sum_of(whole: &Whole, shape: &Shape) -> f32 {
     // Both factors are powers of two.
-    let spare = two_to::<One>(Vector::new(f32::cast_from(shape.spare))).extract(0usize);
+    let spare = two_to::<One>(Vector::new(i32::cast_from(shape.spare))).extract(0usize);
     rounded(&whole.total) / shape.unit * spare
 }
 
@@ -95,12 +99,12 @@ pub fn book(
 ) {
     let sum = sum_of(whole, shape);
     let at = RECORD * group as usize;
-    norms[at] = whole.top;
+    norms[at] = f32::cast_from(whole.top);
     norms[at + 1] = sum;
     norms[at + 2] = whole.square;
     norms[at + 3] = decision;
     let row = RECORD * (step * shape.groups + group) as usize;
-    history[row] = whole.top;
+    history[row] = f32::cast_from(whole.top);
     history[row + 1] = sum;
     history[row + 2] = whole.square;
     history[row + 3] = decision;

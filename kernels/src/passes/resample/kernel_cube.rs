@@ -10,7 +10,7 @@ use crate::passes::weights::kernel::{TallyKey, integer, relative, weights_at};
 use crate::passes::weights::NO_WEIGHT;
 use crate::prims::cube;
 use crate::prims::fixed::{Fixed, add, rounded, shift_right};
-use crate::prims::monoid::{FixedSum, Max, Monoid, One, Sum};
+use crate::prims::monoid::{FixedSum, MaxInt, Monoid, One, Sum};
 use crate::prims::state::{MAX_BLOCKS, Shape};
 
 /// Consecutive particles of a unit in a turn.
@@ -97,9 +97,9 @@ fn gather_group(
     let mut top = NO_WEIGHT.runtime();
     for b in first..last {
         let record = block_record(records, base + b);
-        top = Max::combine(&top, &record.top);
+        top = MaxInt::combine(&top, &record.top);
     }
-    let top = cube::reduce::<Max>(top, memory, units);
+    let top = cube::reduce::<MaxInt>(top, memory, units);
     let mut sum = FixedSum::identity();
     let mut square = 0.0f32.runtime();
     for b in first..last {
@@ -195,7 +195,7 @@ fn emit(
     group: u32,
     block: u32,
     record: &BlockRecord,
-    top: f32,
+    top: i32,
     from: u32,
     to: u32,
     #[comptime] key: TallyKey,

@@ -10,7 +10,7 @@ use crate::methods::{ESS_SHARE, ROW};
 use crate::passes::weights::NO_WEIGHT;
 use crate::passes::weights::kernel::{TallyKey, integer, relative, weights_at};
 use crate::prims::fixed::{Fixed, add, rounded, shift_right, split};
-use crate::prims::monoid::{FixedSum, Max, Monoid};
+use crate::prims::monoid::{FixedSum, MaxInt, Monoid};
 use crate::prims::state::Shape;
 
 /// A group is cut into `pieces`; each unit takes whole pieces.
@@ -53,7 +53,7 @@ fn add_up(records: &[u32], shape: &Shape, group: u32) -> Whole {
     let mut top = NO_WEIGHT.runtime();
     for b in 0..shape.blocks {
         let record = block_record(records, base + b);
-        top = Max::combine(&top, &record.top);
+        top = MaxInt::combine(&top, &record.top);
     }
     let mut total = FixedSum::identity();
     let mut square = 0.0f32.runtime();
@@ -126,7 +126,7 @@ fn walk<N: Size>(
     block: u32,
     record: &BlockRecord,
     offset: &Fixed,
-    top: f32,
+    top: i32,
     from: u32,
     to: u32,
     #[comptime] key: TallyKey,
@@ -172,7 +172,7 @@ fn emit<N: Size>(
     block: u32,
     record: &BlockRecord,
     offset: &Fixed,
-    top: f32,
+    top: i32,
     from: u32,
     to: u32,
     #[comptime] key: TallyKey,

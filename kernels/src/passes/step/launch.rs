@@ -119,8 +119,10 @@ pub struct Step<'a> {
     pub norms: &'a Buf<f32>,
     /// Models.
     pub feed: &'a Feed,
-    /// Rows `[particles, dim]` for a model outside; written by [`Stage::Move`] where given.
-    pub rows: Option<&'a Buf<f32>>,
+    /// Rows `[particles, dim]` for a model outside; one cell where there is none.
+    pub rows: &'a Buf<f32>,
+    /// A model outside evaluates the scores: [`Stage::Move`] writes its rows.
+    pub outside: bool,
     /// Block records.
     pub blocks: &'a Buf<u32>,
     /// Coefficient table.
@@ -198,6 +200,10 @@ impl Step<'_> {
         Ok(())
     }
 
+    fn writes_rows(&self) -> bool {
+        self.outside && self.stage == Stage::Move
+    }
+
     fn key(&self, device: &Device) -> StepKey {
         let mut kinds = [Kind::Gaussian; MAX_MODELS];
         kinds[..self.feed.kinds.len()].copy_from_slice(&self.feed.kinds);
@@ -216,7 +222,7 @@ impl Step<'_> {
                 layout: device.layout(),
             },
             paired: dim <= 2,
-            rows: self.rows.is_some(),
+            rows: self.writes_rows(),
             wide: device.is_cpu(),
             scratch: self.keeps.scratch(device, self.of),
             sharing: Sharing::of(device, self.of.block()),
@@ -226,7 +232,6 @@ impl Step<'_> {
     fn go<S: Score, M: Method, P: Space>(&self, device: &Device, step: usize) -> Result<()> {
         self.check_buffers(device)?;
         let key = self.key(device);
-        let rows = self.rows.cloned().map_or_else(|| device.empty("rows", 1), Ok)?;
         step_kernel::launch::<S, M, P>(
             device.client(),
             key.sharing.cubes(device, self.of.groups * self.of.blocks()),
@@ -247,7 +252,7 @@ impl Step<'_> {
                 self.after.log_w.arg(),
                 self.after.log_p.arg(),
                 self.after.roots.arg(),
-                rows.arg(),
+                self.rows.arg(),
                 self.blocks.arg(),
             ),
             ModelsLaunch::new(self.feed.params.arg(), self.feed.levels.arg(), self.feed.map.arg()),
@@ -278,7 +283,7 @@ impl Step<'_> {
                 + kept(keeps.weighed && !self.always, 1)
                 + kept(keeps.exact, 1)
                 + kept(keeps.roots, 1),
-            written: cells(of.dim) + kept(keeps.roots, 1) + kept(self.rows.is_some(), of.dim),
+            written: cells(of.dim) + kept(keeps.roots, 1) + kept(self.writes_rows(), of.dim),
         };
         let weighed = Work {
             read: if fused { kept(spilled, scores) } else { cells(of.dim) + outside + kept(keeps.weighed, 1) },

@@ -6,15 +6,15 @@ use super::{BAD_WEIGHT, LARGEST_LOG_WEIGHT, NO_WEIGHT, RECORD};
 use crate::passes::{Sharing, block_stride, first_block, first_vector, vector_stride};
 use crate::prims::cube;
 use crate::prims::fixed::{self, Fixed};
-use crate::prims::math::{larger, not_finite, power, two_to};
-use crate::prims::monoid::{FixedSum, Max, Monoid, Sum};
+use crate::prims::math::{larger_of, not_finite, power, two_to};
+use crate::prims::monoid::{FixedSum, MaxInt, Monoid, Sum};
 use crate::prims::philox::lanes;
 use crate::prims::state::{Block, Shape, block_at, load, occupied};
 
 /// What the numbers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Weights {
-    /// Log-weights; -1e30, or anything below -4e6, is weight zero.
+    /// Log-weights; -1e30, or anything below -1e9, is weight zero.
     Log,
     /// Weights, not negative; below 2^-126 they count as zero.
     Linear,
@@ -37,7 +37,7 @@ pub struct Scaled<N: Size> {
     /// Below 2; 0 where the weight is zero or bad.
     pub mantissa: Vector<f32, N>,
     /// A whole number, [`NO_WEIGHT`] or [`BAD_WEIGHT`].
-    pub exponent: Vector<f32, N>,
+    pub exponent: Vector<i32, N>,
 }
 
 /// The weights of the slots from `slot` on, which lie at `at`; none outside of the group.
@@ -58,10 +58,10 @@ pub fn weights_at<N: Size>(
     let none = Vector::new(NO_WEIGHT);
     let exponent = select_many(inside, own.exponent, none);
     // Neither zero nor bad weights have digits.
-    let odd = exponent.greater_than(&Vector::new(0.5f32 * BAD_WEIGHT));
+    let odd = exponent.greater_than(&Vector::new(BAD_WEIGHT - 1));
     let zero = Vector::new(0.0f32);
     let digits = select_many(odd, zero, own.mantissa);
-    let odd = exponent.less_than(&Vector::new(0.5f32 * NO_WEIGHT));
+    let odd = exponent.less_than(&Vector::new(NO_WEIGHT + 1));
     Scaled::<N> { mantissa: select_many(odd, zero, digits), exponent }
 }
 
@@ -85,7 +85,7 @@ fn from_linear<N: Size>(value: Vector<f32, N>) -> Scaled<N> {
     let bits = Vector::<u32, N>::reinterpret(value);
     let field = (bits >> Vector::new(23u32)) & Vector::new(0xffu32);
     let digits = (bits & Vector::new(0x007f_ffffu32)) | Vector::new(0x3f80_0000u32);
-    let exponent = Vector::<f32, N>::cast_from(field) - Vector::new(127.0f32);
+    let exponent = Vector::<i32, N>::cast_from(field) - Vector::new(127i32);
     let dead = field.equal(&Vector::new(0u32));
     let exponent = select_many(dead, Vector::new(NO_WEIGHT), exponent);
     let bad = Vector::new(BAD_WEIGHT);
@@ -96,9 +96,11 @@ fn from_linear<N: Size>(value: Vector<f32, N>) -> Scaled<N> {
 
 /// Weights in units of 2^`top`, where `top` is at least every exponent.
 #[cube]
-pub fn relative<N: Size>(w: &Scaled<N>, top: f32) -> Vector<f32, N> {
-    let lowest = Vector::new(-126.0f32);
-    let below = w.exponent - Vector::new(top);
+pub fn relative<N: Size>(w: &Scaled<N>, top: i32) -> Vector<f32, N> {
+    let lowest = Vector::new(-126i32);
+    // Neither end of the range is near: no difference overflows.
+    let capped = larger_of::<N>(w.exponent, Vector::new(select(top > 0i32, top - 200i32, NO_WEIGHT)));
+    let below = capped - Vector::new(top);
     w.mantissa * two_to::<N>(select_many(below.less_than(&lowest), lowest, below))
 }
 
@@ -115,21 +117,21 @@ pub fn record_block<N: Size>(
     #[comptime] key: TallyKey,
 ) {
     let base = block.group * shape.padded;
-    let mut tops = Vector::<f32, N>::new(NO_WEIGHT);
+    let mut tops = Vector::<i32, N>::new(NO_WEIGHT);
     let mut v = first_vector(key.sharing);
     while v < block.vectors {
         let slot = block.first + v * N::value() as u32;
         let own = weights_at::<N>(values, shape, slot, (base + slot) as usize, key.kind);
-        tops = larger::<N>(tops, own.exponent);
+        tops = larger_of::<N>(tops, own.exponent);
         v += vector_stride(key.sharing);
     }
     let mut top = tops.extract(0usize);
     #[unroll]
     for lane in 1..N::value() {
-        top = Max::combine(&top, &tops.extract(lane));
+        top = MaxInt::combine(&top, &tops.extract(lane));
     }
     if comptime!(key.sharing.together) {
-        top = cube::reduce::<Max>(top, memory, key.sharing.units);
+        top = cube::reduce::<MaxInt>(top, memory, key.sharing.units);
     }
     let sums = sums::<N>(values, shape, block, top, key);
     let at = RECORD * index as usize;
@@ -145,7 +147,7 @@ pub fn record_block<N: Size>(
 }
 
 #[cube]
-fn store_record(records: &mut [u32], at: usize, top: f32, total: &Fixed, square: f32) {
+fn store_record(records: &mut [u32], at: usize, top: i32, total: &Fixed, square: f32) {
     records[at] = u32::reinterpret(top);
     records[at + 1] = total.hi;
     records[at + 2] = total.lo;
@@ -165,7 +167,7 @@ fn sums<N: Size>(
     values: &[f32],
     shape: &Shape,
     block: &Block,
-    top: f32,
+    top: i32,
     #[comptime] key: TallyKey,
 ) -> Sums {
     let base = block.group * shape.padded;

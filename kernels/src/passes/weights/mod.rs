@@ -18,8 +18,8 @@ pub use launch::tally;
 /// Words of a block's record, and numbers of a group's.
 pub const RECORD: usize = 4;
 /// The exponent of a weight of zero.
-pub const NO_WEIGHT: f32 = -1.6e7;
+pub const NO_WEIGHT: i32 = -2_000_000_000;
 /// The exponent of a weight that is not a number, or too large.
-pub const BAD_WEIGHT: f32 = 1.6e7;
+pub const BAD_WEIGHT: i32 = 2_000_000_000;
 /// Log-weights are within this distance of zero, or count as zero below and as bad above.
-pub const LARGEST_LOG_WEIGHT: f32 = 4.0e6;
+pub const LARGEST_LOG_WEIGHT: f32 = 1.0e9;

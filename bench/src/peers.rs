@@ -1,0 +1,302 @@
+//! The problems of `bench/peers`, solved by feynkac: see `bench/peers/problem.py` for their numbers.
+
+use std::rc::Rc;
+
+use feynkac::kernels::device::{Buf, Device};
+use feynkac::kernels::methods::{ESS_SHARE, ROW};
+use feynkac::kernels::passes::gather::gather;
+use feynkac::kernels::passes::resample::Resampling;
+use feynkac::kernels::passes::resample::oracle::offspring;
+use feynkac::kernels::passes::weights::{RECORD, Weights, tally};
+use feynkac::kernels::prims::philox::oracle::{Stream, normal};
+use feynkac::kernels::prims::state::{BLOCK, Population};
+use feynkac::model::Network;
+use feynkac::netconfig::{
+    Activation, Dense, Embedding, Layer, NetConfig, NetWeights, Norm, TimeConfig, TimeWeights, Trunk, TrunkConfig,
+};
+use feynkac::run::{Outcome, Run, read};
+use feynkac::schedule::{Preconditioning, Prediction, TimeFeature};
+use feynkac::target::{Mixture, Scales};
+use feynkac::{Grid, Method, Model, Options, Policy, Rule, Schedule, Target};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Components of a mixture.
+const COMPONENTS: usize = 40;
+/// The noise of every run.
+const SCHEDULE: Schedule = Schedule::Ve { sigma_min: 0.01, sigma_max: 30.0 };
+
+/// A request.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Request {
+    /// What to do.
+    pub op: String,
+    /// Particles.
+    pub n: usize,
+    /// Numbers a row; of `gmm` 0 annealed, 1 geometric average.
+    #[serde(default)]
+    pub d: usize,
+    /// Width of the network; of `gmm` 1, resample at every step.
+    #[serde(default)]
+    pub h: usize,
+    /// Steps of a run.
+    #[serde(default)]
+    pub steps: usize,
+    /// Timed calls.
+    #[serde(default)]
+    pub reps: usize,
+    /// Repeated in the answer.
+    #[serde(default)]
+    pub variant: Option<String>,
+}
+
+impl Request {
+    /// Asks for the same work.
+    pub fn same(&self, other: &Self) -> bool {
+        let key = |r: &Self| (r.op.clone(), r.n, r.d, r.h, r.steps);
+        key(self) == key(other)
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Why {
+    /// This worker does not do that.
+    Skip(String),
+    /// Something went wrong.
+    Failed(String),
+}
+
+impl Why {
+    /// Key and text of the answer.
+    pub fn told(self) -> (&'static str, String) {
+        match self {
+            Why::Skip(why) => ("skip", why),
+            Why::Failed(why) => ("error", why),
+        }
+    }
+}
+
+impl From<feynkac::Error> for Why {
+    fn from(error: feynkac::Error) -> Self {
+        Why::Failed(error.to_string())
+    }
+}
+
+impl From<feynkac::kernels::error::KernelError> for Why {
+    fn from(error: feynkac::kernels::error::KernelError) -> Self {
+        Why::Failed(error.to_string())
+    }
+}
+
+/// Work that is ready to be done again and again.
+pub struct Prepared {
+    /// Does it once, to the end.
+    pub call: Box<dyn FnMut() -> Result<(), Why>>,
+    /// What came out of the last call.
+    pub check: Box<dyn Fn() -> Result<Value, Why>>,
+}
+
+/// Everything up to the first call.
+pub fn prepare(request: &Request) -> Result<Prepared, Why> {
+    let device = device()?;
+    match request.op.as_str() {
+        "resample" => resample(device, request),
+        "gmm" => gmm(device, request),
+        "mlp" => mlp(device, request),
+        other => Err(Why::Skip(format!("feynkac has no {other}"))),
+    }
+}
+
+fn device() -> Result<Device, Why> {
+    let named = std::env::var("FEYNKAC_BENCH_DEVICE").ok();
+    let threads = std::env::var("OMP_NUM_THREADS").ok().filter(|n| !n.is_empty());
+    let name = named.unwrap_or_else(|| threads.map_or_else(|| "cpu".to_owned(), |n| format!("cpu:{n}")));
+    Ok(Device::open(name.parse()?)?)
+}
+
+struct Resample {
+    device: Device,
+    of: Population,
+    host: Vec<f32>,
+    log_w: Buf<f32>,
+    records: Buf<u32>,
+    coeffs: Buf<f32>,
+    norms: Buf<f32>,
+    history: Buf<f32>,
+    seeds: Buf<u32>,
+    ancestors: Buf<u32>,
+    rows: Buf<f32>,
+    out: Buf<f32>,
+}
+
+impl Resample {
+    fn call(&self) -> Result<(), Why> {
+        let (device, of) = (&self.device, &self.of);
+        tally(device, Weights::Log, &self.log_w, &self.records, of)?;
+        let resampling = Resampling {
+            kind: Weights::Log,
+            values: &self.log_w,
+            records: &self.records,
+            coeffs: &self.coeffs,
+            norms: &self.norms,
+            history: &self.history,
+            seeds: &self.seeds,
+            ancestors: &self.ancestors,
+            of,
+        };
+        resampling.launch(device, 0)?;
+        gather(device, &self.rows, &self.ancestors, &self.out, of)?;
+        Ok(device.sync()?)
+    }
+
+    fn check(&self) -> Result<Value, Why> {
+        let n = self.of.slots;
+        let ancestors = self.device.download(&self.ancestors)?;
+        let w: Vec<f64> = self.host.iter().map(|l| f64::from(*l).exp()).collect();
+        let total: f64 = w.iter().sum();
+        let square: f64 = w.iter().map(|w| w * w).sum();
+        let counts = offspring(&ancestors[..n], n);
+        let off = |(count, w): (&u32, &f64)| (f64::from(*count) - n as f64 * w / total).abs();
+        let worst = counts.iter().zip(&w).map(off).fold(0.0, f64::max);
+        let moved = self.device.download(&self.out)?;
+        let (rows, dim) = (self.device.download(&self.rows)?, self.of.dim);
+        let gathered = (0..n).all(|i| {
+            let parent = ancestors[i] as usize;
+            moved[i * dim..(i + 1) * dim] == rows[parent * dim..(parent + 1) * dim]
+        });
+        Ok(json!({
+            "max_count_err": (worst * 1.0e4).round() / 1.0e4,
+            "n_ok": counts.iter().sum::<u32>() as usize == n && gathered,
+            "mono": ancestors[..n].is_sorted(),
+            "ess_frac": (total * total / square / n as f64 * 1.0e4).round() / 1.0e4,
+        }))
+    }
+}
+
+fn resample(device: Device, request: &Request) -> Result<Prepared, Why> {
+    let lanes = device.lanes_for(request.n);
+    let of = Population { groups: 1, slots: request.n, dim: request.d, lanes, max_block: BLOCK };
+    let stream = |slot: usize| Stream { seed: 1, slot: slot as u32, step: 0, tag: 0 };
+    let host: Vec<f32> = (0..request.n).map(|i| normal(stream(i), 0, 3) as f32).collect();
+    let mut padded = host.clone();
+    padded.resize(of.stride(), 0.0);
+    let rows: Vec<f32> = (0..request.n * request.d).map(|i| (i % 977) as f32).collect();
+    let mut row = [0.0_f32; ROW];
+    row[ESS_SHARE] = 2.0;
+    let work = Rc::new(Resample {
+        log_w: device.upload("log-weights", &padded)?,
+        records: device.empty("records", RECORD * of.blocks())?,
+        coeffs: device.upload("coefficients", &row)?,
+        norms: device.empty("norms", RECORD)?,
+        history: device.empty("history", RECORD)?,
+        seeds: device.upload("seeds", &[1_u32, 2])?,
+        ancestors: device.empty("ancestors", of.stride())?,
+        rows: device.upload("rows", &rows)?,
+        out: device.empty("gathered rows", rows.len())?,
+        device,
+        of,
+        host,
+    });
+    let also = work.clone();
+    Ok(Prepared { call: Box::new(move || work.call()), check: Box::new(move || also.check()) })
+}
+
+/// Means of a mixture, from the generator that all peers share.
+fn means(mut seed: u64) -> Vec<f64> {
+    let mut draw = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        80.0 * ((seed >> 33) as f64 / 2_147_483_648.0) - 40.0
+    };
+    (0..2 * COMPONENTS).map(|_| draw()).collect()
+}
+
+fn mixture(seed: u64) -> Model {
+    Model::Analytic(Target::Mixture(Mixture {
+        dim: 2,
+        weights: vec![1.0 / COMPONENTS as f64; COMPONENTS],
+        means: means(seed),
+        scales: Scales::Isotropic(vec![1.0; COMPONENTS]),
+    }))
+}
+
+fn gmm(device: Device, request: &Request) -> Result<Prepared, Why> {
+    let averaged = request.d == 1;
+    let method = if averaged { Method::FkcGuidance } else { Method::FkcAnneal };
+    let models = if averaged { vec![mixture(1), mixture(2)] } else { vec![mixture(1)] };
+    let policy = if request.h == 1 { Policy::Every } else { Policy::Ess(0.5) };
+    let options = options(method, if averaged { 0.5 } else { 2.0 }, policy, request);
+    repeated(device, models, options, |out| {
+        let r2 = out.x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / (out.x.len() / 2) as f64;
+        json!({ "mean_r2": r2, "logZ": out.log_z[0] })
+    })
+}
+
+fn options(method: Method, beta: f64, policy: Policy, request: &Request) -> Options {
+    let mut options = Options::new(method, SCHEDULE);
+    (options.beta, options.rule, options.grid) = (beta, Rule::Left, Grid::Uniform);
+    (options.particles, options.steps, options.resample) = (request.n, request.steps, policy);
+    options.roots = false;
+    options
+}
+
+/// A run that is done anew at each call, in buffers that stay.
+fn repeated(
+    device: Device,
+    models: Vec<Model>,
+    options: Options,
+    check: impl Fn(&Outcome) -> Value + 'static,
+) -> Result<Prepared, Why> {
+    // A run borrows what it is made of; the worker keeps it for good.
+    let (device, models): (&'static Device, &'static [Model]) = (Box::leak(Box::new(device)), models.leak());
+    let options: &'static Options = Box::leak(Box::new(options));
+    let run = Rc::new(Run::new(device, models, options)?);
+    let also = run.clone();
+    Ok(Prepared {
+        call: Box::new(move || {
+            run.begin()?;
+            (0..run.coeffs.len()).try_for_each(|step| run.advance(step))?;
+            Ok(run.device.sync()?)
+        }),
+        check: Box::new(move || Ok(check(&read(&also)?))),
+    })
+}
+
+fn mlp(device: Device, request: &Request) -> Result<Prepared, Why> {
+    let (d, h) = (request.d, request.h);
+    let mut state = 5_u64;
+    let mut draw = |count: usize, scale: f64| -> Vec<f32> {
+        (0..count)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (scale * ((state >> 33) as f64 / 1_073_741_824.0 - 1.0)) as f32
+            })
+            .collect()
+    };
+    let mut dense = |inputs: usize, outputs: usize| Dense {
+        weight: draw(inputs * outputs, (3.0 / inputs as f64).sqrt()),
+        bias: vec![0.01; outputs],
+    };
+    let (input, out) = (dense(d, h), dense(h, d));
+    let layers = (0..3).map(|_| Layer { dense: dense(h, h), cond: vec![0.0; h], norm: None }).collect();
+    let small = || Dense { weight: vec![0.0; 2], bias: vec![0.0] };
+    let time = TimeWeights { freqs: vec![1.0], first: small(), second: Dense { weight: vec![0.0], bias: vec![0.0] } };
+    let config = NetConfig {
+        trunk: TrunkConfig { dim: d, hidden: h, layers: 3, activation: Activation::Silu, norm: Norm::None, skip: false },
+        cond: 1,
+        time: TimeConfig { embedding: Embedding::Fourier, dim: 2, feature: TimeFeature::LogSnr },
+        classes: None,
+        schedule: SCHEDULE,
+        t_max: 1.0,
+        t_min: 0.0,
+        prediction: Prediction::X0,
+        preconditioning: Preconditioning::Edm { sigma_data: 1.0 },
+        data: None,
+    };
+    let weights = NetWeights { trunk: Trunk { input, layers, out }, time, class: None };
+    let models = vec![Model::Network(Box::new(Network { config, weights, class: None }))];
+    let options = options(Method::FkcAnneal, 2.0, Policy::Every, request);
+    repeated(device, models, options, |out| {
+        json!({ "mean_x2": out.x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / out.x.len() as f64 })
+    })
+}
