@@ -333,5 +333,5 @@ enum Rule {
 }
 
 fn one<S: Score, M: Method>(variant: String, key: StepKey) -> Offline {
-    entry!(variant, step_kernel::StepKernel<S, M, Euclid>(before after models tables shape step; LANES, key))
+    entry!(variant, step_kernel::StepKernel<S, M, Euclid>(before after models tables shape step; LANES, LANES, key))
 }

@@ -6,33 +6,36 @@
 
 use cubecl::prelude::*;
 
-/// e^x as mantissa 2^exponent.
+/// e^(-n ln 2) in front of an exponential: subtracts n ln 2 from numbers up to 1e9 with an error that is a
+/// small share of their last digit.
 #[derive(CubeType, Clone, Copy)]
-pub struct Power<N: Size> {
-    /// In [0.7, 1.42).
-    pub mantissa: Vector<f32, N>,
-    /// The exponent.
-    pub exponent: Vector<i32, N>,
+pub struct Shift {
+    coarse: f32,
+    fine: f32,
+    rest: f32,
 }
 
-/// e^x for |x| <= 1e9, however large; relative error below 2^-22, and beyond |x| of 1e4 a small share of
-/// what the last digit of x is worth.
+/// n ln 2 in parts that are exact: shaders need not fuse a product and a sum.
 #[cube]
-pub fn power<N: Size>(x: Vector<f32, N>) -> Power<N> {
-    let log2_e = Vector::new(std::f32::consts::LOG2_E);
-    let n = (x * log2_e).round();
-    // In two parts whose products with the first part of ln 2 are exact: shaders need not fuse.
-    let coarse = (n * Vector::new(2.441_406_3e-4f32)).round() * Vector::new(4096.0f32);
-    let high = Vector::new(-0.693_359_4f32);
-    let r = fma(coarse, high, x);
-    let r = fma(n - coarse, high, r);
+pub fn shift_by(n: i32) -> Shift {
+    let coarse = n / 4096i32 * 4096i32;
+    Shift {
+        coarse: f32::cast_from(coarse) * 0.693_359_4f32,
+        fine: f32::cast_from(n - coarse) * 0.693_359_4f32,
+        rest: f32::cast_from(n) * 2.121_944_4e-4f32,
+    }
+}
+
+/// exp(x) 2^-n where that is at most 2; relative error below 2^-22. At least 2^-126.
+#[cube]
+pub fn exp_shifted<N: Size>(x: Vector<f32, N>, by: &Shift) -> Vector<f32, N> {
+    let d = (x - Vector::new(by.coarse)) - Vector::new(by.fine) + Vector::new(by.rest);
+    let d = larger::<N>(d, Vector::new(-87.3f32));
+    let n = (d * Vector::new(std::f32::consts::LOG2_E)).round();
+    let r = fma(n, Vector::new(-0.693_359_4f32), d);
     let r = fma(n, Vector::new(2.121_944_4e-4f32), r);
-    // A large n was rounded.
-    let rest = (r * log2_e).round();
-    let r = fma(rest, high, r);
-    let r = fma(rest, Vector::new(2.121_944_4e-4f32), r);
-    let exponent = Vector::<i32, N>::cast_from(n) + Vector::<i32, N>::cast_from(rest);
-    Power::<N> { mantissa: exp_near_zero::<N>(r), exponent }
+    let field = Vector::<i32, N>::cast_from(n) << Vector::new(23i32);
+    Vector::<f32, N>::reinterpret(Vector::<i32, N>::reinterpret(exp_near_zero::<N>(r)) + field)
 }
 
 /// exp(r) for |r| <= ln(2) / 2.
@@ -50,12 +53,6 @@ fn exp_near_zero<N: Size>(r: Vector<f32, N>) -> Vector<f32, N> {
 #[cube]
 pub fn two_to<N: Size>(n: Vector<i32, N>) -> Vector<f32, N> {
     Vector::<f32, N>::reinterpret((n + Vector::new(127i32)) << Vector::new(23i32))
-}
-
-/// The larger integer, lane by lane.
-#[cube]
-pub fn larger_of<N: Size>(a: Vector<i32, N>, b: Vector<i32, N>) -> Vector<i32, N> {
-    select_many(a.greater_than(&b), a, b)
 }
 
 /// 2^t for t <= 0, at least 2^-126; relative error below 2^-22. For sums in which the largest t is 0.

@@ -132,10 +132,24 @@ pub fn words<N: Size>(s: &Stream<N>, slot: Vector<u32, N>, block: u32) -> Words<
 }
 
 /// Normals of coordinates 4 `block` to 4 `block` + 3. With `paired` (dimension 1 or 2) the slots
-/// 2m and 2m+1 share block m: the even slot has its first two normals, the odd one the others.
+/// 2m and 2m+1 share block m: the even slot has its first two normals, the odd one the others, and z2, z3
+/// mean nothing. With `wide` 64-bit integers do the same in a third of the time; `H` is then half of `N`.
 #[cube]
-pub fn draw<N: Size>(s: &Stream<N>, block: u32, #[comptime] paired: bool) -> Normals<N> {
-    if comptime!(paired) {
+pub fn draw<N: Size, H: Size>(
+    s: &Stream<N>,
+    block: u32,
+    #[comptime] paired: bool,
+    #[comptime] wide: bool,
+) -> Normals<N> {
+    if comptime!(paired && wide) {
+        let first = lanes::<H>(s.slot.extract(0usize) >> 1u32);
+        let w = words_wide::<N, H>(s, Vector::<u64, H>::cast_from(first), block);
+        // Side by side, the halves of a 64-bit lane are an even slot's word and an odd one's.
+        let r = radius::<N>(side_by_side::<N, H>(w.w0, w.w2));
+        let a = sincos_turns::<N>(turns::<N>(side_by_side::<N, H>(w.w1, w.w3)));
+        let (z0, z1) = (r * a.cos, r * a.sin);
+        Normals::<N> { z0, z1, z2: z0, z3: z1 }
+    } else if comptime!(paired) {
         let z = normals::<N>(&words::<N>(s, s.slot >> Vector::new(1u32), block));
         let odd = (s.slot & Vector::new(1u32)).equal(&Vector::new(1u32));
         Normals::<N> {
@@ -144,20 +158,70 @@ pub fn draw<N: Size>(s: &Stream<N>, block: u32, #[comptime] paired: bool) -> Nor
             z2: z.z2,
             z3: z.z3,
         }
+    } else if comptime!(wide) {
+        let w = words_wide::<N, N>(s, Vector::<u64, N>::cast_from(s.slot), block);
+        normals::<N>(&Words::<N> {
+            w0: Vector::<u32, N>::cast_from(w.w0 & Vector::new(0xffff_ffffu64)),
+            w1: Vector::<u32, N>::cast_from(w.w1 & Vector::new(0xffff_ffffu64)),
+            w2: Vector::<u32, N>::cast_from(w.w2 & Vector::new(0xffff_ffffu64)),
+            w3: Vector::<u32, N>::cast_from(w.w3 & Vector::new(0xffff_ffffu64)),
+        })
     } else {
         normals::<N>(&words::<N>(s, s.slot, block))
     }
 }
 
+/// Four words in the lower halves of 64-bit lanes; what the upper halves hold means nothing.
+#[derive(CubeType, Clone, Copy)]
+struct WideWords<L: Size> {
+    w0: Vector<u64, L>,
+    w1: Vector<u64, L>,
+    w2: Vector<u64, L>,
+    w3: Vector<u64, L>,
+}
+
+/// [`words`] with one multiplication for both halves of a product.
+#[cube]
+fn words_wide<N: Size, L: Size>(s: &Stream<N>, slot: Vector<u64, L>, block: u32) -> WideWords<L> {
+    let low = Vector::<u64, L>::new(0xffff_ffffu64);
+    let up = Vector::<u64, L>::new(32u64);
+    let mut w0 = slot;
+    let mut w1 = Vector::<u64, L>::new(u64::cast_from(s.step));
+    let mut w2 = Vector::<u64, L>::new(u64::cast_from(s.tag));
+    let mut w3 = Vector::<u64, L>::new(u64::cast_from(block));
+    let mut k0 = s.key0;
+    let mut k1 = s.key1;
+    #[unroll]
+    for _ in 0..10 {
+        let p0 = (w0 & low) * Vector::new(0xD251_1F53u64);
+        let p1 = (w2 & low) * Vector::new(0xCD9E_8D57u64);
+        w0 = (p1 >> up) ^ w1 ^ Vector::new(u64::cast_from(k0));
+        w1 = p1;
+        w2 = (p0 >> up) ^ w3 ^ Vector::new(u64::cast_from(k1));
+        w3 = p0;
+        k0 += 0x9E37_79B9u32;
+        k1 += 0xBB67_AE85u32;
+    }
+    WideWords::<L> { w0, w1, w2, w3 }
+}
+
+/// Words of even lanes and of odd ones, side by side.
+#[cube]
+fn side_by_side<N: Size, H: Size>(even: Vector<u64, H>, odd: Vector<u64, H>) -> Vector<u32, N> {
+    let both = (even & Vector::new(0xffff_ffffu64)) | (odd << Vector::new(32u64));
+    Vector::<u32, N>::reinterpret(both)
+}
+
 /// `first`, `first` + 1, ... over the lanes.
 #[cube]
 pub fn lanes<N: Size>(first: u32) -> Vector<u32, N> {
-    let mut out = Vector::<u32, N>::new(first);
+    // Constants first: they become one.
+    let mut out = Vector::<u32, N>::new(0u32);
     #[unroll]
     for lane in 0..N::value() {
-        out.insert(lane, first + comptime!(lane as u32));
+        out.insert(lane, comptime!(lane as u32));
     }
-    out
+    out + Vector::new(first)
 }
 
 pub mod oracle {

@@ -23,13 +23,33 @@ pub fn gather_kernel<N: Size>(
     if comptime!(runs) {
         let each = particles.div_ceil(workers);
         let first = own * each;
+        let first = select(first < particles, first, particles);
         let last = first + each;
-        for particle in first..select(last < particles, last, particles) {
-            let group = particle / slots;
-            let parent = group * slots + ancestors[(group * padded + particle - group * slots) as usize];
-            for piece in 0..pieces {
-                move_piece::<N>(rows, out, parent * pieces + piece, particle * pieces + piece);
+        let last = select(last < particles, last, particles);
+        let mut group = first / slots;
+        let mut at = first;
+        while at < last {
+            // One group's share of the run.
+            let row = group * slots;
+            let end = select(row + slots < last, row + slots, last);
+            let mut particle = at;
+            // Short rows: several at a time.
+            while pieces == 1u32 && particle + 8u32 <= end {
+                let from = (group * padded + particle - row) as usize;
+                #[unroll]
+                for i in 0..8usize {
+                    move_piece::<N>(rows, out, row + ancestors[from + i], particle + i as u32);
+                }
+                particle += 8u32;
             }
+            for particle in particle..end {
+                let parent = row + ancestors[(group * padded + particle - row) as usize];
+                for piece in 0..pieces {
+                    move_piece::<N>(rows, out, parent * pieces + piece, particle * pieces + piece);
+                }
+            }
+            at = end;
+            group += 1u32;
         }
     } else {
         let mut item = own;

@@ -55,7 +55,7 @@ pub fn init_kernel<N: Size>(
             };
             let mut energy = Vector::<f32, N>::new(0.0f32);
             for j in 0..dim.div_ceil(4usize) {
-                let z = draw::<N>(&stream, j as u32, paired);
+                let z = draw::<N, N>(&stream, j as u32, paired, false);
                 #[unroll]
                 for i in 0..4usize {
                     let k = 4usize * j + i;

@@ -225,12 +225,18 @@ fn dense<L: Size>(
         for i in 0..w.columns {
             let at = (own + i * w.pack) as usize;
             let from = w.from as usize + i as usize * vectors;
+            // Row by row: one weight and a column of vectors fit in registers beside the sums.
+            let mut a = Array::<Vector<f32, L>>::new(vectors);
             #[unroll]
             for v in 0..vectors {
-                let a = memory[from + v];
+                a[v] = memory[from + v];
+            }
+            #[unroll]
+            for r in 0..tile {
+                let weight = Vector::new(weights[at + r]);
                 #[unroll]
-                for r in 0..tile {
-                    sums[r * vectors + v] = fma(Vector::new(weights[at + r]), a, sums[r * vectors + v]);
+                for v in 0..vectors {
+                    sums[r * vectors + v] = fma(weight, a[v], sums[r * vectors + v]);
                 }
             }
         }

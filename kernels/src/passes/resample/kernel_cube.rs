@@ -6,7 +6,7 @@ use super::kernel::{
     BlockRecord, Comb, Whole, after, block_record, book, comb, decide, first_after, shift_of, square_of,
 };
 use crate::methods::{ESS_SHARE, ROW};
-use crate::passes::weights::kernel::{TallyKey, integer, relative, weights_at};
+use crate::passes::weights::kernel::{TallyKey, integer, scale_of, weights_at};
 use crate::passes::weights::NO_WEIGHT;
 use crate::prims::cube;
 use crate::prims::fixed::{Fixed, add, rounded, shift_right};
@@ -204,6 +204,7 @@ fn emit(
     let turn = comptime!(EACH * key.sharing.units).runtime();
     let base = group * shape.padded;
     let shift = shift_of(record.top, top, shape);
+    let scale = scale_of(record.top);
     let offset = FixedSum::load(offsets, block as usize);
     let begin = block * shape.block;
     let finish = begin + shape.block;
@@ -220,9 +221,8 @@ fn emit(
         for i in 0..EACH {
             let slot = own + i;
             if slot < finish {
-                let w = weights_at::<One>(values, shape, slot, (base + slot) as usize, key.kind);
-                let w = relative::<One>(&w, record.top).extract(0usize);
-                sum = add(&sum, &integer(w, shape));
+                let w = weights_at::<One>(values, shape, &scale, slot, (base + slot) as usize, key.kind);
+                sum = add(&sum, &integer(w.extract(0usize), shape));
             }
             sums[2 * i as usize] = sum.hi;
             sums[2 * i as usize + 1] = sum.lo;

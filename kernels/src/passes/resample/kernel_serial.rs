@@ -8,8 +8,8 @@ use super::kernel::{
 };
 use crate::methods::{ESS_SHARE, ROW};
 use crate::passes::weights::NO_WEIGHT;
-use crate::passes::weights::kernel::{TallyKey, integer, relative, weights_at};
-use crate::prims::fixed::{Fixed, add, rounded, shift_right, split};
+use crate::passes::weights::kernel::{TallyKey, integer, scale_of, weights_at};
+use crate::prims::fixed::{Fixed, add, rounded, shift_right};
 use crate::prims::monoid::{FixedSum, MaxInt, Monoid};
 use crate::prims::state::Shape;
 
@@ -133,6 +133,7 @@ fn walk<N: Size>(
 ) -> u32 {
     let base = group * shape.padded;
     let shift = shift_of(record.top, top, shape);
+    let scale = scale_of(record.top);
     let mut through = FixedSum::identity();
     let mut slot = from;
     let begin = block * shape.block;
@@ -140,8 +141,7 @@ fn walk<N: Size>(
     let finish = select(finish < shape.padded, finish, shape.padded);
     let mut own = begin;
     while own < finish && slot < to {
-        let w = weights_at::<N>(values, shape, own, (base + own) as usize, key.kind);
-        let w = relative::<N>(&w, record.top);
+        let w = weights_at::<N>(values, shape, &scale, own, (base + own) as usize, key.kind);
         #[unroll]
         for lane in 0..N::value() {
             through = add(&through, &integer(w.extract(lane), shape));
@@ -157,10 +157,10 @@ fn walk<N: Size>(
 }
 
 /// Slots written at once, whether a particle has that many or not; those after it overwrite the rest.
-const AT_ONCE: u32 = 16;
+const AT_ONCE: u32 = 8;
 
-/// [`walk`] for processors: prefix sums in 64-bit integers, slots by f64, and where f64 comes too close
-/// to a whole number to tell, exactly.
+/// [`walk`] for processors: prefix sums in 64-bit integers, slots by f64. Where f64 comes so close to a whole
+/// number that it cannot tell, the block is walked once more.
 #[cube]
 #[allow(clippy::too_many_arguments)]
 fn emit<N: Size>(
@@ -179,58 +179,82 @@ fn emit<N: Size>(
 ) -> u32 {
     let base = group * shape.padded;
     let shift = shift_of(record.top, top, shape);
+    let scale = scale_of(record.top);
     // The first slot at prefix c or after it is ceil((c K - u) / S).
     let density = f64::cast_from(teeth.slots) / wide(&teeth.total);
     let origin = (wide(offset) * f64::cast_from(teeth.slots) - wide(&teeth.offset)) / wide(&teeth.total);
     let unit = density / f64::cast_from(1u64 << u64::cast_from(shift));
     // Rounding, and the bits that the shift drops.
-    let close = 2.0f64 * density + 1.0e-6f64;
+    let close = Vector::<f64, N>::new(2.0f64 * density + 1.0e-6f64);
+    let far = Vector::new(1.0f64) - close;
+    let one = Vector::new(1u32);
+    let mut doubts = Vector::<u32, N>::new(0u32);
     let mut through = 0u64.runtime();
     let mut slot = from;
     let begin = block * shape.block;
     let finish = begin + shape.block;
     let finish = select(finish < shape.padded, finish, shape.padded);
     let mut own = begin;
-    let mut integers = Array::<u64>::new(N::value());
+    let mut ends = Array::<u32>::new(N::value());
     while own < finish && slot < to {
-        let w = weights_at::<N>(values, shape, own, (base + own) as usize, key.kind);
-        let w = relative::<N>(&w, record.top) * Vector::new(shape.unit);
-        let whole = Vector::<u64, N>::cast_from(w);
+        let w = weights_at::<N>(values, shape, &scale, own, (base + own) as usize, key.kind);
+        let whole = Vector::<u64, N>::cast_from(w * Vector::new(shape.unit));
+        let mut prefix = Vector::<u64, N>::new(0u64);
         #[unroll]
         for lane in 0..N::value() {
-            integers[lane] = whole.extract(lane);
+            through += whole.extract(lane);
+            prefix.insert(lane, through);
         }
+        let position = fma(Vector::<f64, N>::cast_from(prefix), Vector::new(unit), Vector::new(origin));
+        let end = position.ceil();
+        let above = end - position;
+        let doubtful = above.less_than(&close).or(above.greater_than(&far));
+        doubts += select_many(doubtful, one, Vector::new(0u32));
+        let end = Vector::<u32, N>::cast_from(end);
+        #[unroll]
         for lane in 0..N::value() {
-            through += integers[lane];
-            let position = fma(f64::cast_from(through), unit, origin);
-            let whole = position.ceil();
-            let mut end = u32::cast_from(whole);
-            let above = whole - position;
-            if above < close || above > 1.0f64 - close {
-                let prefix = add(offset, &shift_right(&split(through), shift));
-                end = first_after(teeth, &prefix, end);
+            ends[lane] = end.extract(lane);
+        }
+        slot = spread::<N>(ancestors, ends.as_slice(), base, own, slot, to);
+        own += N::value() as u32;
+    }
+    let mut doubt = doubts.extract(0usize);
+    #[unroll]
+    for lane in 1..N::value() {
+        doubt += doubts.extract(lane);
+    }
+    if doubt > 0u32 {
+        slot = walk::<N>(values, ancestors, shape, teeth, group, block, record, offset, top, from, to, key);
+    }
+    slot
+}
+
+/// Gives each of `N` particles from `own` on the slots up to its end; returns the first slot left.
+#[cube]
+fn spread<N: Size>(ancestors: &mut [u32], ends: &[u32], base: u32, own: u32, slot: u32, to: u32) -> u32 {
+    let mut slot = slot;
+    for lane in 0..N::value() {
+        let end = ends[lane];
+        let end = select(end < to, end, to);
+        let parent = own + lane as u32;
+        if slot + AT_ONCE <= to {
+            let at = (base + slot) as usize;
+            #[unroll]
+            for i in 0..AT_ONCE as usize {
+                ancestors[at + i] = parent;
             }
-            let end = select(end < to, end, to);
-            let parent = own + lane as u32;
-            if slot + AT_ONCE <= to {
-                #[unroll]
-                for i in 0..AT_ONCE {
-                    ancestors[(base + slot + i) as usize] = parent;
-                }
-                let mut more = slot + AT_ONCE;
-                while more < end {
-                    ancestors[(base + more) as usize] = parent;
-                    more += 1u32;
-                }
-                slot = select(end > slot, end, slot);
-            } else {
-                while slot < end {
-                    ancestors[(base + slot) as usize] = parent;
-                    slot += 1u32;
-                }
+            let mut more = slot + AT_ONCE;
+            while more < end {
+                ancestors[(base + more) as usize] = parent;
+                more += 1u32;
+            }
+            slot = select(end > slot, end, slot);
+        } else {
+            while slot < end {
+                ancestors[(base + slot) as usize] = parent;
+                slot += 1u32;
             }
         }
-        own += N::value() as u32;
     }
     slot
 }

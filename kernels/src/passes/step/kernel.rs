@@ -127,9 +127,9 @@ pub struct Tables {
     pub seeds: Box<[u32]>,
 }
 
-/// One launch of a step; see the module page.
+/// One launch of a step; see the module page. `H` is half of `N` where 64-bit integers are there.
 #[cube(launch)]
-pub fn step_kernel<S: Score, M: Method, P: Space, N: Size>(
+pub fn step_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
     before: Before,
     mut after: After,
     models: Models,
@@ -145,7 +145,7 @@ pub fn step_kernel<S: Score, M: Method, P: Space, N: Size>(
         let mut v = first_vector(key.sharing);
         while v < block.vectors {
             let slot = block.first + v * N::value() as u32;
-            particles::<S, M, P, N>(
+            particles::<S, M, P, N, H>(
                 &before,
                 &mut after,
                 &models,
@@ -175,7 +175,7 @@ pub fn step_kernel<S: Score, M: Method, P: Space, N: Size>(
 /// `N` particles from slot `slot` of `group` on.
 #[cube]
 #[allow(clippy::too_many_arguments)]
-fn particles<S: Score, M: Method, P: Space, N: Size>(
+fn particles<S: Score, M: Method, P: Space, N: Size, H: Size>(
     before: &Before,
     after: &mut After,
     models: &Models,
@@ -210,7 +210,7 @@ fn particles<S: Score, M: Method, P: Space, N: Size>(
         }
     }
     let mut log_w = if comptime!(key.moves()) {
-        advance::<M, P, N>(before, after, &mut here, shape, &past, &c, &stream, key)
+        advance::<M, P, N, H>(before, after, &mut here, shape, &past, &c, &stream, key)
     } else {
         recover::<N>(&*after, &mut here, key)
     };
@@ -296,7 +296,7 @@ fn fetch<N: Size>(
 /// Move, and the part of the weight that belongs to the old state.
 #[cube]
 #[allow(clippy::too_many_arguments)]
-fn advance<M: Method, P: Space, N: Size>(
+fn advance<M: Method, P: Space, N: Size, H: Size>(
     before: &Before,
     after: &mut After,
     here: &mut Here<N>,
@@ -321,7 +321,7 @@ fn advance<M: Method, P: Space, N: Size>(
     for chunk in 0..extent(elements.div_ceil(4usize), comptime!(usize::from(registers > 0))) {
         #[unroll]
         for b in 0..tangent {
-            let drawn = draw::<N>(stream, (chunk * tangent + b) as u32, key.paired);
+            let drawn = draw::<N, H>(stream, (chunk * tangent + b) as u32, key.paired, key.wide);
             z[4 * b] = drawn.z0;
             z[4 * b + 1] = drawn.z1;
             z[4 * b + 2] = drawn.z2;

@@ -237,6 +237,7 @@ impl Step<'_> {
             key.sharing.cubes(device, self.of.groups * self.of.blocks()),
             key.sharing.dim(),
             self.of.lanes,
+            (self.of.lanes / 2).max(1),
             BeforeLaunch::new(
                 self.before.x.arg(),
                 self.before.scores.arg(),

@@ -6,8 +6,8 @@ use super::{BAD_WEIGHT, LARGEST_LOG_WEIGHT, NO_WEIGHT, RECORD};
 use crate::passes::{Sharing, block_stride, first_block, first_vector, vector_stride};
 use crate::prims::cube;
 use crate::prims::fixed::{self, Fixed};
-use crate::prims::math::{larger_of, not_finite, power, two_to};
-use crate::prims::monoid::{FixedSum, MaxInt, Monoid, Sum};
+use crate::prims::math::{Shift, exp_shifted, larger, not_finite, shift_by, two_to};
+use crate::prims::monoid::{FixedSum, Max, MaxInt, Monoid, Sum};
 use crate::prims::philox::lanes;
 use crate::prims::state::{Block, Shape, block_at, load, occupied};
 
@@ -31,77 +31,99 @@ pub struct TallyKey {
     pub sharing: Sharing,
 }
 
-/// A weight: mantissa 2^exponent.
+/// A block's largest weight, as weights are measured by it.
 #[derive(CubeType, Clone, Copy)]
-pub struct Scaled<N: Size> {
-    /// Below 2; 0 where the weight is zero or bad.
-    pub mantissa: Vector<f32, N>,
-    /// A whole number, [`NO_WEIGHT`] or [`BAD_WEIGHT`].
-    pub exponent: Vector<i32, N>,
+pub struct Scale {
+    /// Its exponent.
+    top: i32,
+    /// The same for log-weights.
+    shift: Shift,
 }
 
-/// The weights of the slots from `slot` on, which lie at `at`; none outside of the group.
+/// The scale of a block whose record says `top`.
+#[cube]
+pub fn scale_of(top: i32) -> Scale {
+    Scale { top, shift: shift_by(top) }
+}
+
+/// The weights of the slots from `slot` on, which lie at `at`, in units of 2^top; none outside of the group.
 #[cube]
 pub fn weights_at<N: Size>(
     values: &[f32],
     shape: &Shape,
+    scale: &Scale,
     slot: u32,
     at: usize,
     #[comptime] kind: Weights,
-) -> Scaled<N> {
+) -> Vector<f32, N> {
     let value = load::<f32, N>(values, at);
-    let own = match comptime!(kind) {
-        Weights::Log => from_log::<N>(value),
-        Weights::Linear => from_linear::<N>(value),
+    let w = match comptime!(kind) {
+        Weights::Log => {
+            exp_shifted::<N>(larger::<N>(value, Vector::new(-LARGEST_LOG_WEIGHT)), &scale.shift)
+        }
+        Weights::Linear => {
+            // Digits, and an exponent that is at most top.
+            let bits = Vector::<u32, N>::reinterpret(value);
+            let field = Vector::<i32, N>::cast_from((bits >> Vector::new(23u32)) & Vector::new(0xffu32));
+            let digits = (bits & Vector::new(0x007f_ffffu32)) | Vector::new(0x3f80_0000u32);
+            let below = field - Vector::new(scale.top + 127i32);
+            let kept = field.greater_than(&Vector::new(0i32));
+            let near = below.greater_than(&Vector::new(-126i32));
+            let below = select_many(near, below, Vector::new(-126i32));
+            let w = Vector::<f32, N>::reinterpret(digits) * two_to::<N>(below);
+            select_many(kept, w, Vector::new(0.0f32))
+        }
     };
-    let inside = occupied::<N>(shape, lanes::<N>(slot));
-    let none = Vector::new(NO_WEIGHT);
-    let exponent = select_many(inside, own.exponent, none);
-    // Neither zero nor bad weights have digits.
-    let odd = exponent.greater_than(&Vector::new(BAD_WEIGHT - 1));
-    let zero = Vector::new(0.0f32);
-    let digits = select_many(odd, zero, own.mantissa);
-    let odd = exponent.less_than(&Vector::new(NO_WEIGHT + 1));
-    Scaled::<N> { mantissa: select_many(odd, zero, digits), exponent }
+    select_many(occupied::<N>(shape, lanes::<N>(slot)), w, Vector::new(0.0f32))
 }
 
+/// The largest exponent of this unit's share of a block, [`NO_WEIGHT`] or [`BAD_WEIGHT`].
 #[cube]
-fn from_log<N: Size>(value: Vector<f32, N>) -> Scaled<N> {
-    let (limit, lowest) = (Vector::new(LARGEST_LOG_WEIGHT), Vector::new(-LARGEST_LOG_WEIGHT));
-    let odd = not_finite::<N>(value);
-    let infinite = Vector::<u32, N>::reinterpret(value).equal(&Vector::new(0xff80_0000u32));
-    let value = select_many(odd, Vector::new(2.0f32 * LARGEST_LOG_WEIGHT), value);
-    let value = select_many(infinite, Vector::new(-2.0f32 * LARGEST_LOG_WEIGHT), value);
-    let dead = value.less_than(&lowest);
-    let bad = value.greater_than(&limit);
-    let clean = select_many(dead, lowest, value);
-    let y = power::<N>(select_many(bad, limit, clean));
-    let exponent = select_many(dead, Vector::new(NO_WEIGHT), y.exponent);
-    Scaled::<N> { mantissa: y.mantissa, exponent: select_many(bad, Vector::new(BAD_WEIGHT), exponent) }
-}
-
-#[cube]
-fn from_linear<N: Size>(value: Vector<f32, N>) -> Scaled<N> {
-    let bits = Vector::<u32, N>::reinterpret(value);
-    let field = (bits >> Vector::new(23u32)) & Vector::new(0xffu32);
-    let digits = (bits & Vector::new(0x007f_ffffu32)) | Vector::new(0x3f80_0000u32);
-    let exponent = Vector::<i32, N>::cast_from(field) - Vector::new(127i32);
-    let dead = field.equal(&Vector::new(0u32));
-    let exponent = select_many(dead, Vector::new(NO_WEIGHT), exponent);
-    let bad = Vector::new(BAD_WEIGHT);
-    let exponent = select_many(field.equal(&Vector::new(0xffu32)), bad, exponent);
-    let exponent = select_many(value.less_than(&Vector::new(0.0f32)), bad, exponent);
-    Scaled::<N> { mantissa: Vector::<f32, N>::reinterpret(digits), exponent }
-}
-
-/// Weights in units of 2^`top`, where `top` is at least every exponent.
-#[cube]
-pub fn relative<N: Size>(w: &Scaled<N>, top: i32) -> Vector<f32, N> {
-    let lowest = Vector::new(-126i32);
-    // Neither end of the range is near: no difference overflows.
-    let capped = larger_of::<N>(w.exponent, Vector::new(select(top > 0i32, top - 200i32, NO_WEIGHT)));
-    let below = capped - Vector::new(top);
-    w.mantissa * two_to::<N>(select_many(below.less_than(&lowest), lowest, below))
+fn top_of<N: Size>(values: &[f32], shape: &Shape, block: &Block, #[comptime] key: TallyKey) -> i32 {
+    let base = block.group * shape.padded;
+    let mut most = Vector::<f32, N>::new(-2.0f32 * LARGEST_LOG_WEIGHT);
+    let bad = Vector::new(2.0f32 * LARGEST_LOG_WEIGHT);
+    let none = Vector::new(-2.0f32 * LARGEST_LOG_WEIGHT);
+    let mut v = first_vector(key.sharing);
+    while v < block.vectors {
+        let slot = block.first + v * N::value() as u32;
+        let value = load::<f32, N>(values, (base + slot) as usize);
+        let odd = not_finite::<N>(value);
+        let bits = Vector::<u32, N>::reinterpret(value);
+        let own = match comptime!(key.kind) {
+            Weights::Log => {
+                let own = select_many(odd, bad, value);
+                select_many(bits.equal(&Vector::new(0xff80_0000u32)), none, own)
+            }
+            Weights::Linear => {
+                // The exponent field, which is as good an order.
+                let field = (bits >> Vector::new(23u32)) & Vector::new(0xffu32);
+                let own = Vector::<f32, N>::cast_from(field);
+                let own = select_many(field.equal(&Vector::new(0u32)), none, own);
+                let own = select_many(value.less_than(&Vector::new(0.0f32)), bad, own);
+                select_many(odd, bad, own)
+            }
+        };
+        let own = select_many(occupied::<N>(shape, lanes::<N>(slot)), own, none);
+        most = larger::<N>(most, own);
+        v += vector_stride(key.sharing);
+    }
+    let mut top = most.extract(0usize);
+    #[unroll]
+    for lane in 1..N::value() {
+        top = Max::combine(&top, &most.extract(lane));
+    }
+    let exponent = match comptime!(key.kind) {
+        Weights::Log => (top * std::f32::consts::LOG2_E).round(),
+        Weights::Linear => top - 127.0f32,
+    };
+    if top > LARGEST_LOG_WEIGHT {
+        BAD_WEIGHT.runtime()
+    } else if top < -LARGEST_LOG_WEIGHT {
+        NO_WEIGHT.runtime()
+    } else {
+        i32::cast_from(exponent)
+    }
 }
 
 /// Writes the record of block number `index`: exponent, two words of the sum, squares. Reads only what
@@ -116,20 +138,7 @@ pub fn record_block<N: Size>(
     memory: &mut [u32],
     #[comptime] key: TallyKey,
 ) {
-    let base = block.group * shape.padded;
-    let mut tops = Vector::<i32, N>::new(NO_WEIGHT);
-    let mut v = first_vector(key.sharing);
-    while v < block.vectors {
-        let slot = block.first + v * N::value() as u32;
-        let own = weights_at::<N>(values, shape, slot, (base + slot) as usize, key.kind);
-        tops = larger_of::<N>(tops, own.exponent);
-        v += vector_stride(key.sharing);
-    }
-    let mut top = tops.extract(0usize);
-    #[unroll]
-    for lane in 1..N::value() {
-        top = MaxInt::combine(&top, &tops.extract(lane));
-    }
+    let mut top = top_of::<N>(values, shape, block, key);
     if comptime!(key.sharing.together) {
         top = cube::reduce::<MaxInt>(top, memory, key.sharing.units);
     }
@@ -171,6 +180,7 @@ fn sums<N: Size>(
     #[comptime] key: TallyKey,
 ) -> Sums {
     let base = block.group * shape.padded;
+    let scale = scale_of(top);
     let mut squares = Vector::<f32, N>::new(0.0f32);
     let mut total = FixedSum::identity();
     if comptime!(key.wide) {
@@ -178,8 +188,7 @@ fn sums<N: Size>(
         let mut v = first_vector(key.sharing);
         while v < block.vectors {
             let slot = block.first + v * N::value() as u32;
-            let own = weights_at::<N>(values, shape, slot, (base + slot) as usize, key.kind);
-            let w = relative::<N>(&own, top);
+            let w = weights_at::<N>(values, shape, &scale, slot, (base + slot) as usize, key.kind);
             squares = fma(w, w, squares);
             wide += Vector::<u64, N>::cast_from(w * Vector::new(shape.unit));
             v += vector_stride(key.sharing);
@@ -194,8 +203,7 @@ fn sums<N: Size>(
         let mut v = first_vector(key.sharing);
         while v < block.vectors {
             let slot = block.first + v * N::value() as u32;
-            let own = weights_at::<N>(values, shape, slot, (base + slot) as usize, key.kind);
-            let w = relative::<N>(&own, top);
+            let w = weights_at::<N>(values, shape, &scale, slot, (base + slot) as usize, key.kind);
             squares = fma(w, w, squares);
             #[unroll]
             for lane in 0..N::value() {
