@@ -175,7 +175,8 @@ fn in_registers<N: Size>(
         let shared = weight * Vector::new(own.pull);
         #[unroll]
         for k in 0..registers {
-            let apart = Vector::new(models.params[own.mean + k]) - here.point[k];
+            // The same difference as in the term; the sign comes last.
+            let apart = here.point[k] - Vector::new(models.params[own.mean + k]);
             let force = if comptime!(diagonal) {
                 weight * Vector::new(pull(models, mix, &own, k, diagonal))
             } else {
@@ -184,7 +185,7 @@ fn in_registers<N: Size>(
             drawn[k] = fma(force, apart, drawn[k]);
         }
     }
-    let share = Vector::new(1.0f32) / sum;
+    let share = Vector::new(-1.0f32) / sum;
     #[unroll]
     for k in 0..registers {
         here.point[k] = kept[k];
