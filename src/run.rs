@@ -353,7 +353,7 @@ pub fn read(run: &Run) -> Result<Outcome> {
     for (i, record) in records.iter().enumerate().filter(|_| weighed) {
         let (step, group) = (i / of.groups, i % of.groups);
         if record[3] < -1.5 {
-            return Err(Error::Run { step, group, what: "a log-weight is NaN or above 1e9" });
+            return Err(Error::Run { step, group, what: "a log-weight is NaN or above 9e7" });
         }
         if record[3] < -0.5 {
             return Err(Error::Run { step, group, what: "every weight is zero" });

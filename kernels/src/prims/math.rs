@@ -6,8 +6,7 @@
 
 use cubecl::prelude::*;
 
-/// e^(-n ln 2) in front of an exponential: subtracts n ln 2 from numbers up to 1e9 with an error that is a
-/// small share of their last digit.
+/// n ln 2 in parts that are exact: shaders need not fuse a product and a sum. For |n| below 2^27.
 #[derive(CubeType, Clone, Copy)]
 pub struct Shift {
     coarse: f32,
@@ -15,7 +14,7 @@ pub struct Shift {
     rest: f32,
 }
 
-/// n ln 2 in parts that are exact: shaders need not fuse a product and a sum.
+/// n ln 2.
 #[cube]
 pub fn shift_by(n: i32) -> Shift {
     let coarse = n / 4096i32 * 4096i32;
@@ -26,12 +25,25 @@ pub fn shift_by(n: i32) -> Shift {
     }
 }
 
+#[cube]
+fn shifted<N: Size>(x: Vector<f32, N>, by: &Shift) -> Vector<f32, N> {
+    (x - Vector::new(by.coarse)) - Vector::new(by.fine) + Vector::new(by.rest)
+}
+
+/// The n for which exp(x) is 2^n times something near 1, for |x| below 9e7.
+#[cube]
+pub fn exponent_of(x: f32) -> i32 {
+    let n = i32::cast_from((x * std::f32::consts::LOG2_E).round());
+    // Where n is large its product was rounded: what is left tells.
+    let left = shifted::<Const<1>>(Vector::new(x), &shift_by(n)).extract(0usize);
+    n + i32::cast_from((left * std::f32::consts::LOG2_E).round())
+}
+
 /// exp(x) 2^-n where that is at most 2; relative error below 2^-22. At least 2^-100, clear of the
 /// subnormal numbers.
 #[cube]
 pub fn exp_shifted<N: Size>(x: Vector<f32, N>, by: &Shift) -> Vector<f32, N> {
-    let d = (x - Vector::new(by.coarse)) - Vector::new(by.fine) + Vector::new(by.rest);
-    let d = larger::<N>(d, Vector::new(-69.3f32));
+    let d = larger::<N>(shifted::<N>(x, by), Vector::new(-69.3f32));
     let n = (d * Vector::new(std::f32::consts::LOG2_E)).round();
     let r = fma(n, Vector::new(-0.693_359_4f32), d);
     let r = fma(n, Vector::new(2.121_944_4e-4f32), r);

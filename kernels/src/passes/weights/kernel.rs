@@ -6,7 +6,7 @@ use super::{BAD_WEIGHT, LARGEST_LOG_WEIGHT, NO_WEIGHT, RECORD};
 use crate::passes::{Sharing, block_stride, first_block, first_vector, vector_stride};
 use crate::prims::cube;
 use crate::prims::fixed::{self, Fixed};
-use crate::prims::math::{Shift, exp_shifted, larger, not_finite, shift_by, two_to};
+use crate::prims::math::{Shift, exp_shifted, exponent_of, larger, not_finite, shift_by, two_to};
 use crate::prims::monoid::{FixedSum, Max, MaxInt, Monoid, Sum};
 use crate::prims::philox::lanes;
 use crate::prims::state::{Block, Shape, block_at, load, occupied};
@@ -14,7 +14,7 @@ use crate::prims::state::{Block, Shape, block_at, load, occupied};
 /// What the numbers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Weights {
-    /// Log-weights; -1e30, or anything below -1e9, is weight zero.
+    /// Log-weights; -1e30, or anything below -9e7, is weight zero.
     Log,
     /// Weights, not negative; below 2^-126 they count as zero.
     Linear,
@@ -43,7 +43,9 @@ pub struct Scale {
 /// The scale of a block whose record says `top`.
 #[cube]
 pub fn scale_of(top: i32) -> Scale {
-    Scale { top, shift: shift_by(top) }
+    // Without a weight to measure by, what is there measures as nothing.
+    let odd = top == NO_WEIGHT || top == BAD_WEIGHT;
+    Scale { top, shift: shift_by(select(odd, 0i32, top)) }
 }
 
 /// The weights of the slots from `slot` on, which lie at `at`, in units of 2^top; none outside of the group.
@@ -113,16 +115,15 @@ fn top_of<N: Size>(values: &[f32], shape: &Shape, block: &Block, #[comptime] key
     for lane in 1..N::value() {
         top = Max::combine(&top, &most.extract(lane));
     }
-    let exponent = match comptime!(key.kind) {
-        Weights::Log => (top * std::f32::consts::LOG2_E).round(),
-        Weights::Linear => top - 127.0f32,
-    };
     if top > LARGEST_LOG_WEIGHT {
         BAD_WEIGHT.runtime()
     } else if top < -LARGEST_LOG_WEIGHT {
         NO_WEIGHT.runtime()
     } else {
-        i32::cast_from(exponent)
+        match comptime!(key.kind) {
+            Weights::Log => exponent_of(top),
+            Weights::Linear => i32::cast_from(top - 127.0f32),
+        }
     }
 }
 

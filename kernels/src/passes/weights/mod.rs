@@ -22,4 +22,4 @@ pub const NO_WEIGHT: i32 = -2_000_000_000;
 /// The exponent of a weight that is not a number, or too large.
 pub const BAD_WEIGHT: i32 = 2_000_000_000;
 /// Log-weights are within this distance of zero, or count as zero below and as bad above.
-pub const LARGEST_LOG_WEIGHT: f32 = 1.0e9;
+pub const LARGEST_LOG_WEIGHT: f32 = 9.0e7;
