@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export XDG_RUNTIME_DIR ?= /tmp
 
 # `--workspace` everywhere: without it cargo builds the dependencies a second time, for other features.
-.PHONY: demo test check deny bench experiments setup
+.PHONY: demo test check deny bench peers experiments setup
 setup:
 	@scripts/setup.sh
 
@@ -32,6 +32,15 @@ deny:
 
 bench: setup
 	$(CARGO) bench --locked -p feynkac-bench
+
+# The comparison with NumPy, JAX, PyTorch and C++; its tables in out/peers.md.
+PEERS_HOME ?= $(HOME)/.cache/feynkac-peers
+peers: setup
+	PEERS_HOME=$(PEERS_HOME) bench/peers/setup.sh
+	$(CARGO) build --release --locked --workspace --bin peer_worker
+	mkdir -p out
+	PEERS_HOME=$(PEERS_HOME) $(PEERS_HOME)/venv/bin/python bench/peers/run.py --out out/peers.json
+	$(PEERS_HOME)/venv/bin/python bench/peers/report.py out/peers.json | tee out/peers.md
 
 # Long runs, never in CI.
 experiments: setup

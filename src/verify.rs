@@ -7,8 +7,8 @@ use std::fmt;
 
 use feynkac_kernels::device::Device;
 use feynkac_kernels::methods::StepCoeffs;
-use feynkac_kernels::passes::step::oracle::{At, Particle, step as oracle_step};
 use feynkac_kernels::passes::init;
+use feynkac_kernels::passes::step::oracle::{At, Particle, step as oracle_step};
 
 use crate::coeffs::weighs;
 use crate::error::{Error, Result};
@@ -209,7 +209,13 @@ fn snapshot(run: &Run, step: usize) -> Result<Snapshot> {
 
 /// Particle `slot` of `group` as the device holds it; scores that it does not carry from the judge, at
 /// level `level`.
-fn particle(run: &Run, judge: &Judge, s: &Snapshot, level: usize, (group, slot): (usize, usize)) -> Result<Particle> {
+fn particle(
+    run: &Run,
+    judge: &Judge,
+    s: &Snapshot,
+    level: usize,
+    (group, slot): (usize, usize),
+) -> Result<Particle> {
     let at = group * run.of.padded() + slot;
     let (dim, keeps, layout) = (run.of.dim, &run.plan.keeps, run.device.layout());
     let x: Vec<f64> = (0..dim).map(|k| f64::from(s.x[run.of.cell(layout, dim, k, at)])).collect();
@@ -241,7 +247,8 @@ fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdict) 
         let (scores, log_q) = judge.evaluate(&found.x, 0)?;
         compare_scores("start: score", judge, 0, 0, (g, i), &found, &scores, verdict);
         let log_p: f64 = log_q.iter().zip(&run.coeffs[0].beta).map(|(q, b)| b * q).sum();
-        let wanted = if run.plan.keeps.weighed { log_w + if run.start.weighted { log_p } else { 0.0 } } else { 0.0 };
+        let wanted =
+            if run.plan.keeps.weighed { log_w + if run.start.weighted { log_p } else { 0.0 } } else { 0.0 };
         // The draw's own energy: |z| up to 6.8, each off by 4e-6.
         let allowed = log_slack(judge, run, 0, &found.x)
             + 4.0e-5 * run.of.dim as f64

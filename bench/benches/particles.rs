@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use criterion::Criterion;
+use feynkac::kernels::device::{Counts, Device};
 use feynkac::run::Run;
 use feynkac::verify::verify;
 use feynkac::{Method, Model, Options, Policy, Schedule};
@@ -47,14 +48,18 @@ fn particles(criterion: &mut Criterion) {
                 (0..STEPS).try_for_each(|step| run.advance(step)).expect("steps");
                 device.sync().expect("steps that end");
             };
-            measure(&mut group, (name, options.particles), work(options.particles), check, begin, steps);
+            measure(&mut group, (name, options.particles), work(&device, &run), check, begin, steps);
         }
     }
     group.finish();
 }
 
-/// Position and score (two coordinates each) and log-weight of a particle, read and written.
-fn work(particles: usize) -> Work {
-    let elements = (particles * STEPS) as u64;
-    Work { elements, bytes: elements * 2 * 4 * (2 + 2 + 1) }
+/// What the launches of the timed steps must move, as the device layer counts it.
+fn work(device: &Device, run: &Run) -> Work {
+    run.begin().and_then(|()| run.advance(0)).expect("a step");
+    let entered = device.counts();
+    (1..=STEPS).try_for_each(|step| run.advance(step)).expect("steps");
+    let left = device.counts();
+    let moved = |of: Counts| of.bytes_read + of.bytes_written;
+    Work { elements: (run.of.particles() * STEPS) as u64, bytes: moved(left) - moved(entered) }
 }

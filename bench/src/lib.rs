@@ -5,6 +5,7 @@
 //! compare. Times are wall-clock times up to the end of the last kernel; kernels are compiled before.
 
 pub mod peers;
+pub mod problem;
 
 use std::env;
 use std::time::Duration;

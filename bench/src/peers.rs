@@ -2,17 +2,15 @@
 
 use std::rc::Rc;
 
-use feynkac::kernels::device::{Buf, Device};
-use feynkac::kernels::methods::{ESS_SHARE, ROW};
-use feynkac::kernels::passes::gather::gather;
-use feynkac::kernels::passes::resample::Resampling;
+use feynkac::kernels::device::Device;
+use feynkac::kernels::passes::gather;
 use feynkac::kernels::passes::resample::oracle::offspring;
-use feynkac::kernels::passes::weights::{RECORD, Weights, tally};
+use feynkac::kernels::passes::weights::Weights;
 use feynkac::kernels::prims::philox::oracle::{Stream, normal};
-use feynkac::kernels::prims::state::{BLOCK, Population};
 use feynkac::model::Network;
 use feynkac::netconfig::{
-    Activation, Dense, Embedding, Layer, NetConfig, NetWeights, Norm, TimeConfig, TimeWeights, Trunk, TrunkConfig,
+    Activation, Dense, Embedding, Layer, NetConfig, NetWeights, Norm, TimeConfig, TimeWeights, Trunk,
+    TrunkConfig,
 };
 use feynkac::run::{Outcome, Run, read};
 use feynkac::schedule::{Preconditioning, Prediction, TimeFeature};
@@ -20,6 +18,8 @@ use feynkac::target::{Mixture, Scales};
 use feynkac::{Grid, Method, Model, Options, Policy, Rule, Schedule, Target};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::problem::Problem;
 
 /// Components of a mixture.
 const COMPONENTS: usize = 40;
@@ -115,91 +115,34 @@ fn device() -> Result<Device, Why> {
     Ok(Device::open(name.parse()?)?)
 }
 
-struct Resample {
-    device: Device,
-    of: Population,
-    host: Vec<f32>,
-    log_w: Buf<f32>,
-    records: Buf<u32>,
-    coeffs: Buf<f32>,
-    norms: Buf<f32>,
-    history: Buf<f32>,
-    seeds: Buf<u32>,
-    ancestors: Buf<u32>,
-    rows: Buf<f32>,
-    out: Buf<f32>,
-}
-
-impl Resample {
-    fn call(&self) -> Result<(), Why> {
-        let (device, of) = (&self.device, &self.of);
-        tally(device, Weights::Log, &self.log_w, &self.records, of)?;
-        let resampling = Resampling {
-            kind: Weights::Log,
-            values: &self.log_w,
-            records: &self.records,
-            coeffs: &self.coeffs,
-            norms: &self.norms,
-            history: &self.history,
-            seeds: &self.seeds,
-            ancestors: &self.ancestors,
-            of,
-        };
-        resampling.launch(device, 0)?;
-        gather(device, &self.rows, &self.ancestors, &self.out, of)?;
-        Ok(device.sync()?)
-    }
-
-    fn check(&self) -> Result<Value, Why> {
-        let n = self.of.slots;
-        let ancestors = self.device.download(&self.ancestors)?;
-        let w: Vec<f64> = self.host.iter().map(|l| f64::from(*l).exp()).collect();
-        let total: f64 = w.iter().sum();
-        let square: f64 = w.iter().map(|w| w * w).sum();
-        let counts = offspring(&ancestors[..n], n);
-        let off = |(count, w): (&u32, &f64)| (f64::from(*count) - n as f64 * w / total).abs();
-        let worst = counts.iter().zip(&w).map(off).fold(0.0, f64::max);
-        let moved = self.device.download(&self.out)?;
-        let (rows, dim) = (self.device.download(&self.rows)?, self.of.dim);
-        let gathered = (0..n).all(|i| {
-            let parent = ancestors[i] as usize;
-            moved[i * dim..(i + 1) * dim] == rows[parent * dim..(parent + 1) * dim]
-        });
-        Ok(json!({
-            "max_count_err": (worst * 1.0e4).round() / 1.0e4,
-            "n_ok": counts.iter().sum::<u32>() as usize == n && gathered,
-            "mono": ancestors[..n].is_sorted(),
-            "ess_frac": (total * total / square / n as f64 * 1.0e4).round() / 1.0e4,
-        }))
-    }
-}
-
 fn resample(device: Device, request: &Request) -> Result<Prepared, Why> {
-    let lanes = device.lanes_for(request.n);
-    let of = Population { groups: 1, slots: request.n, dim: request.d, lanes, max_block: BLOCK };
     let stream = |slot: usize| Stream { seed: 1, slot: slot as u32, step: 0, tag: 0 };
-    let host: Vec<f32> = (0..request.n).map(|i| normal(stream(i), 0, 3) as f32).collect();
-    let mut padded = host.clone();
-    padded.resize(of.stride(), 0.0);
-    let rows: Vec<f32> = (0..request.n * request.d).map(|i| (i % 977) as f32).collect();
-    let mut row = [0.0_f32; ROW];
-    row[ESS_SHARE] = 2.0;
-    let work = Rc::new(Resample {
-        log_w: device.upload("log-weights", &padded)?,
-        records: device.empty("records", RECORD * of.blocks())?,
-        coeffs: device.upload("coefficients", &row)?,
-        norms: device.empty("norms", RECORD)?,
-        history: device.empty("history", RECORD)?,
-        seeds: device.upload("seeds", &[1_u32, 2])?,
-        ancestors: device.empty("ancestors", of.stride())?,
-        rows: device.upload("rows", &rows)?,
-        out: device.empty("gathered rows", rows.len())?,
-        device,
-        of,
-        host,
-    });
+    let log_w: Vec<f32> = (0..request.n).map(|i| normal(stream(i), 0, 3) as f32).collect();
+    let work = Rc::new(Problem::new(device, Weights::Log, &log_w, request.d)?);
     let also = work.clone();
-    Ok(Prepared { call: Box::new(move || work.call()), check: Box::new(move || also.check()) })
+    Ok(Prepared {
+        call: Box::new(move || Ok(work.resample_and_gather()?)),
+        check: Box::new(move || check_resampled(&also, &log_w)),
+    })
+}
+
+fn check_resampled(problem: &Problem, log_w: &[f32]) -> Result<Value, Why> {
+    let (n, dim) = (problem.of.slots, problem.of.dim);
+    let ancestors = problem.device.download(&problem.ancestors)?;
+    let w: Vec<f64> = log_w.iter().map(|l| f64::from(*l).exp()).collect();
+    let total: f64 = w.iter().sum();
+    let square: f64 = w.iter().map(|w| w * w).sum();
+    let counts = offspring(&ancestors[..n], n);
+    let off = |(count, w): (&u32, &f64)| (f64::from(*count) - n as f64 * w / total).abs();
+    let worst = counts.iter().zip(&w).map(off).fold(0.0, f64::max);
+    let (rows, out) = (problem.device.download(&problem.rows)?, problem.device.download(&problem.out)?);
+    let gathered = out[..n * dim] == gather::oracle::gather(&rows, dim, &ancestors[..n])[..];
+    Ok(json!({
+        "max_count_err": (worst * 1.0e4).round() / 1.0e4,
+        "n_ok": counts.iter().sum::<u32>() as usize == n && gathered,
+        "mono": ancestors[..n].is_sorted(),
+        "ess_frac": (total * total / square / n as f64 * 1.0e4).round() / 1.0e4,
+    }))
 }
 
 /// Means of a mixture, from the generator that all peers share.
@@ -280,9 +223,20 @@ fn mlp(device: Device, request: &Request) -> Result<Prepared, Why> {
     let (input, out) = (dense(d, h), dense(h, d));
     let layers = (0..3).map(|_| Layer { dense: dense(h, h), cond: vec![0.0; h], norm: None }).collect();
     let small = || Dense { weight: vec![0.0; 2], bias: vec![0.0] };
-    let time = TimeWeights { freqs: vec![1.0], first: small(), second: Dense { weight: vec![0.0], bias: vec![0.0] } };
+    let time = TimeWeights {
+        freqs: vec![1.0],
+        first: small(),
+        second: Dense { weight: vec![0.0], bias: vec![0.0] },
+    };
     let config = NetConfig {
-        trunk: TrunkConfig { dim: d, hidden: h, layers: 3, activation: Activation::Silu, norm: Norm::None, skip: false },
+        trunk: TrunkConfig {
+            dim: d,
+            hidden: h,
+            layers: 3,
+            activation: Activation::Silu,
+            norm: Norm::None,
+            skip: false,
+        },
         cond: 1,
         time: TimeConfig { embedding: Embedding::Fourier, dim: 2, feature: TimeFeature::LogSnr },
         classes: None,
@@ -296,7 +250,10 @@ fn mlp(device: Device, request: &Request) -> Result<Prepared, Why> {
     let weights = NetWeights { trunk: Trunk { input, layers, out }, time, class: None };
     let models = vec![Model::Network(Box::new(Network { config, weights, class: None }))];
     let options = options(Method::FkcAnneal, 2.0, Policy::Every, request);
-    repeated(device, models, options, |out| {
-        json!({ "mean_x2": out.x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / out.x.len() as f64 })
-    })
+    repeated(
+        device,
+        models,
+        options,
+        |out| json!({ "mean_x2": out.x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / out.x.len() as f64 }),
+    )
 }

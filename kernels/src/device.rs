@@ -184,7 +184,7 @@ impl Device {
         if self.is_cpu() && slots >= LONG_GROUP { 2 * self.lanes } else { self.lanes }
     }
 
-    /// How coordinates lie in memory: docs/maths.md and bench/records have the measurements.
+    /// How coordinates lie in memory.
     pub fn layout(&self) -> Layout {
         if self.is_cpu() { Layout::Tiles } else { Layout::Columns }
     }

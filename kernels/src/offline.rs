@@ -21,13 +21,13 @@ use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
 
 use crate::methods::{Anneal, Guidance, Method, Plain};
 use crate::models::{Analytic, Buffer, Kind, MAX_MODELS, ModelKey, ModelsCompilationArg, Score};
+use crate::passes::copy::kernel::copy_kernel;
 use crate::passes::draws::kernel::draws_kernel;
+use crate::passes::gather::kernel::gather_kernel;
+use crate::passes::init::kernel::Kept;
 use crate::passes::init::kernel::init_kernel;
 use crate::passes::mlp::Activation;
 use crate::passes::mlp::kernel::{MlpKey, NumbersCompilationArg, SizesCompilationArg, mlp_kernel};
-use crate::passes::copy::kernel::copy_kernel;
-use crate::passes::gather::kernel::gather_kernel;
-use crate::passes::init::kernel::Kept;
 use crate::passes::resample::kernel_cube::resample_kernel;
 use crate::passes::resample::kernel_serial::resample_serial_kernel;
 use crate::passes::scan::kernel::{offsets_kernel, prefix_kernel, totals_kernel};

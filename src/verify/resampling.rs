@@ -18,8 +18,22 @@ pub fn check(run: &Run, step: usize, after: &Snapshot, verdict: &mut Verdict) {
         if s > 0.0 && record[3] > -0.5 {
             let [exponent, sum, square] = [record[0], record[1], record[2]].map(f64::from);
             let log_sum = exponent * std::f64::consts::LN_2 + sum.ln();
-            verdict.compare("resample: log-sum", step, at, log_sum as f32, m + s.ln(), allowed + 8.0 * EPS * m.abs());
-            verdict.compare("resample: ESS", step, at, (sum * sum / square) as f32, s * s / q, 4.0 * allowed * s * s / q);
+            verdict.compare(
+                "resample: log-sum",
+                step,
+                at,
+                log_sum as f32,
+                m + s.ln(),
+                allowed + 8.0 * EPS * m.abs(),
+            );
+            verdict.compare(
+                "resample: ESS",
+                step,
+                at,
+                (sum * sum / square) as f32,
+                s * s / q,
+                4.0 * allowed * s * s / q,
+            );
         }
         let share = run.coeffs[step].ess_share;
         let ratio = s * s / (q * k as f64 * share);

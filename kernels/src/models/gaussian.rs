@@ -35,8 +35,7 @@ pub fn evaluate<N: Size>(
         let mut along = Vector::<f32, N>::new(0.0f32);
         #[unroll(key.registers > 0)]
         for k in 0..dim {
-            let centred =
-                coordinate::<N>(&*here, x, k, key) - alpha * Vector::new(models.params[mean + k]);
+            let centred = coordinate::<N>(&*here, x, k, key) - alpha * Vector::new(models.params[mean + k]);
             along = fma(Vector::new(models.params[axis + k]), centred, along);
         }
         let scaled = along * Vector::new(models.levels[row + 2usize + j]);

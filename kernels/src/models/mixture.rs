@@ -43,13 +43,7 @@ struct Component {
 }
 
 #[cube]
-fn component(
-    models: &Models,
-    mix: &Mixed,
-    c: usize,
-    dim: usize,
-    #[comptime] diagonal: bool,
-) -> Component {
+fn component(models: &Models, mix: &Mixed, c: usize, dim: usize, #[comptime] diagonal: bool) -> Component {
     let numbers = comptime!(if diagonal { 1usize } else { 3usize });
     let own = mix.row + comptime!(HEAD) + c * numbers;
     Component {
@@ -159,7 +153,7 @@ fn in_registers<N: Size>(
     #[unroll]
     for k in 0..registers {
         kept[k] = here.point[k];
-        here.point[k] = here.point[k] * Vector::new(mix.inverse);
+        here.point[k] *= Vector::new(mix.inverse);
         drawn[k] = Vector::new(0.0f32);
     }
     let mut max = Vector::<f32, N>::new(ZERO_WEIGHT);

@@ -111,24 +111,15 @@ impl Score for Analytic {
     ) -> Vector<f32, N> {
         match comptime!(key.kinds[index]) {
             Kind::Gaussian => gaussian::evaluate::<N>(here, x, scores, models, index, key),
-            Kind::IsotropicMixture => {
-                mixture::evaluate::<N>(here, x, scores, models, index, key, false)
-            }
-            Kind::DiagonalMixture => {
-                mixture::evaluate::<N>(here, x, scores, models, index, key, true)
-            }
+            Kind::IsotropicMixture => mixture::evaluate::<N>(here, x, scores, models, index, key, false),
+            Kind::DiagonalMixture => mixture::evaluate::<N>(here, x, scores, models, index, key, true),
         }
     }
 }
 
 /// Coordinate `k` of the point.
 #[cube]
-pub fn coordinate<N: Size>(
-    here: &Here<N>,
-    x: &[f32],
-    k: usize,
-    #[comptime] key: ModelKey,
-) -> Vector<f32, N> {
+pub fn coordinate<N: Size>(here: &Here<N>, x: &[f32], k: usize, #[comptime] key: ModelKey) -> Vector<f32, N> {
     if comptime!(key.registers > 0) {
         here.point[k]
     } else {

@@ -80,8 +80,7 @@ pub fn reaches(a: &Fixed, b: u32, c: &Fixed, d: &Fixed, e: u32) -> bool {
     let carried = middle + one;
     let high = left.high + over + u32::cast_from(carried < one);
     high > right.high
-        || (high == right.high
-            && (carried > right.middle || (carried == right.middle && low >= right.low)))
+        || (high == right.high && (carried > right.middle || (carried == right.middle && low >= right.low)))
 }
 
 /// The nearest f32, or one beside it.
@@ -108,9 +107,17 @@ pub fn split(whole: u64) -> Fixed {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn a_total_fits() {
-        // 2^10 blocks of 2^10 weights below 2 in units of 2^-50, shifted by 10 bits.
-        assert!((2_u128 << 10 << 50 >> 10) << 10 <= 1_u128 << super::TOTAL_BITS);
+        for block in [1_usize, 16, 48, 1024, 1 << 18, 1 << 20] {
+            for blocks in [1_usize, 2, 1000, 1024] {
+                // All weights as large as can be, which is below 2.
+                let sum = (block as u128) << (weight_bits(block) + 1);
+                let total = (sum >> blocks.next_power_of_two().trailing_zeros()) * blocks as u128;
+                assert!(total <= 1 << TOTAL_BITS, "{blocks} blocks of {block}");
+            }
+        }
     }
 }

@@ -80,7 +80,7 @@ pub fn exp2_below<N: Size>(t: Vector<f32, N>) -> Vector<f32, N> {
     let p = fma(Vector::new(1.339_086_3e-3f32), f, Vector::new(9.676_032e-3f32));
     let p = fma(p, f, Vector::new(5.550_357e-2f32));
     let p = fma(p, f, Vector::new(0.240_221_07f32));
-    let p = fma(p, f, Vector::new(0.693_147_2f32));
+    let p = fma(p, f, Vector::new(std::f32::consts::LN_2));
     let p = fma(p, f, Vector::new(1.000_000_1f32));
     let field = Vector::<i32, N>::cast_from(n) << Vector::new(23i32);
     Vector::<f32, N>::reinterpret(Vector::<i32, N>::reinterpret(p) + field)

@@ -258,11 +258,7 @@ pub struct Past<N: Size> {
 /// One number a particle, of the past.
 #[cube]
 pub fn recall<T: Scalar, N: Size>(buffer: &[T], past: &Past<N>) -> Vector<T, N> {
-    if past.resampled {
-        gather::<T, N>(buffer, 0usize, past.parents)
-    } else {
-        load::<T, N>(buffer, past.at)
-    }
+    if past.resampled { gather::<T, N>(buffer, 0usize, past.parents) } else { load::<T, N>(buffer, past.at) }
 }
 
 /// Row `row` of the past.

@@ -84,7 +84,13 @@ fn samples_a_report_and_pictures() {
     assert!(!low.is_empty(), "the case must resample");
     assert!((1..=200).contains(&report["distinct_roots"].as_u64().expect("a count")));
     let counters = &report["counters"];
-    let fields = ["allocations_in_loop", "bytes_per_particle_step", "downloads_in_loop", "launches", "launches_per_step"];
+    let fields = [
+        "allocations_in_loop",
+        "bytes_per_particle_step",
+        "downloads_in_loop",
+        "launches",
+        "launches_per_step",
+    ];
     assert_eq!(keys(counters), fields);
     assert_eq!(counters["downloads_in_loop"], 0);
     assert_eq!(counters["launches_per_step"], 2.0);

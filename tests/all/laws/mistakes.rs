@@ -248,7 +248,10 @@ fn weigh(device: &Device, log_w: &[f32]) -> ([f32; 4], Vec<u32>) {
 
 /// Log of the mean weight, and the effective sample size.
 fn summary([m, s, q, _]: [f32; 4], k: usize) -> (f64, f64) {
-    (f64::from(m) * std::f64::consts::LN_2 + f64::from(s).ln() - (k as f64).ln(), f64::from(s).powi(2) / f64::from(q))
+    (
+        f64::from(m) * std::f64::consts::LN_2 + f64::from(s).ln() - (k as f64).ln(),
+        f64::from(s).powi(2) / f64::from(q),
+    )
 }
 
 /// Mistake 2: exp first, clamped at 1e10, NaN to 0.

@@ -44,7 +44,8 @@ pub fn resampled(
     let records = device.empty("records", RECORD * of.groups * of.blocks()).expect("a buffer");
     let coeffs = device.upload("coefficients", &table).expect("an upload");
     let norms = device.empty("norms", RECORD * of.groups).expect("a buffer");
-    let history = device.upload("history", &vec![0.0_f32; RECORD * of.groups * (STEP + 1)]).expect("an upload");
+    let history =
+        device.upload("history", &vec![0.0_f32; RECORD * of.groups * (STEP + 1)]).expect("an upload");
     let seeds = device.upload("seeds", &words).expect("an upload");
     let ancestors = device.upload("ancestors", &vec![kept; of.stride()]).expect("an upload");
     tally(device, kind, &input, &records, of).expect("a launch");

@@ -29,7 +29,10 @@ fn check(device: &Device, log_w: &[f32], what: &str) {
         let log_sum = exponent * std::f64::consts::LN_2 + sum.ln();
         // A log-weight is rounded once where it is split, and f32 sums of squares are.
         let wanted = m + s.ln();
-        assert!((log_sum - wanted).abs() < 1.0e-5 + 1.0e-6 * m.abs(), "{what}: log-sum {log_sum} for {wanted}");
+        assert!(
+            (log_sum - wanted).abs() < 1.0e-5 + 1.0e-6 * m.abs(),
+            "{what}: log-sum {log_sum} for {wanted}"
+        );
         let ess = sum * sum / square;
         assert!((ess / (s * s / q) - 1.0).abs() < 1.0e-4, "{what}: ESS {ess} for {}", s * s / q);
     }

@@ -28,7 +28,8 @@ pub fn gather(
     }
     // The widest vector that a row is a whole number of.
     let widest = if device.is_cpu() { device.lanes() } else { 4 };
-    let lanes = (0..5).map(|p| 1 << p).filter(|l| *l <= widest && of.dim.is_multiple_of(*l)).max().unwrap_or(1);
+    let lanes =
+        (0..5).map(|p| 1 << p).filter(|l| *l <= widest && of.dim.is_multiple_of(*l)).max().unwrap_or(1);
     let pieces = of.dim / lanes;
     let items = of.particles() * pieces;
     let cubes = if device.is_cpu() { 1 } else { items.div_ceil(device.units() as usize).min(65_535) };

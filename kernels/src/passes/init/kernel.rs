@@ -3,8 +3,8 @@
 use cubecl::prelude::*;
 
 use crate::passes::{Sharing, block_stride, first_block, first_vector, vector_stride};
-use crate::prims::philox::{Stream, draw, lanes, purpose, tag};
 use crate::prims::monoid::ZERO_WEIGHT;
+use crate::prims::philox::{Stream, draw, lanes, purpose, tag};
 use crate::prims::state::{Grid, Layout, Shape, block_at, occupied, scatter, store, store_row};
 
 /// What is kept of the particles, and how.

@@ -6,8 +6,8 @@ use super::kernel::{
     BlockRecord, Comb, Whole, after, block_record, book, comb, decide, first_after, shift_of, square_of,
 };
 use crate::methods::{ESS_SHARE, ROW};
-use crate::passes::weights::kernel::{TallyKey, integer, scale_of, weights_at};
 use crate::passes::weights::NO_WEIGHT;
+use crate::passes::weights::kernel::{TallyKey, integer, scale_of, weights_at};
 use crate::prims::cube;
 use crate::prims::fixed::{Fixed, add, rounded, shift_right};
 use crate::prims::monoid::{FixedSum, MaxInt, Monoid, One, Sum};
@@ -58,8 +58,20 @@ pub fn resample_kernel(
                     let end = select(next < to, next, to);
                     let record = block_record(records, group * shape.blocks + block);
                     emit(
-                        values, &offsets, &mut memory, &mut ends, ancestors, &shape, &teeth, group, block,
-                        &record, whole.top, first, end, key,
+                        values,
+                        &offsets,
+                        &mut memory,
+                        &mut ends,
+                        ancestors,
+                        &shape,
+                        &teeth,
+                        group,
+                        block,
+                        &record,
+                        whole.top,
+                        first,
+                        end,
+                        key,
                     );
                 }
                 first = next;
@@ -134,7 +146,7 @@ fn last_at(offsets: &[u32], teeth: &Comb, blocks: u32, slot: u32) -> u32 {
     let mut low = 0u32.runtime();
     let mut high = blocks - 1u32;
     while low < high {
-        let middle = (low + high + 1u32) / 2u32;
+        let middle = (low + high).div_ceil(2u32);
         if after(teeth, slot, &FixedSum::load(offsets, middle as usize)) {
             low = middle;
         } else {
@@ -165,7 +177,7 @@ fn along(offsets: &[u32], teeth: &Comb, shape: &Shape, d: u32) -> u32 {
     let mut low = 0u32.runtime();
     let mut high = shape.blocks - 1u32;
     while low < high {
-        let middle = (low + high + 1u32) / 2u32;
+        let middle = (low + high).div_ceil(2u32);
         let reached = middle * shape.block;
         let fits = d >= reached && after(teeth, d - reached, &FixedSum::load(offsets, middle as usize));
         if fits {

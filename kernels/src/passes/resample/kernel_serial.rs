@@ -98,9 +98,13 @@ fn resample_piece<N: Size>(
         let to = select(to < last, to, last);
         if from < to {
             let reach = if comptime!(key.wide) {
-                emit::<N>(values, ancestors, shape, teeth, group, block, &record, &offset, whole.top, from, to, key)
+                emit::<N>(
+                    values, ancestors, shape, teeth, group, block, &record, &offset, whole.top, from, to, key,
+                )
             } else {
-                walk::<N>(values, ancestors, shape, teeth, group, block, &record, &offset, whole.top, from, to, key)
+                walk::<N>(
+                    values, ancestors, shape, teeth, group, block, &record, &offset, whole.top, from, to, key,
+                )
             };
             // A block's last particle closes it.
             let parent = (block + 1u32) * shape.block;
@@ -231,6 +235,7 @@ fn emit<N: Size>(
 
 /// Gives each of `N` particles from `own` on the slots up to its end; returns the first slot left.
 #[cube]
+#[allow(clippy::needless_range_loop)] // a kernel has no iterators over slices
 fn spread<N: Size>(ancestors: &mut [u32], ends: &[u32], base: u32, own: u32, slot: u32, to: u32) -> u32 {
     let mut slot = slot;
     for lane in 0..N::value() {

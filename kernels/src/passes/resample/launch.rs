@@ -70,7 +70,8 @@ impl Resampling<'_> {
             let cubes = sharing.cubes(device, of.groups * of.blocks());
             let dim = sharing.dim();
             resample_kernel::launch(
-                client, cubes, dim, values, records, coeffs, norms, history, seeds, ancestors, shape, step, key,
+                client, cubes, dim, values, records, coeffs, norms, history, seeds, ancestors, shape, step,
+                key,
             );
         } else {
             // Few groups are cut up for the threads; many are not.

@@ -10,9 +10,8 @@
 //! exponent of the largest weight, sum and sum of squares in units of 2^E; 0 keep, 1 resample, -1 every
 //! weight is zero, -2 a weight was NaN or too large.
 //!
-//! Load balance: a group's blocks and slots form one path, on which a block that has offspring costs its
-//! length and each of its slots one; workers get equal shares of the path, whatever the weights
-//! (merge path: S. Odeh, O. Green, Z. Mwassi, O. Shmueli, Y. Birk, 2012).
+//! Load balance: a group's blocks and slots form one path, on which a block costs its length and a slot one;
+//! workers get equal pieces of the path, whatever the weights (merge path: S. Odeh, O. Green, Z. Mwassi, O. Shmueli, Y. Birk, 2012).
 //! O. Hol, T. Schon, F. Gustafsson, "On resampling algorithms for particle filters", 2006.
 
 pub(crate) mod kernel;

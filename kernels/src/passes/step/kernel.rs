@@ -191,8 +191,7 @@ fn particles<S: Score, M: Method, P: Space, N: Size, H: Size>(
     let at = (base + slot) as usize;
     let c = coeffs(&tables.coeffs, step);
     let resampled = before.norms[group as usize * 4 + 3] > 0.5f32;
-    let parents =
-        if resampled { load::<u32, N>(&before.ancestors, at) + Vector::new(base) } else { slots };
+    let parents = if resampled { load::<u32, N>(&before.ancestors, at) + Vector::new(base) } else { slots };
     let past = Past::<N> { at, resampled, parents };
     let mut here = here::<N>(shape, group, slot, at, step, key);
     let stream = Stream::<N> {
@@ -236,7 +235,7 @@ fn here<N: Size>(
     let registers = comptime!(key.models.registers);
     let dim = shape.dim as usize;
     let stride = shape.stride();
-    let workers = CUBE_COUNT as usize * comptime!(key.sharing.units as usize) * N::value();
+    let workers = CUBE_COUNT * comptime!(key.sharing.units as usize) * N::value();
     let level = if comptime!(matches!(key.stage, Stage::Start)) {
         0u32.runtime()
     } else if comptime!(matches!(key.stage, Stage::Fused) && !key.carried) {
@@ -364,8 +363,7 @@ fn advance<M: Method, P: Space, N: Size, H: Size>(
     if comptime!(!key.weighed) {
         Vector::new(0.0f32)
     } else {
-        let log_w =
-            if past.resampled { Vector::new(0.0f32) } else { load::<f32, N>(&before.log_w, here.at) };
+        let log_w = if past.resampled { Vector::new(0.0f32) } else { load::<f32, N>(&before.log_w, here.at) };
         let log_w = fma(Vector::new(c.rate_old), rate, log_w);
         if comptime!(key.exact) {
             let log_p = recall::<f32, N>(&before.log_p, past);

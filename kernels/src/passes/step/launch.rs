@@ -287,7 +287,11 @@ impl Step<'_> {
             written: cells(of.dim) + kept(keeps.roots, 1) + kept(self.writes_rows(), of.dim),
         };
         let weighed = Work {
-            read: if fused { kept(spilled, scores) } else { cells(of.dim) + outside + kept(keeps.weighed, 1) },
+            read: if fused {
+                kept(spilled, scores)
+            } else {
+                cells(of.dim) + outside + kept(keeps.weighed, 1)
+            },
             written: kept(keeps.carried || spilled, scores)
                 + kept(keeps.weighed, 1)
                 + kept(keeps.exact, 1)

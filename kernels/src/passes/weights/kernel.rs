@@ -60,9 +60,7 @@ pub fn weights_at<N: Size>(
 ) -> Vector<f32, N> {
     let value = load::<f32, N>(values, at);
     let w = match comptime!(kind) {
-        Weights::Log => {
-            exp_shifted::<N>(larger::<N>(value, Vector::new(-LARGEST_LOG_WEIGHT)), &scale.shift)
-        }
+        Weights::Log => exp_shifted::<N>(larger::<N>(value, Vector::new(-LARGEST_LOG_WEIGHT)), &scale.shift),
         Weights::Linear => {
             // Digits, and an exponent that is at most top.
             let bits = Vector::<u32, N>::reinterpret(value);
@@ -173,13 +171,7 @@ struct Sums {
 
 /// The sums of this unit's share of a block.
 #[cube]
-fn sums<N: Size>(
-    values: &[f32],
-    shape: &Shape,
-    block: &Block,
-    top: i32,
-    #[comptime] key: TallyKey,
-) -> Sums {
+fn sums<N: Size>(values: &[f32], shape: &Shape, block: &Block, top: i32, #[comptime] key: TallyKey) -> Sums {
     let base = block.group * shape.padded;
     let scale = scale_of(top);
     let mut squares = Vector::<f32, N>::new(0.0f32);

@@ -1,7 +1,7 @@
 //! Check, configure, launch.
 
-use super::kernel::{TallyKey, Weights, tally_kernel};
 use super::RECORD;
+use super::kernel::{TallyKey, Weights, tally_kernel};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
 use crate::passes::{Sharing, Work};
