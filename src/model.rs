@@ -5,7 +5,7 @@ use std::path::Path;
 use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::models::Kind;
 use feynkac_kernels::passes::mlp::{self, MlpShape};
-use feynkac_kernels::passes::step::Feed;
+use feynkac_kernels::passes::step::{Feed, MAX_REGISTERS};
 
 use crate::error::{Error, Result};
 use crate::netconfig::{self, NetConfig, NetWeights, Norm};
@@ -201,7 +201,17 @@ pub fn feed(device: &Device, targets: &[&Target], levels: &[Noise]) -> Result<Fe
         params: device.upload("model parameters", &params)?,
         levels: device.upload("model levels", &rows.concat())?,
         map: device.upload("model map", &map)?,
+        turns: targets.iter().map(|t| turns(t)).sum(),
     })
+}
+
+/// Turns of the loops of one evaluation: coordinates that live in registers have none.
+fn turns(target: &Target) -> u64 {
+    let dim = if target.dim() > MAX_REGISTERS { target.dim() as u64 } else { 0 };
+    match target {
+        Target::Gaussian(g) => dim + g.mean.len() as u64 * (1 + 2 * dim),
+        Target::Mixture(m) => 2 * dim + m.components() as u64 * (2 + 2 * dim),
+    }
 }
 
 impl Network {

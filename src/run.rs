@@ -160,6 +160,7 @@ impl<'a> Run<'a> {
                 params: device.empty("network scores", models.len() * rows)?,
                 levels: device.upload("levels", &[0.0_f32])?,
                 map: device.upload("model map", &map)?,
+                turns: (models.len() * of.dim) as u64,
             }
         } else {
             let targets: Vec<_> = models

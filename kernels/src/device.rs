@@ -200,6 +200,12 @@ impl Device {
         matches!(self.backend, Backend::Cpu(_))
     }
 
+    /// Most turns that all loops of one unit may take in a launch. Mesa's software Vulkan leaves every loop
+    /// when they are used up, and says nothing.
+    pub fn max_turns(&self) -> Option<u64> {
+        self.name.contains("llvmpipe").then_some(65_535)
+    }
+
     /// Most bytes one buffer may have.
     pub fn max_binding(&self) -> u64 {
         self.client.properties().memory.max_page_size

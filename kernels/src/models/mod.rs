@@ -84,7 +84,7 @@ pub struct ModelKey {
 /// A score at a point and noise level.
 #[cube]
 pub trait Score: 'static + Send + Sync {
-    /// Puts the score of model `index` at `here` where [`score_of`] finds it and returns the log-density
+    /// Puts the score of model `index` at `here` where [`score_of()`] finds it and returns the log-density
     /// (0 where it is not known). `x` holds the coordinates where they are not in registers.
     fn evaluate<N: Size>(
         here: &mut Here<N>,

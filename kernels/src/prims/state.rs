@@ -190,7 +190,7 @@ pub fn load_row<N: Size>(
     load::<f32, N>(buffer, cell::<N>(grid, row, at, layout))
 }
 
-/// Stores what [`load_row`] loads.
+/// Stores what [`load_row()`] loads.
 #[cube]
 pub fn store_row<N: Size>(
     buffer: &mut [f32],

@@ -96,6 +96,8 @@ pub struct Feed {
     pub levels: Buf<f32>,
     /// Offsets.
     pub map: Buf<u32>,
+    /// Turns of the loops of one evaluation of all models at one particle.
+    pub turns: u64,
 }
 
 /// Everything a step launch binds.
@@ -200,6 +202,28 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// Refuses what a driver would not finish.
+    fn check_turns(&self, device: &Device, sharing: Sharing) -> Result<()> {
+        let Some(most) = device.max_turns() else { return Ok(()) };
+        let of = self.of;
+        let workers = if sharing.together { sharing.units as usize } else { 1 };
+        let blocks = (of.groups * of.blocks()) as u64;
+        let cubes = if sharing.together { 65_535 } else { 65_535 * u64::from(sharing.units) };
+        let own = (of.block() / of.lanes).div_ceil(workers) as u64 * blocks.div_ceil(cubes);
+        let dim = if of.dim > MAX_REGISTERS { of.dim as u64 } else { 0 };
+        // Beside the models: the particle itself, gathering, moving, weighing, and two looks at its weight.
+        let turns = own * (self.feed.turns + 3 * dim + 3);
+        if turns > most {
+            let what = "turns of the loops of a unit";
+            let wanted = format!(
+                "at most {most} on {}, which leaves loops after that: fewer dimensions or components, or another device",
+                device.name()
+            );
+            return Err(argument(what, turns, wanted));
+        }
+        Ok(())
+    }
+
     fn writes_rows(&self) -> bool {
         self.outside && self.stage == Stage::Move
     }
@@ -232,6 +256,7 @@ impl Step<'_> {
     fn go<S: Score, M: Method, P: Space>(&self, device: &Device, step: usize) -> Result<()> {
         self.check_buffers(device)?;
         let key = self.key(device);
+        self.check_turns(device, key.sharing)?;
         step_kernel::launch::<S, M, P>(
             device.client(),
             key.sharing.cubes(device, self.of.groups * self.of.blocks()),
