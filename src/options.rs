@@ -100,6 +100,8 @@ pub struct Options {
     pub roots: bool,
     /// Launch move, score and weight apart instead of fused (for comparison).
     pub unfused: bool,
+    /// Steps of a launch, where the score is a closed form; 0 is as many as pay.
+    pub at_once: usize,
 }
 
 impl Options {
@@ -127,6 +129,7 @@ impl Options {
             seed: 0,
             roots: true,
             unfused: false,
+            at_once: 0,
         }
     }
 

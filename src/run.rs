@@ -1,5 +1,6 @@
 //! Runs a plan on a device; owns the buffers.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use feynkac_kernels::device::{Buf, Counts, Device};
@@ -8,6 +9,7 @@ use feynkac_kernels::passes::init::{Start, init};
 use feynkac_kernels::passes::mlp;
 use feynkac_kernels::passes::resample::Resampling;
 use feynkac_kernels::passes::step::{Carried, Feed, Stage, Step};
+use feynkac_kernels::passes::steps;
 use feynkac_kernels::passes::weights::{RECORD, Weights};
 use feynkac_kernels::prims::state::Population;
 use serde::Serialize;
@@ -17,6 +19,13 @@ use crate::error::{Error, Result};
 use crate::model::{self, Model, Noise};
 use crate::options::{Final, Options, Policy};
 use crate::plan::{Pass, Plan};
+
+/// On the CPU a launch has about this many particle-steps, where the population is smaller.
+const MANY_PARTICLES: usize = 1 << 20;
+/// Groups of at most as many slots stay in one cube of a GPU.
+const SMALL_GROUP: usize = 4096;
+/// Steps of a launch at most: no driver should take it for dead.
+const MOST_STEPS: usize = 256;
 
 /// A look at a run under way.
 #[derive(Clone, Copy, Debug)]
@@ -204,6 +213,37 @@ impl<'a> Run<'a> {
         self.plan.step.iter().try_for_each(|&pass| self.pass(pass, step, step + 1))
     }
 
+    /// Steps of a launch: several where launches would cost more than the work.
+    pub fn at_once(&self) -> usize {
+        let fused = self.plan.step.first() == Some(&Pass::Fused);
+        let Some(launch) = fused.then(|| self.fused(0)) else { return 1 };
+        let worth = if self.device.is_cpu() {
+            (MANY_PARTICLES / self.of.particles()).clamp(1, MOST_STEPS)
+        } else if self.of.slots <= SMALL_GROUP {
+            MOST_STEPS
+        } else {
+            1
+        };
+        let asked = if self.options.at_once > 0 { self.options.at_once } else { worth };
+        asked.min(launch.most_steps(self.device)).min(self.coeffs.len())
+    }
+
+    /// Launches the passes of several steps: together where they may be.
+    pub fn advance_through(&self, steps: Range<usize>) -> Result<()> {
+        let at_once = self.at_once();
+        if at_once < 2 {
+            return steps.into_iter().try_for_each(|step| self.advance(step));
+        }
+        let mut from = steps.start;
+        while from < steps.end {
+            let to = (from + at_once).min(steps.end);
+            let kernel = self.options.method.row().kernel;
+            steps::launch(self.device, &self.fused(from), kernel, &self.history, from..to)?;
+            from = to;
+        }
+        Ok(())
+    }
+
     /// Launches one pass of step `step`; models are evaluated at level `level`.
     pub fn pass(&self, pass: Pass, step: usize, level: usize) -> Result<()> {
         let (before, after) = (&self.carried[step % 2], &self.carried[(step + 1) % 2]);
@@ -239,7 +279,16 @@ impl<'a> Run<'a> {
     }
 
     fn step(&self, stage: Stage, before: &Carried, after: &Carried, step: usize) -> Result<()> {
-        let launch = Step {
+        let launch = self.launch_of(stage, before, after);
+        Ok(launch.launch_named(self.device, self.options.method.row().kernel, step)?)
+    }
+
+    fn fused(&self, step: usize) -> Step<'_> {
+        self.launch_of(Stage::Fused, &self.carried[step % 2], &self.carried[(step + 1) % 2])
+    }
+
+    fn launch_of<'b>(&'b self, stage: Stage, before: &'b Carried, after: &'b Carried) -> Step<'b> {
+        Step {
             stage,
             keeps: self.plan.keeps,
             weighted_start: self.start.weighted,
@@ -255,8 +304,7 @@ impl<'a> Run<'a> {
             coeffs: &self.table,
             seeds: &self.keys,
             of: &self.of,
-        };
-        Ok(launch.launch_named(self.device, self.options.method.row().kernel, step)?)
+        }
     }
 
     fn evaluate(&self, model: usize, level: usize) -> Result<()> {
@@ -298,20 +346,24 @@ pub fn sample(
     let run = Run::new(device, models, options)?;
     let counted = device.counts();
     run.begin()?;
-    run.advance(0)?;
+    run.advance_through(0..1)?;
     device.sync()?;
     let compile_s = began.elapsed().as_secs_f64();
     let (entered, looping) = (device.counts(), Instant::now());
     let mut looked = Instant::now();
     let steps = run.coeffs.len();
     let speed = |done: usize, s: f64| (run.of.particles() * done) as f64 / s.max(1.0e-9);
-    for step in 1..steps {
-        run.advance(step)?;
+    let at_once = run.at_once();
+    let mut done = 1;
+    while done < steps {
+        let next = (done + at_once).min(steps);
+        run.advance_through(done..next)?;
+        done = next;
         if let Some(watch) = watch.as_mut().filter(|_| looked.elapsed().as_secs_f64() >= 0.25) {
             let norms = device.download(&run.norms)?;
             let ess = if norms[2] > 0.0 { norms[1] * norms[1] / norms[2] } else { options.particles as f32 };
-            let particle_steps_per_s = speed(step, looping.elapsed().as_secs_f64());
-            watch(Glance { step: step + 1, steps, ess: f64::from(ess), particle_steps_per_s });
+            let particle_steps_per_s = speed(done - 1, looping.elapsed().as_secs_f64());
+            watch(Glance { step: done, steps, ess: f64::from(ess), particle_steps_per_s });
             looked = Instant::now();
         }
     }

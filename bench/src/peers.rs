@@ -198,7 +198,7 @@ fn repeated(
     Ok(Prepared {
         call: Box::new(move || {
             run.begin()?;
-            (0..run.coeffs.len()).try_for_each(|step| run.advance(step))?;
+            run.advance_through(0..run.coeffs.len())?;
             Ok(run.device.sync()?)
         }),
         check: Box::new(move || Ok(check(&read(&also)?))),

@@ -32,10 +32,10 @@ use crate::passes::resample::kernel_cube::resample_kernel;
 use crate::passes::resample::kernel_serial::resample_serial_kernel;
 use crate::passes::scan::kernel::{offsets_kernel, prefix_kernel, totals_kernel};
 use crate::passes::scan::{Integers, LogWeights, Maxima, Source, Values};
-use crate::passes::step::kernel::{
-    AfterCompilationArg, BeforeCompilationArg, TablesCompilationArg, step_kernel,
-};
+use crate::passes::step::kernel::step_kernel;
+use crate::passes::step::key::{CarryCompilationArg, CommonCompilationArg, TablesCompilationArg};
 use crate::passes::step::{Stage, StepKey};
+use crate::passes::steps::kernel::{Crew, steps_kernel};
 use crate::passes::weights::Weights;
 use crate::passes::weights::kernel::{TallyKey, tally_kernel};
 use crate::passes::{Sharing, step};
@@ -180,8 +180,8 @@ macro_rules! blank {
 
 blank! {
     ShapeCompilationArg { groups slots padded dim block blocks unit spare }
-    BeforeCompilationArg { x scores log_w log_p roots ancestors norms }
-    AfterCompilationArg { x scores log_w log_p roots rows blocks }
+    CarryCompilationArg { x scores log_w log_p roots }
+    CommonCompilationArg { ancestors norms rows blocks }
     ModelsCompilationArg { params levels map }
     TablesCompilationArg { coeffs seeds }
     NumbersCompilationArg { weights biases cond levels }
@@ -320,6 +320,17 @@ fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
     let mixture = Kind::IsotropicMixture;
     let widest = key(Stage::Fused, Rule::Exact, mixture, step::MAX_REGISTERS, TOGETHER);
     list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=4, Fused, Exact"), widest));
+    for (rule, crew, sharing) in [
+        (Rule::Left, Crew::Cube, TOGETHER),
+        (Rule::Exact, Crew::Cube, TOGETHER),
+        (Rule::Trap, Crew::One, APART),
+    ] {
+        let key = key(Stage::Fused, rule, mixture, 2, sharing);
+        let variant = format!("{method}, {mixture:?}, D=2, {rule:?}, {crew:?}");
+        list.push(entry!(variant, steps_kernel::StepsKernel<Analytic, M, Euclid>(
+            a b common history models tables shape first last; LANES, LANES, crew, key
+        )));
+    }
     let small = key(Stage::Fused, Rule::Trap, mixture, 2, APART);
     list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=2, Fused, a block a unit"), small));
 }
@@ -333,5 +344,5 @@ enum Rule {
 }
 
 fn one<S: Score, M: Method>(variant: String, key: StepKey) -> Offline {
-    entry!(variant, step_kernel::StepKernel<S, M, Euclid>(before after models tables shape step; LANES, LANES, key))
+    entry!(variant, step_kernel::StepKernel<S, M, Euclid>(before after common models tables shape step; LANES, LANES, key))
 }

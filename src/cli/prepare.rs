@@ -14,6 +14,9 @@ use crate::plan::Plan;
 use crate::registry::METHODS;
 use crate::schedule::Schedule;
 
+/// Keys that say how a run is carried out and do not decide what is sampled.
+const HOW: [&str; 4] = ["device", "no-roots", "unfused", "steps-per-launch"];
+
 /// A run that can start.
 pub struct Job {
     /// Its options, checked.
@@ -57,12 +60,12 @@ impl Job {
         Ok(Self { options, plan, models, device, config, warnings })
     }
 
-    /// The effective settings without those that say how the run is carried out (device, fusing) and so do not
+    /// The effective settings without those that say how the run is carried out (device, fusing and the like) and so do not
     /// decide what is sampled: the same run has the same recipe on every device.
     pub fn recipe(&self) -> Value {
         let mut config = self.config.clone();
         if let Some(map) = config.as_object_mut() {
-            map.retain(|key, _| key != "device" && key != "unfused");
+            map.retain(|key, _| !HOW.contains(&key.as_str()));
         }
         config
     }
@@ -119,7 +122,9 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         scheme: settings.scheme.unwrap_or(usual.scheme),
         last: settings.last.unwrap_or(usual.last),
         seed: settings.seed.unwrap_or(usual.seed),
+        roots: !settings.no_roots,
         unfused: settings.unfused,
+        at_once: settings.steps_per_launch.unwrap_or(usual.at_once),
         ..usual
     };
     let (t_max, t_min) = range(&options.schedule, models);
@@ -198,7 +203,9 @@ fn config(options: &Options, settings: &Settings) -> Value {
     put("final", json!(options.last.to_string()));
     put("seed", json!(options.seed));
     put("device", json!(settings.device.as_deref().unwrap_or("auto")));
+    put("no-roots", json!(!options.roots));
     put("unfused", json!(options.unfused));
+    put("steps-per-launch", json!(options.at_once));
     Value::Object(map)
 }
 

@@ -87,9 +87,15 @@ pub struct Settings {
     /// auto, cpu[:threads], wgpu[:index] or cuda[:index]: see `feynkac devices` [default: auto]
     #[arg(long, value_parser = device)]
     pub device: Option<String>,
+    /// Do not follow which particles of the start have descendants: 8 bytes less a particle-step
+    #[arg(long)]
+    pub no_roots: bool,
     /// Launch move, score and weight apart instead of fused, for comparison
     #[arg(long)]
     pub unfused: bool,
+    /// Steps of a launch, where the score is a closed form; 0 is as many as pay [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    pub steps_per_launch: Option<usize>,
 }
 
 /// Where the results go.
@@ -136,14 +142,34 @@ impl Settings {
                 Self {
                     model: if self.model.is_empty() { below.model } else { self.model },
                     no_weights: self.no_weights || below.no_weights,
+                    no_roots: self.no_roots || below.no_roots,
                     unfused: self.unfused || below.unfused,
                     $($field: self.$field.or(below.$field),)*
                 }
             };
         }
         first!(
-            class, method, beta, sde, particles, steps, schedule, sigma_min, sigma_max, t_max, t_min, grid,
-            rule, resample, scheme, groups, block, last, seed, device,
+            class,
+            method,
+            beta,
+            sde,
+            particles,
+            steps,
+            schedule,
+            sigma_min,
+            sigma_max,
+            t_max,
+            t_min,
+            grid,
+            rule,
+            resample,
+            scheme,
+            groups,
+            block,
+            last,
+            seed,
+            device,
+            steps_per_launch,
         )
     }
 }
@@ -245,7 +271,8 @@ mod tests {
             "model = ['a.toml', 'b']\nmethod = 'fkc-guidance'\nbeta = -2\nsde = 'zeta:0.5'\nparticles = 10\n\
              steps = 3\nschedule = 've:sigma_min=0.1'\nsigma-max = 9\nt-max = 1.0\nt-min = 0.25\n\
              grid = 'edm-rho'\nrule = 'left'\nno-weights = true\nresample = 'ess:0.25'\nscheme = 'systematic'\n\
-             groups = 2\nblock = 64\nfinal = 'resample'\nseed = 7\ndevice = 'cpu:2'\nunfused = true\nclass = 3\n\
+             groups = 2\nblock = 64\nfinal = 'resample'\nseed = 7\ndevice = 'cpu:2'\nno-roots = true\nunfused = true\n\
+             steps-per-launch = 4\nclass = 3\n\
              output = 'o'\nno-picture = true\njson = false",
         )
         .unwrap();
@@ -272,7 +299,9 @@ mod tests {
             "--final=resample",
             "--seed=7",
             "--device=cpu:2",
+            "--no-roots",
             "--unfused",
+            "--steps-per-launch=4",
             "--class=3",
         ]);
         assert_eq!(file, same);

@@ -9,6 +9,7 @@ pub mod mlp;
 pub mod resample;
 pub mod scan;
 pub mod step;
+pub mod steps;
 pub mod weights;
 
 use crate::device::Device;

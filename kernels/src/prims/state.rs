@@ -68,7 +68,12 @@ pub struct Population {
 /// Blocks of one group at most: the records of all fit in the shared memory of a cube.
 pub const MAX_BLOCKS: usize = 1024;
 
-/// Slots in a block where nothing else is asked for.
+/// Blocks of a group at least, where they are not smaller than [`SMALL_BLOCK`] for it.
+const SHARES: usize = 8;
+/// Slots of a block, for all that.
+const SMALL_BLOCK: usize = 128;
+
+/// Slots in a block where nothing else is asked for, in groups that are not small.
 pub const BLOCK: usize = 1024;
 
 impl Population {
@@ -82,10 +87,11 @@ impl Population {
         self.groups * self.padded()
     }
 
-    /// Slots of one block.
+    /// Slots of one block: fewer in small groups, so that there is work for several workers.
     pub fn block(&self) -> usize {
+        let shared = self.padded().div_ceil(SHARES).max(SMALL_BLOCK);
         let least = self.padded().div_ceil(MAX_BLOCKS).next_power_of_two();
-        self.padded().min(self.max_block.max(least).next_multiple_of(self.lanes))
+        self.padded().min(self.max_block.min(shared).max(least).next_multiple_of(self.lanes))
     }
 
     /// Bits lost when the blocks of a group are added up.

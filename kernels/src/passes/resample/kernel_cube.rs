@@ -14,7 +14,7 @@ use crate::prims::monoid::{FixedSum, MaxInt, Monoid, One, Sum};
 use crate::prims::state::{MAX_BLOCKS, Shape};
 
 /// Consecutive particles of a unit in a turn.
-const EACH: u32 = 4;
+pub const EACH: u32 = 4;
 
 /// One cube a piece; a group has as many pieces as blocks.
 #[cube(launch)]
@@ -34,52 +34,82 @@ pub fn resample_kernel(
     let mut memory = Shared::<[u32]>::new_slice(comptime!(4 * units as usize));
     let mut offsets = Shared::<[u32]>::new_slice(comptime!(2 * (MAX_BLOCKS + 1)));
     let mut ends = Shared::<[u32]>::new_slice(comptime!((EACH * units) as usize));
-    let share = coeffs[step as usize * ROW + ESS_SHARE];
     let total = shape.total_blocks();
     let mut piece = CUBE_POS as u32;
     while piece < total {
         let group = piece / shape.blocks;
         let own = piece - group * shape.blocks;
-        let whole = gather_group(records, &shape, group, &mut memory, &mut offsets, units);
-        let decision = decide(&whole, share, &shape);
-        if own == 0u32 && UNIT_POS == 0u32 {
-            book(norms, history, &shape, group, step, &whole, decision);
-        }
-        if decision > 0.5f32 {
-            let teeth = comb(seeds, group, step, &whole, &shape);
-            let length = shape.blocks * shape.block + shape.slots;
-            let from = along(&offsets, &teeth, &shape, piece_start(length, own, shape.blocks));
-            let to = along(&offsets, &teeth, &shape, piece_start(length, own + 1u32, shape.blocks));
-            let mut block = last_at(&offsets, &teeth, shape.blocks, from);
-            let mut first = from;
-            while first < to {
-                let next = block_end(&offsets, &teeth, block, first);
-                if next > first {
-                    let end = select(next < to, next, to);
-                    let record = block_record(records, group * shape.blocks + block);
-                    emit(
-                        values,
-                        &offsets,
-                        &mut memory,
-                        &mut ends,
-                        ancestors,
-                        &shape,
-                        &teeth,
-                        group,
-                        block,
-                        &record,
-                        whole.top,
-                        first,
-                        end,
-                        key,
-                    );
-                }
-                first = next;
-                block += 1u32;
-            }
-        }
+        resample_piece(
+            values,
+            records,
+            coeffs,
+            norms,
+            history,
+            seeds,
+            ancestors,
+            &shape,
+            step,
+            group,
+            own,
+            shape.blocks,
+            &mut memory,
+            &mut offsets,
+            &mut ends,
+            key,
+        );
         sync_cube();
         piece += CUBE_COUNT as u32;
+    }
+}
+
+/// Piece `own` of `pieces` of a group. `memory`: four words a unit; `offsets`: two a block and two more;
+/// `ends`: [`EACH`] a unit.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+pub fn resample_piece(
+    values: &[f32],
+    records: &[u32],
+    coeffs: &[f32],
+    norms: &mut [f32],
+    history: &mut [f32],
+    seeds: &[u32],
+    ancestors: &mut [u32],
+    shape: &Shape,
+    step: u32,
+    group: u32,
+    own: u32,
+    pieces: u32,
+    memory: &mut [u32],
+    offsets: &mut [u32],
+    ends: &mut [u32],
+    #[comptime] key: TallyKey,
+) {
+    let share = coeffs[step as usize * ROW + ESS_SHARE];
+    let whole = gather_group(records, shape, group, memory, offsets, key.sharing.units);
+    let decision = decide(&whole, share, shape);
+    if own == 0u32 && UNIT_POS == 0u32 {
+        book(norms, history, shape, group, step, &whole, decision);
+    }
+    if decision > 0.5f32 {
+        let teeth = comb(seeds, group, step, &whole, shape);
+        let length = shape.blocks * shape.block + shape.slots;
+        let from = along(&*offsets, &teeth, shape, piece_start(length, own, pieces));
+        let to = along(&*offsets, &teeth, shape, piece_start(length, own + 1u32, pieces));
+        let mut block = last_at(&*offsets, &teeth, shape.blocks, from);
+        let mut first = from;
+        while first < to {
+            let next = block_end(&*offsets, &teeth, block, first);
+            if next > first {
+                let end = select(next < to, next, to);
+                let record = block_record(records, group * shape.blocks + block);
+                emit(
+                    values, &*offsets, memory, ends, ancestors, shape, &teeth, group, block, &record,
+                    whole.top, first, end, key,
+                );
+            }
+            first = next;
+            block += 1u32;
+        }
     }
 }
 

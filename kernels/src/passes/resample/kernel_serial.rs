@@ -28,22 +28,45 @@ pub fn resample_serial_kernel<N: Size>(
     pieces: u32,
     #[comptime] key: TallyKey,
 ) {
-    let share = coeffs[step as usize * ROW + ESS_SHARE];
     let total = shape.groups * pieces;
     let mut piece = ABSOLUTE_POS as u32;
     while piece < total {
         let group = piece / pieces;
         let own = piece - group * pieces;
-        let whole = add_up(records, &shape, group);
-        let decision = decide(&whole, share, &shape);
-        if own == 0u32 {
-            book(norms, history, &shape, group, step, &whole, decision);
-        }
-        if decision > 0.5f32 {
-            let teeth = comb(seeds, group, step, &whole, &shape);
-            resample_piece::<N>(values, records, ancestors, &shape, &teeth, &whole, group, own, pieces, key);
-        }
+        resample_alone::<N>(
+            values, records, coeffs, norms, history, seeds, ancestors, &shape, step, group, own, pieces, key,
+        );
         piece += CUBE_COUNT as u32 * comptime!(key.sharing.units);
+    }
+}
+
+/// Piece `own` of `pieces` of a group, by one unit.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+pub fn resample_alone<N: Size>(
+    values: &[f32],
+    records: &[u32],
+    coeffs: &[f32],
+    norms: &mut [f32],
+    history: &mut [f32],
+    seeds: &[u32],
+    ancestors: &mut [u32],
+    shape: &Shape,
+    step: u32,
+    group: u32,
+    own: u32,
+    pieces: u32,
+    #[comptime] key: TallyKey,
+) {
+    let share = coeffs[step as usize * ROW + ESS_SHARE];
+    let whole = add_up(records, shape, group);
+    let decision = decide(&whole, share, shape);
+    if own == 0u32 {
+        book(norms, history, shape, group, step, &whole, decision);
+    }
+    if decision > 0.5f32 {
+        let teeth = comb(seeds, group, step, &whole, shape);
+        resample_piece::<N>(values, records, ancestors, shape, &teeth, &whole, group, own, pieces, key);
     }
 }
 

@@ -96,13 +96,13 @@ impl Resampling<'_> {
                 key,
             );
         }
-        device.launched(self.work())
+        device.launched(work(of))
     }
+}
 
-    /// Bytes where every group is resampled: a weight read and an ancestor written.
-    fn work(&self) -> Work {
-        let records = 4 * (RECORD * self.of.groups * self.of.blocks()) as u64;
-        let slots = 4 * self.of.stride() as u64;
-        Work { read: slots + records, written: slots + 8 * (RECORD * self.of.groups) as u64 }
-    }
+/// Bytes where every group is resampled: a weight read and an ancestor written.
+pub(crate) fn work(of: &Population) -> Work {
+    let records = 4 * (RECORD * of.groups * of.blocks()) as u64;
+    let slots = 4 * of.stride() as u64;
+    Work { read: slots + records, written: slots + 8 * (RECORD * of.groups) as u64 }
 }

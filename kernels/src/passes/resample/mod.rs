@@ -21,3 +21,4 @@ mod launch;
 pub mod oracle;
 
 pub use launch::Resampling;
+pub(crate) use launch::work;

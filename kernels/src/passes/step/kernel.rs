@@ -2,11 +2,11 @@
 
 use cubecl::prelude::*;
 
+use super::key::{Carry, Common, Stage, StepKey, Tables};
 use crate::methods::{Coeffs, Method, coeffs};
-use crate::models::{Here, ModelKey, Models, Score, coordinate, extent, score_of};
-use crate::passes::weights::Weights;
-use crate::passes::weights::kernel::{TallyKey, record_block};
-use crate::passes::{Sharing, block_stride, first_block, first_vector, vector_stride};
+use crate::models::{Here, Models, Score, coordinate, extent, score_of};
+use crate::passes::weights::kernel::record_block;
+use crate::passes::{block_stride, first_block, first_vector, vector_stride};
 use crate::prims::monoid::ZERO_WEIGHT;
 use crate::prims::philox::{Stream, draw, lanes, purpose, tag};
 use crate::prims::space::Space;
@@ -14,124 +14,12 @@ use crate::prims::state::{
     Grid, Past, Shape, block_at, load, load_row, occupied, recall, recall_row, scatter, store, store_row,
 };
 
-/// Which part of a step a launch does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// Everything, the score being evaluated in between.
-    Fused,
-    /// Gather and move; the score is evaluated elsewhere next.
-    Move,
-    /// Take the new score and finish the weight.
-    Weigh,
-    /// The first evaluation, before any move.
-    Start,
-}
-
-/// What changes the generated code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct StepKey {
-    /// Part of the step.
-    pub stage: Stage,
-    /// Log-weights are kept, and block records left.
-    pub weighed: bool,
-    /// Weights from log-densities instead of rates.
-    pub exact: bool,
-    /// The first log-weight includes the log-density of the target.
-    pub weighted_start: bool,
-    /// Scores are carried from step to step and evaluated at x'; else they are evaluated at x, where the
-    /// weight needs no others.
-    pub carried: bool,
-    /// Root ancestors are kept.
-    pub roots: bool,
-    /// The models.
-    pub models: ModelKey,
-    /// Dimension 1 or 2: two slots share a random block.
-    pub paired: bool,
-    /// Write x' also as rows `[particles, dim]`, for a model outside.
-    pub rows: bool,
-    /// 64-bit integers are there.
-    pub wide: bool,
-    /// Scores that nobody carries share a scratch row a worker.
-    pub scratch: bool,
-    /// How units share blocks.
-    pub sharing: Sharing,
-}
-
-impl StepKey {
-    fn moves(&self) -> bool {
-        matches!(self.stage, Stage::Fused | Stage::Move)
-    }
-
-    /// Takes scores at the new state.
-    fn settles(&self) -> bool {
-        match self.stage {
-            Stage::Move => false,
-            Stage::Fused => self.carried,
-            Stage::Weigh | Stage::Start => true,
-        }
-    }
-
-    fn tally(&self) -> TallyKey {
-        TallyKey { kind: Weights::Log, wide: self.wide, sharing: self.sharing }
-    }
-
-    fn records(&self) -> bool {
-        self.weighed && !matches!(self.stage, Stage::Move)
-    }
-}
-
-/// What a step reads of the particles.
-#[derive(CubeLaunch, CubeType)]
-pub struct Before {
-    /// Positions, dim rows.
-    pub x: Box<[f32]>,
-    /// Scores there, models * dim rows.
-    pub scores: Box<[f32]>,
-    /// Log-weights, `[stride]`.
-    pub log_w: Box<[f32]>,
-    /// Log-densities of the target, `[stride]`; only the exact rule has them.
-    pub log_p: Box<[f32]>,
-    /// First ancestor of each particle at the start of the run.
-    pub roots: Box<[u32]>,
-    /// Parents within the group.
-    pub ancestors: Box<[u32]>,
-    /// A record a group: see the resample pass.
-    pub norms: Box<[f32]>,
-}
-
-/// What a step leaves.
-#[derive(CubeLaunch, CubeType)]
-pub struct After {
-    /// See [`Before::x`].
-    pub x: Box<[f32]>,
-    /// See [`Before::scores`].
-    pub scores: Box<[f32]>,
-    /// See [`Before::log_w`].
-    pub log_w: Box<[f32]>,
-    /// See [`Before::log_p`].
-    pub log_p: Box<[f32]>,
-    /// See [`Before::roots`].
-    pub roots: Box<[u32]>,
-    /// Rows `[particles, dim]`, where the key asks for them.
-    pub rows: Box<[f32]>,
-    /// A record a block: see the weights pass.
-    pub blocks: Box<[u32]>,
-}
-
-/// Tables of the run.
-#[derive(CubeLaunch, CubeType)]
-pub struct Tables {
-    /// A row a step, see [`crate::methods::StepCoeffs`].
-    pub coeffs: Box<[f32]>,
-    /// Two words a group.
-    pub seeds: Box<[u32]>,
-}
-
 /// One launch of a step; see the module page. `H` is half of `N` where 64-bit integers are there.
 #[cube(launch)]
 pub fn step_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
-    before: Before,
-    mut after: After,
+    before: Carry,
+    mut after: Carry,
+    mut common: Common,
     models: Models,
     tables: Tables,
     shape: Shape,
@@ -140,35 +28,80 @@ pub fn step_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
 ) {
     let total = shape.total_blocks();
     let mut index = first_block(key.sharing);
-    while index < total {
-        let block = block_at::<N>(&shape, index);
-        let mut v = first_vector(key.sharing);
-        while v < block.vectors {
-            let slot = block.first + v * N::value() as u32;
-            particles::<S, M, P, N, H>(
+    if comptime!(key.records() && key.sharing.together) {
+        let mut memory = Shared::<[u32]>::new_slice(comptime!(4 * key.sharing.units as usize));
+        while index < total {
+            step_block::<S, M, P, N, H>(
                 &before,
                 &mut after,
+                &mut common,
                 &models,
                 &tables,
                 &shape,
-                block.group,
-                slot,
+                index,
                 step,
+                &mut memory,
                 key,
             );
-            v += vector_stride(key.sharing);
+            index += block_stride(key.sharing);
         }
-        if comptime!(key.records() && key.sharing.together) {
-            let mut memory = Shared::<[u32]>::new_slice(comptime!(4 * key.sharing.units as usize));
-            let tally = comptime!(key.tally());
-            record_block::<N>(&after.log_w, &shape, &block, index, &mut after.blocks, &mut memory, tally);
-        } else if comptime!(key.records()) {
-            let mut memory = Array::<u32>::new(1usize);
-            let memory = memory.as_mut_slice();
-            let tally = comptime!(key.tally());
-            record_block::<N>(&after.log_w, &shape, &block, index, &mut after.blocks, memory, tally);
+    } else {
+        let mut memory = Array::<u32>::new(1usize);
+        let memory = memory.as_mut_slice();
+        while index < total {
+            step_block::<S, M, P, N, H>(
+                &before,
+                &mut after,
+                &mut common,
+                &models,
+                &tables,
+                &shape,
+                index,
+                step,
+                memory,
+                key,
+            );
+            index += block_stride(key.sharing);
         }
-        index += block_stride(key.sharing);
+    }
+}
+
+/// Block number `index` of all. `memory`: four words a unit, where units share a block.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+pub fn step_block<S: Score, M: Method, P: Space, N: Size, H: Size>(
+    before: &Carry,
+    after: &mut Carry,
+    common: &mut Common,
+    models: &Models,
+    tables: &Tables,
+    shape: &Shape,
+    index: u32,
+    step: u32,
+    memory: &mut [u32],
+    #[comptime] key: StepKey,
+) {
+    let block = block_at::<N>(shape, index);
+    let mut v = first_vector(key.sharing);
+    while v < block.vectors {
+        let slot = block.first + v * N::value() as u32;
+        particles::<S, M, P, N, H>(
+            before,
+            after,
+            common,
+            models,
+            tables,
+            shape,
+            block.group,
+            slot,
+            step,
+            key,
+        );
+        v += vector_stride(key.sharing);
+    }
+    if comptime!(key.records()) {
+        let tally = comptime!(key.tally());
+        record_block::<N>(&after.log_w, shape, &block, index, &mut common.blocks, memory, tally);
     }
 }
 
@@ -176,8 +109,9 @@ pub fn step_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
 #[cube]
 #[allow(clippy::too_many_arguments)]
 fn particles<S: Score, M: Method, P: Space, N: Size, H: Size>(
-    before: &Before,
-    after: &mut After,
+    before: &Carry,
+    after: &mut Carry,
+    common: &mut Common,
     models: &Models,
     tables: &Tables,
     shape: &Shape,
@@ -190,8 +124,8 @@ fn particles<S: Score, M: Method, P: Space, N: Size, H: Size>(
     let base = group * shape.padded;
     let at = (base + slot) as usize;
     let c = coeffs(&tables.coeffs, step);
-    let resampled = before.norms[group as usize * 4 + 3] > 0.5f32;
-    let parents = if resampled { load::<u32, N>(&before.ancestors, at) + Vector::new(base) } else { slots };
+    let resampled = common.norms[group as usize * 4 + 3] > 0.5f32;
+    let parents = if resampled { load::<u32, N>(&common.ancestors, at) + Vector::new(base) } else { slots };
     let past = Past::<N> { at, resampled, parents };
     let mut here = here::<N>(shape, group, slot, at, step, key);
     let stream = Stream::<N> {
@@ -209,7 +143,7 @@ fn particles<S: Score, M: Method, P: Space, N: Size, H: Size>(
         }
     }
     let mut log_w = if comptime!(key.moves()) {
-        advance::<M, P, N, H>(before, after, &mut here, shape, &past, &c, &stream, key)
+        advance::<M, P, N, H>(before, after, common, &mut here, shape, &past, &c, &stream, key)
     } else {
         recover::<N>(&*after, &mut here, key)
     };
@@ -264,7 +198,7 @@ fn here<N: Size>(
 
 /// A later part of a split step takes up what the first one left.
 #[cube]
-fn recover<N: Size>(after: &After, here: &mut Here<N>, #[comptime] key: StepKey) -> Vector<f32, N> {
+fn recover<N: Size>(after: &Carry, here: &mut Here<N>, #[comptime] key: StepKey) -> Vector<f32, N> {
     #[unroll]
     for k in 0..key.models.registers {
         here.point[k] = load_row::<N>(&after.x, &here.grid, k, here.at, key.models.layout);
@@ -275,8 +209,8 @@ fn recover<N: Size>(after: &After, here: &mut Here<N>, #[comptime] key: StepKey)
 /// Gathers x where the models will look for it: into registers, or into the rows of x'.
 #[cube]
 fn fetch<N: Size>(
-    before: &Before,
-    after: &mut After,
+    before: &Carry,
+    after: &mut Carry,
     here: &mut Here<N>,
     past: &Past<N>,
     #[comptime] key: StepKey,
@@ -296,8 +230,9 @@ fn fetch<N: Size>(
 #[cube]
 #[allow(clippy::too_many_arguments)]
 fn advance<M: Method, P: Space, N: Size, H: Size>(
-    before: &Before,
-    after: &mut After,
+    before: &Carry,
+    after: &mut Carry,
+    common: &mut Common,
     here: &mut Here<N>,
     shape: &Shape,
     past: &Past<N>,
@@ -352,7 +287,7 @@ fn advance<M: Method, P: Space, N: Size, H: Size>(
                 P::retract::<N>(&mut point, &shift, Vector::new(c.shrink));
                 #[unroll]
                 for a in 0..ambient {
-                    put::<N>(after, here, shape, element * ambient + a, point[a], key);
+                    put::<N>(after, common, here, shape, element * ambient + a, point[a], key);
                 }
             }
         }
@@ -379,8 +314,8 @@ fn advance<M: Method, P: Space, N: Size, H: Size>(
 /// The scores of all models at coordinate `k` of the old state.
 #[cube]
 fn old_scores<N: Size>(
-    before: &Before,
-    after: &After,
+    before: &Carry,
+    after: &Carry,
     here: &Here<N>,
     past: &Past<N>,
     k: usize,
@@ -403,7 +338,8 @@ fn old_scores<N: Size>(
 /// Coordinate `k` of x': memory, registers, and rows where a model outside wants them.
 #[cube]
 fn put<N: Size>(
-    after: &mut After,
+    after: &mut Carry,
+    common: &mut Common,
     here: &mut Here<N>,
     shape: &Shape,
     k: usize,
@@ -415,7 +351,7 @@ fn put<N: Size>(
         here.point[k] = value;
     }
     if comptime!(key.rows) {
-        scatter::<N>(&mut after.rows, shape, here.group, here.slot, k, value);
+        scatter::<N>(&mut common.rows, shape, here.group, here.slot, k, value);
     }
 }
 
@@ -423,8 +359,8 @@ fn put<N: Size>(
 #[cube]
 #[allow(clippy::too_many_arguments)]
 fn settle<S: Score, M: Method, N: Size>(
-    before: &Before,
-    after: &mut After,
+    before: &Carry,
+    after: &mut Carry,
     models: &Models,
     here: &mut Here<N>,
     past: &Past<N>,

@@ -1,6 +1,7 @@
 //! Check, configure, launch.
 
-use super::kernel::{AfterLaunch, BeforeLaunch, Stage, StepKey, TablesLaunch, step_kernel};
+use super::kernel::step_kernel;
+use super::key::{CarryLaunch, CommonLaunch, Stage, StepKey, TablesLaunch};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
 use crate::methods::{Anneal, Guidance, Method, Plain};
@@ -69,6 +70,17 @@ impl Carried {
             log_p: device.empty("log-densities", where_kept(keeps.exact))?,
             roots: device.empty("roots", where_kept(keeps.roots))?,
         })
+    }
+
+    /// The launch argument.
+    pub(crate) fn arg(&self) -> CarryLaunch {
+        CarryLaunch::new(
+            self.x.arg(),
+            self.scores.arg(),
+            self.log_w.arg(),
+            self.log_p.arg(),
+            self.roots.arg(),
+        )
     }
 
     /// (what, bytes) of each buffer.
@@ -141,7 +153,6 @@ pub const MAX_REGISTERS: usize = 4;
 impl Step<'_> {
     /// Launches step `step` of method `M`.
     pub fn launch<M: Method>(&self, device: &Device, step: usize) -> Result<()> {
-        self.check()?;
         if self.feed.kinds.is_empty() {
             self.go::<Buffer, M, Euclid>(device, step)
         } else {
@@ -202,9 +213,14 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// Refuses what a driver would not finish.
-    fn check_turns(&self, device: &Device, sharing: Sharing) -> Result<()> {
-        let Some(most) = device.max_turns() else { return Ok(()) };
+    /// Steps that one launch may take ([`crate::passes::steps`]).
+    pub fn most_steps(&self, device: &Device) -> usize {
+        let turns = self.turns(self.key(device).sharing).max(1);
+        device.max_turns().map_or(usize::MAX, |most| (most / turns).max(1) as usize)
+    }
+
+    /// Turns of the loops of one unit in one step.
+    fn turns(&self, sharing: Sharing) -> u64 {
         let of = self.of;
         let workers = if sharing.together { sharing.units as usize } else { 1 };
         let blocks = (of.groups * of.blocks()) as u64;
@@ -212,16 +228,7 @@ impl Step<'_> {
         let own = (of.block() / of.lanes).div_ceil(workers) as u64 * blocks.div_ceil(cubes);
         let dim = if of.dim > MAX_REGISTERS { of.dim as u64 } else { 0 };
         // Beside the models: the particle itself, gathering, moving, weighing, and two looks at its weight.
-        let turns = own * (self.feed.turns + 3 * dim + 3);
-        if turns > most {
-            let what = "turns of the loops of a unit";
-            let wanted = format!(
-                "at most {most} on {}, which leaves loops after that: fewer dimensions or components, or another device",
-                device.name()
-            );
-            return Err(argument(what, turns, wanted));
-        }
-        Ok(())
+        own * (self.feed.turns + 3 * dim + 3)
     }
 
     fn writes_rows(&self) -> bool {
@@ -253,34 +260,36 @@ impl Step<'_> {
         }
     }
 
-    fn go<S: Score, M: Method, P: Space>(&self, device: &Device, step: usize) -> Result<()> {
+    /// The compile key of a launch of `steps` steps, everything checked.
+    pub(crate) fn checked(&self, device: &Device, steps: usize) -> Result<StepKey> {
+        self.check()?;
         self.check_buffers(device)?;
         let key = self.key(device);
-        self.check_turns(device, key.sharing)?;
+        if let Some(most) = device.max_turns() {
+            let turns = steps as u64 * self.turns(key.sharing);
+            if turns > most {
+                let what = "turns of the loops of a unit";
+                let name = device.name();
+                let wanted = format!(
+                    "at most {most} on {name}, which leaves loops after that: fewer dimensions or components, or another device"
+                );
+                return Err(argument(what, turns, wanted));
+            }
+        }
+        Ok(key)
+    }
+
+    fn go<S: Score, M: Method, P: Space>(&self, device: &Device, step: usize) -> Result<()> {
+        let key = self.checked(device, 1)?;
         step_kernel::launch::<S, M, P>(
             device.client(),
             key.sharing.cubes(device, self.of.groups * self.of.blocks()),
             key.sharing.dim(),
             self.of.lanes,
             (self.of.lanes / 2).max(1),
-            BeforeLaunch::new(
-                self.before.x.arg(),
-                self.before.scores.arg(),
-                self.before.log_w.arg(),
-                self.before.log_p.arg(),
-                self.before.roots.arg(),
-                self.ancestors.arg(),
-                self.norms.arg(),
-            ),
-            AfterLaunch::new(
-                self.after.x.arg(),
-                self.after.scores.arg(),
-                self.after.log_w.arg(),
-                self.after.log_p.arg(),
-                self.after.roots.arg(),
-                self.rows.arg(),
-                self.blocks.arg(),
-            ),
+            self.before.arg(),
+            self.after.arg(),
+            self.common(),
             ModelsLaunch::new(self.feed.params.arg(), self.feed.levels.arg(), self.feed.map.arg()),
             TablesLaunch::new(self.coeffs.arg(), self.seeds.arg()),
             self.of.arg(),
@@ -290,9 +299,13 @@ impl Step<'_> {
         device.launched(self.work(device))
     }
 
+    pub(crate) fn common(&self) -> CommonLaunch {
+        CommonLaunch::new(self.ancestors.arg(), self.norms.arg(), self.rows.arg(), self.blocks.arg())
+    }
+
     /// Bytes that the launch has to move. Ancestors are read where a group may have been resampled,
     /// log-weights where it may not have been.
-    fn work(&self, device: &Device) -> Work {
+    pub(crate) fn work(&self, device: &Device) -> Work {
         let (of, keeps) = (self.of, &self.keeps);
         let cells = |rows: usize| 4 * (rows * of.stride()) as u64;
         let kept = |kept: bool, rows: usize| if kept { cells(rows) } else { 0 };

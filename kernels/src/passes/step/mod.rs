@@ -10,8 +10,9 @@
 //! through the ancestors.
 
 pub(crate) mod kernel;
+pub(crate) mod key;
 mod launch;
 pub mod oracle;
 
-pub use kernel::{Stage, StepKey};
+pub use key::{Stage, StepKey};
 pub use launch::{Carried, Feed, Keeps, MAX_REGISTERS, Named, Step};

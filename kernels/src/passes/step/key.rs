@@ -1,0 +1,111 @@
+//! What a step's launch is told: its compile key, and the buffers it binds.
+
+use cubecl::prelude::*;
+
+use crate::models::ModelKey;
+use crate::passes::Sharing;
+use crate::passes::weights::Weights;
+use crate::passes::weights::kernel::TallyKey;
+
+/// Which part of a step a launch does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Everything, the score being evaluated in between.
+    Fused,
+    /// Gather and move; the score is evaluated elsewhere next.
+    Move,
+    /// Take the new score and finish the weight.
+    Weigh,
+    /// The first evaluation, before any move.
+    Start,
+}
+
+/// What changes the generated code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StepKey {
+    /// Part of the step.
+    pub stage: Stage,
+    /// Log-weights are kept, and block records left.
+    pub weighed: bool,
+    /// Weights from log-densities instead of rates.
+    pub exact: bool,
+    /// The first log-weight includes the log-density of the target.
+    pub weighted_start: bool,
+    /// Scores are carried from step to step and evaluated at x'; else they are evaluated at x, where the
+    /// weight needs no others.
+    pub carried: bool,
+    /// Root ancestors are kept.
+    pub roots: bool,
+    /// The models.
+    pub models: ModelKey,
+    /// Dimension 1 or 2: two slots share a random block.
+    pub paired: bool,
+    /// Write x' also as rows `[particles, dim]`, for a model outside.
+    pub rows: bool,
+    /// 64-bit integers are there.
+    pub wide: bool,
+    /// Scores that nobody carries share a scratch row a worker.
+    pub scratch: bool,
+    /// How units share blocks.
+    pub sharing: Sharing,
+}
+
+impl StepKey {
+    pub(super) fn moves(&self) -> bool {
+        matches!(self.stage, Stage::Fused | Stage::Move)
+    }
+
+    /// Takes scores at the new state.
+    pub(super) fn settles(&self) -> bool {
+        match self.stage {
+            Stage::Move => false,
+            Stage::Fused => self.carried,
+            Stage::Weigh | Stage::Start => true,
+        }
+    }
+
+    pub(crate) fn tally(&self) -> TallyKey {
+        TallyKey { kind: Weights::Log, wide: self.wide, sharing: self.sharing }
+    }
+
+    pub(super) fn records(&self) -> bool {
+        self.weighed && !matches!(self.stage, Stage::Move)
+    }
+}
+
+/// What a population carries from step to step.
+#[derive(CubeLaunch, CubeType)]
+pub struct Carry {
+    /// Positions, dim rows.
+    pub x: Box<[f32]>,
+    /// Scores there, models * dim rows.
+    pub scores: Box<[f32]>,
+    /// Log-weights, `[stride]`.
+    pub log_w: Box<[f32]>,
+    /// Log-densities of the target, `[stride]`; only the exact rule has them.
+    pub log_p: Box<[f32]>,
+    /// First ancestor of each particle at the start of the run.
+    pub roots: Box<[u32]>,
+}
+
+/// What the passes of a step hand to each other.
+#[derive(CubeLaunch, CubeType)]
+pub struct Common {
+    /// Parents within the group.
+    pub ancestors: Box<[u32]>,
+    /// A record a group: see the resample pass.
+    pub norms: Box<[f32]>,
+    /// Rows `[particles, dim]`, where the key asks for them.
+    pub rows: Box<[f32]>,
+    /// A record a block: see the weights pass.
+    pub blocks: Box<[u32]>,
+}
+
+/// Tables of the run.
+#[derive(CubeLaunch, CubeType)]
+pub struct Tables {
+    /// A row a step, see [`crate::methods::StepCoeffs`].
+    pub coeffs: Box<[f32]>,
+    /// Two words a group.
+    pub seeds: Box<[u32]>,
+}

@@ -1,0 +1,88 @@
+//! Check, configure, launch.
+
+use std::ops::Range;
+
+use cubecl::prelude::*;
+
+use super::kernel::{Crew, steps_kernel};
+use crate::device::{Buf, Device};
+use crate::error::{Result, argument};
+use crate::methods::{Anneal, Guidance, Method, Plain, ROW};
+use crate::models::{Analytic, ModelsLaunch};
+use crate::passes::step::key::TablesLaunch;
+use crate::passes::step::{Named, Stage, Step};
+use crate::passes::weights::RECORD;
+use crate::prims::space::Euclid;
+
+/// Launches `steps` of `of`, a [`Stage::Fused`] step of closed-form models whose `before` is the state in
+/// front of the first; each of them is resampled as [`crate::passes::resample`] does it.
+pub fn launch(
+    device: &Device,
+    of: &Step,
+    method: Named,
+    history: &Buf<f32>,
+    steps: Range<usize>,
+) -> Result<()> {
+    match method {
+        Named::Plain => go::<Plain>(device, of, history, steps),
+        Named::Anneal => go::<Anneal>(device, of, history, steps),
+        Named::Guidance => go::<Guidance>(device, of, history, steps),
+    }
+}
+
+fn go<M: Method>(device: &Device, of: &Step, history: &Buf<f32>, steps: Range<usize>) -> Result<()> {
+    let key = of.checked(device, steps.len())?;
+    if of.stage != Stage::Fused || of.feed.kinds.is_empty() {
+        return Err(argument("several steps in a launch", "a score from outside", "closed forms, fused"));
+    }
+    let groups = of.of.groups;
+    for (what, found, wanted) in [
+        ("coefficient table", of.coeffs.len(), ROW * steps.end),
+        ("history", history.len(), RECORD * groups * steps.end),
+    ] {
+        if found < wanted {
+            return Err(argument(what, found, wanted));
+        }
+    }
+    let units = key.sharing.units as usize;
+    let crew = if key.sharing.together {
+        Crew::Cube
+    } else if device.is_cpu() && groups < 8 * units && units > 1 {
+        Crew::Everyone
+    } else {
+        Crew::One
+    };
+    let cubes = match crew {
+        Crew::Cube => groups,
+        Crew::Everyone => 1,
+        Crew::One if device.is_cpu() => 1,
+        Crew::One => groups.div_ceil(units),
+    };
+    steps_kernel::launch::<Analytic, M, Euclid>(
+        device.client(),
+        CubeCount::Static(cubes.min(65_535) as u32, 1, 1),
+        key.sharing.dim(),
+        of.of.lanes,
+        (of.of.lanes / 2).max(1),
+        of.before.arg(),
+        of.after.arg(),
+        of.common(),
+        history.arg(),
+        ModelsLaunch::new(of.feed.params.arg(), of.feed.levels.arg(), of.feed.map.arg()),
+        TablesLaunch::new(of.coeffs.arg(), of.seeds.arg()),
+        of.of.arg(),
+        steps.start as u32,
+        steps.end as u32,
+        crew,
+        key,
+    );
+    let mut work = of.work(device);
+    if of.keeps.weighed {
+        let resampled = crate::passes::resample::work(of.of);
+        work.read += resampled.read;
+        work.written += resampled.written;
+    }
+    work.read *= steps.len() as u64;
+    work.written *= steps.len() as u64;
+    device.launched(work)
+}

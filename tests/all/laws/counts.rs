@@ -1,0 +1,89 @@
+//! What a step launches, moves and reserves: counted by the device layer, held to the number.
+
+use feynkac::kernels::device::Device;
+use feynkac::{Method, Model, Options, Outcome, Policy, Rule, Schedule, sample};
+
+use crate::reference::{model, q1};
+
+on_every_device! { bytes_of_a_step, launches_of_a_step, steps_together_are_steps_apart }
+
+const PARTICLES: usize = 4096;
+
+/// A mixture of two components in `dim` dimensions.
+fn mixture(dim: usize) -> Model {
+    let row = |v: f64| format!("{:?}", vec![v; dim]);
+    model(&format!(
+        "kind = 'mixture'\nweights = [0.4, 0.6]\nmeans = [{}, {}]\nscales = [0.7, 0.8]\n",
+        row(-1.0),
+        row(1.2)
+    ))
+}
+
+fn options(method: Method, rule: Rule, resample: Policy) -> Options {
+    let mut options = Options::new(method, Schedule::Ve { sigma_min: 0.1, sigma_max: 10.0 });
+    (options.beta, options.rule, options.resample) = (1.5, rule, resample);
+    (options.particles, options.steps, options.roots, options.at_once) = (PARTICLES, 12, false, 1);
+    options
+}
+
+fn run(device: &Device, models: &[Model], options: &Options) -> Outcome {
+    let out = sample(device, models, options, None).expect("a run");
+    assert_eq!(out.counters.downloads_in_loop, 0);
+    assert_eq!(out.counters.allocations_in_loop, 0);
+    out
+}
+
+/// 16 + 8 D with the left rule, resampled at every step; 5 % for records of blocks and groups.
+fn bytes_of_a_step(device: &Device) {
+    let one = |dim: usize, rule: Rule, policy: Policy, roots: bool| {
+        let mut options = options(Method::FkcAnneal, rule, policy);
+        options.roots = roots;
+        run(device, &[mixture(dim)], &options).counters.bytes_per_particle_step
+    };
+    let near = |found: f64, wanted: f64, what: &str| {
+        println!("{}: {what}: {found:.2} bytes a particle-step for {wanted}", device.backend());
+        assert!(found >= wanted && found <= 1.05 * wanted, "{what}: {found} bytes, wanted {wanted}");
+    };
+    near(one(2, Rule::Left, Policy::Every, false), 32.0, "left, every step, D = 2");
+    near(one(2, Rule::Left, Policy::Ess(0.5), false), 36.0, "left, by ESS, D = 2");
+    near(one(2, Rule::Left, Policy::Every, true), 40.0, "left, every step, roots, D = 2");
+    near(one(2, Rule::Trap, Policy::Every, false), 48.0, "trap, every step, D = 2");
+    near(one(2, Rule::Exact, Policy::Every, false), 56.0, "exact, every step, D = 2");
+    // Scores of many coordinates share scratch rows on the CPU and go through memory elsewhere.
+    let spilled = if device.is_cpu() { 0.0 } else { 2.0 * 64.0 * 4.0 };
+    near(one(64, Rule::Left, Policy::Every, false), 528.0 + spilled, "left, every step, D = 64");
+}
+
+fn launches_of_a_step(device: &Device) {
+    let anneal = options(Method::FkcAnneal, Rule::Trap, Policy::Ess(0.5));
+    assert_eq!(run(device, &[mixture(2)], &anneal).counters.launches_per_step, 2.0, "step, resample");
+    let plain = options(Method::Plain, Rule::Left, Policy::Never);
+    assert_eq!(run(device, &[mixture(2)], &plain).counters.launches_per_step, 1.0, "nothing is weighed");
+    let mut together = anneal;
+    together.at_once = 0;
+    let out = run(device, &[mixture(2)], &together);
+    // The first step alone, then eleven in one.
+    assert_eq!(out.counters.launches_per_step, 1.0 / 11.0, "all steps in a launch");
+}
+
+/// Bit for bit: the same functions in the same order.
+fn steps_together_are_steps_apart(device: &Device) {
+    for (particles, groups) in [(1, 1), (5, 3), (100, 1), (300, 40), (3000, 1)] {
+        for (rule, policy) in
+            [(Rule::Left, Policy::Every), (Rule::Trap, Policy::Ess(0.5)), (Rule::Exact, Policy::Every)]
+        {
+            let mut options = options(Method::FkcAnneal, rule, policy);
+            (options.particles, options.groups, options.roots) = (particles, groups, true);
+            let apart = run(device, &[model(&q1())], &options);
+            options.at_once = 4;
+            let together = run(device, &[model(&q1())], &options);
+            let what = format!("{groups} groups of {particles}, {rule:?}");
+            assert_eq!(apart.x, together.x, "{what}");
+            assert_eq!(apart.log_w, together.log_w, "{what}");
+            assert_eq!(apart.ancestors, together.ancestors, "{what}");
+            assert_eq!(apart.distinct_roots, together.distinct_roots, "{what}");
+            assert_eq!(apart.ess, together.ess, "{what}");
+            assert_eq!(apart.log_z, together.log_z, "{what}");
+        }
+    }
+}
