@@ -1,9 +1,11 @@
 //! Runs a plan on a device; owns the buffers.
 
-use std::ops::Range;
-use std::time::Instant;
+mod outcome;
+mod sizes;
 
-use feynkac_kernels::device::{Buf, Counts, Device};
+use std::ops::Range;
+
+use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::methods::StepCoeffs;
 use feynkac_kernels::passes::init::{Start, init};
 use feynkac_kernels::passes::mlp;
@@ -12,13 +14,14 @@ use feynkac_kernels::passes::step::{Carried, Feed, Stage, Step};
 use feynkac_kernels::passes::steps;
 use feynkac_kernels::passes::weights::{RECORD, Weights};
 use feynkac_kernels::prims::state::Population;
-use serde::Serialize;
 
 use crate::coeffs;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{self, Model, Noise};
-use crate::options::{Final, Options, Policy};
+use crate::options::{Options, Policy};
 use crate::plan::{Pass, Plan};
+
+pub use outcome::{Counters, Glance, Outcome, Timings, read, sample};
 
 /// On the CPU a launch has about this many particle-steps, where the population is smaller.
 const MANY_PARTICLES: usize = 1 << 20;
@@ -26,72 +29,6 @@ const MANY_PARTICLES: usize = 1 << 20;
 const SMALL_GROUP: usize = 4096;
 /// Steps of a launch at most: no driver should take it for dead.
 const MOST_STEPS: usize = 256;
-
-/// A look at a run under way.
-#[derive(Clone, Copy, Debug)]
-pub struct Glance {
-    /// Steps done.
-    pub step: usize,
-    /// Steps in all.
-    pub steps: usize,
-    /// ESS of the first group, particles.
-    pub ess: f64,
-    /// Speed so far.
-    pub particle_steps_per_s: f64,
-}
-
-/// What was counted.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Counters {
-    /// Kernel launches of the whole run.
-    pub launches: u64,
-    /// Kernel launches of a step.
-    pub launches_per_step: f64,
-    /// Reads by the host between the first and the last step.
-    pub downloads_in_loop: u64,
-    /// Bytes that the launches of a step must read or write, a particle.
-    pub bytes_per_particle_step: f64,
-    /// Buffers reserved between the first and the last step.
-    pub allocations_in_loop: u64,
-}
-
-/// Wall-clock times.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Timings {
-    /// Start and first step, in which kernels are compiled.
-    pub compile_s: f64,
-    /// The steps after the first.
-    pub loop_s: f64,
-    /// Everything, reading the result included.
-    pub total_s: f64,
-    /// Particles times steps of the loop over its time.
-    pub particle_steps_per_s: f64,
-}
-
-/// What a run returns.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// Particles `[groups * particles, dim]`, group after group.
-    pub x: Vec<f32>,
-    /// Coordinates.
-    pub dim: usize,
-    /// Unnormalised log-weights since the last resampling.
-    pub log_w: Vec<f32>,
-    /// Ancestors of the last resampling within the group; identity if there was none.
-    pub ancestors: Vec<u32>,
-    /// Estimate of the log-evidence of each group; NaN where nothing was weighed.
-    pub log_z: Vec<f64>,
-    /// ESS `[group][step]`, particles.
-    pub ess: Vec<Vec<f64>>,
-    /// Steps (0-based) after which each group was resampled.
-    pub resampled_at: Vec<Vec<usize>>,
-    /// Particles of the start that have descendants; empty where they are not followed.
-    pub distinct_roots: Vec<usize>,
-    /// Launches, downloads, bytes.
-    pub counters: Counters,
-    /// Times.
-    pub timings: Timings,
-}
 
 /// A run with its buffers on a device.
 pub struct Run<'a> {
@@ -314,12 +251,16 @@ impl<'a> Run<'a> {
         match &self.models[model] {
             Model::Foreign(own) => own.score(self.device, rows, count, self.levels[level], out, first),
             Model::Network(_) => {
-                let before = &self.models[..model];
-                let index = before.iter().filter(|m| matches!(m, Model::Network(_))).count();
-                Ok(self.networks[index].launch(self.device, rows, out, first, count, level)?)
+                let network = &self.networks[self.network(model)];
+                Ok(network.launch(self.device, rows, out, first, count, level)?)
             }
             Model::Analytic(_) => Ok(()),
         }
+    }
+
+    /// Which of the networks model `model` is.
+    fn network(&self, model: usize) -> usize {
+        self.models[..model].iter().filter(|m| matches!(m, Model::Network(_))).count()
     }
 
     /// Particles after the last step.
@@ -332,139 +273,4 @@ impl<'a> Run<'a> {
         let flat = self.device.download(&self.history)?;
         Ok(flat.chunks_exact(RECORD).map(|r| [r[0], r[1], r[2], r[3]]).collect())
     }
-}
-
-/// Draws particles. `watch` is called at most four times a second, each time after one 16-byte
-/// read from the device; without it nothing is read between the first and the last step.
-pub fn sample(
-    device: &Device,
-    models: &[Model],
-    options: &Options,
-    mut watch: Option<&mut dyn FnMut(Glance)>,
-) -> Result<Outcome> {
-    let began = Instant::now();
-    let run = Run::new(device, models, options)?;
-    let counted = device.counts();
-    run.begin()?;
-    run.advance_through(0..1)?;
-    device.sync()?;
-    let compile_s = began.elapsed().as_secs_f64();
-    let (entered, looping) = (device.counts(), Instant::now());
-    let mut looked = Instant::now();
-    let steps = run.coeffs.len();
-    let speed = |done: usize, s: f64| (run.of.particles() * done) as f64 / s.max(1.0e-9);
-    let at_once = run.at_once();
-    let mut done = 1;
-    while done < steps {
-        let next = (done + at_once).min(steps);
-        run.advance_through(done..next)?;
-        done = next;
-        if let Some(watch) = watch.as_mut().filter(|_| looked.elapsed().as_secs_f64() >= 0.25) {
-            let norms = device.download(&run.norms)?;
-            let ess = if norms[2] > 0.0 { norms[1] * norms[1] / norms[2] } else { options.particles as f32 };
-            let particle_steps_per_s = speed(done - 1, looping.elapsed().as_secs_f64());
-            watch(Glance { step: done, steps, ess: f64::from(ess), particle_steps_per_s });
-            looked = Instant::now();
-        }
-    }
-    device.sync()?;
-    let (left, loop_s) = (device.counts(), looping.elapsed().as_secs_f64());
-    let mut outcome = read(&run)?;
-    let done = device.counts();
-    let moved = |of: Counts| of.bytes_read + of.bytes_written;
-    // A run of one step has no loop: the whole of it, then.
-    let (bytes, counted_steps) =
-        if steps > 1 { (moved(left) - moved(entered), steps - 1) } else { (moved(left) - moved(counted), 1) };
-    outcome.counters = Counters {
-        launches: done.launches - counted.launches,
-        launches_per_step: if steps > 1 {
-            (left.launches - entered.launches) as f64 / (steps - 1) as f64
-        } else {
-            run.plan.launches_per_step() as f64
-        },
-        downloads_in_loop: left.downloads - entered.downloads,
-        bytes_per_particle_step: bytes as f64 / (run.of.particles() * counted_steps) as f64,
-        allocations_in_loop: left.allocations - entered.allocations,
-    };
-    let total_s = began.elapsed().as_secs_f64();
-    let particle_steps_per_s = if steps > 1 { speed(steps - 1, loop_s) } else { speed(1, compile_s) };
-    outcome.timings = Timings { compile_s, loop_s, total_s, particle_steps_per_s };
-    Ok(outcome)
-}
-
-/// Takes a finished run from the device and off its layout.
-pub fn read(run: &Run) -> Result<Outcome> {
-    let (of, options, device) = (&run.of, run.options, run.device);
-    let last = run.last();
-    let x = device.download(&last.x)?;
-    let keeps = &run.plan.keeps;
-    let log_w = if keeps.weighed { device.download(&last.log_w)? } else { vec![0.0; of.stride()] };
-    let roots = if keeps.roots { device.download(&last.roots)? } else { Vec::new() };
-    let ancestors = device.download(&run.ancestors)?;
-    let records = run.records()?;
-    let weighed = coeffs::weighs(options);
-    for (i, record) in records.iter().enumerate().filter(|_| weighed) {
-        let (step, group) = (i / of.groups, i % of.groups);
-        if record[3] < -1.5 {
-            return Err(Error::Run { step, group, what: "a log-weight is NaN or above 9e7" });
-        }
-        if record[3] < -0.5 {
-            return Err(Error::Run { step, group, what: "every weight is zero" });
-        }
-    }
-    let (k, d) = (of.slots, of.dim);
-    let gathers = weighed && options.last == Final::Resample;
-    let mut out = Outcome {
-        x: Vec::with_capacity(of.particles() * d),
-        dim: d,
-        log_w: Vec::with_capacity(of.particles()),
-        ancestors: Vec::with_capacity(of.particles()),
-        log_z: Vec::new(),
-        ess: Vec::new(),
-        resampled_at: Vec::new(),
-        distinct_roots: Vec::new(),
-        counters: Counters {
-            launches: 0,
-            launches_per_step: 0.0,
-            downloads_in_loop: 0,
-            bytes_per_particle_step: 0.0,
-            allocations_in_loop: 0,
-        },
-        timings: Timings { compile_s: 0.0, loop_s: 0.0, total_s: 0.0, particle_steps_per_s: 0.0 },
-    };
-    for g in 0..of.groups {
-        let base = g * of.padded();
-        let mut seen = vec![false; k];
-        for slot in 0..k {
-            let from = base + if gathers { ancestors[base + slot] as usize } else { slot };
-            out.x.extend((0..d).map(|c| x[of.cell(device.layout(), d, c, from)]));
-            out.log_w.push(if gathers { 0.0 } else { log_w[from] });
-            out.ancestors.push(ancestors[base + slot]);
-            if keeps.roots {
-                seen[roots[from] as usize] = true;
-            }
-        }
-        if keeps.roots {
-            out.distinct_roots.push(seen.iter().filter(|&&s| s).count());
-        }
-        let own = || records.iter().skip(g).step_by(of.groups).map(|r| r.map(f64::from));
-        let log_sum = |[e, s, ..]: [f64; RECORD]| e * std::f64::consts::LN_2 + s.ln() - (k as f64).ln();
-        if weighed {
-            out.ess.push(own().map(|[_, s, q, _]| s * s / q).collect());
-            let resampled: Vec<usize> =
-                own().enumerate().filter(|(_, r)| r[3] > 0.5).map(|(i, _)| i).collect();
-            let open = own().next_back().filter(|r| r[3] < 0.5).map_or(0.0, log_sum);
-            out.log_z.push(own().filter(|r| r[3] > 0.5).map(log_sum).sum::<f64>() + open);
-            out.resampled_at.push(resampled);
-        } else {
-            out.ess.push(vec![k as f64; run.coeffs.len()]);
-            out.log_z.push(f64::NAN);
-            out.resampled_at.push(Vec::new());
-        }
-    }
-    if let Some(i) = out.x.iter().position(|v| !v.is_finite()) {
-        let group = i / (k * d);
-        return Err(Error::Run { step: run.coeffs.len() - 1, group, what: "a coordinate is not finite" });
-    }
-    Ok(out)
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytemuck::Pod;
 use cubecl::prelude::*;
+use cubecl::MemoryScope;
 use cubecl::server::Handle;
 
 use crate::error::{KernelError, Result};
@@ -198,6 +199,12 @@ impl Device {
     /// runtime cost up to milliseconds).
     pub fn is_cpu(&self) -> bool {
         matches!(self.backend, Backend::Cpu(_))
+    }
+
+    /// Bytes in use on the device by this process, and bytes it has reserved there.
+    pub fn memory(&self) -> (u64, u64) {
+        let usage = self.client.memory_report(MemoryScope::CurrentStream).usage();
+        (usage.bytes_in_use, usage.bytes_reserved)
     }
 
     /// Most turns that all loops of one unit may take in a launch. Mesa's software Vulkan leaves every loop

@@ -38,8 +38,8 @@ struct Cli {
 enum Command {
     /// Draw samples
     Sample(Box<sample::Sample>),
-    /// Show the passes of a run without running it
-    Plan(Box<settings::Flags>),
+    /// Show the passes of a run, its buffers and what it moves, without running it
+    Plan(Box<plan::PlanFlags>),
     /// Check every pass of a run on a device against its f64 oracle
     Verify(Box<settings::Flags>),
     /// Time runs of closed-form targets, every combination of the lists given

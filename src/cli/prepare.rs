@@ -21,8 +21,6 @@ const HOW: [&str; 4] = ["device", "no-roots", "unfused", "steps-per-launch"];
 pub struct Job {
     /// Its options, checked.
     pub options: Options,
-    /// Its passes.
-    pub plan: Plan,
     /// Its models, all of one dimension, as many as the method needs.
     pub models: Vec<Model>,
     /// The device asked for.
@@ -55,9 +53,9 @@ impl Job {
         }
         same_dimension(&settings.model, &models)?;
         fill(&mut options, settings, &models)?;
-        let plan = Plan::of(&options, &models)?;
+        Plan::of(&options, &models)?;
         let config = config(&options, settings);
-        Ok(Self { options, plan, models, device, config, warnings })
+        Ok(Self { options, models, device, config, warnings })
     }
 
     /// The effective settings without those that say how the run is carried out (device, fusing and the like) and so do not

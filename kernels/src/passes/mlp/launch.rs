@@ -195,7 +195,17 @@ impl Network {
             ),
             key,
         );
-        let (read, written) = (4 * (count * s.dim) as u64, 4 * (count * s.outputs) as u64);
-        device.launched(Work { read: read + self.weights.bytes(), written })
+        device.launched(self.work(count))
+    }
+
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        self.weights.bytes() + self.biases.bytes() + self.cond.bytes() + self.levels.bytes()
+    }
+
+    /// What `count` particles have to move: rows in, rows out, the weights once.
+    pub fn work(&self, count: usize) -> Work {
+        let (read, written) = (4 * (count * self.shape.dim) as u64, 4 * (count * self.shape.outputs) as u64);
+        Work { read: read + self.weights.bytes(), written }
     }
 }

@@ -101,7 +101,7 @@ impl Resampling<'_> {
 }
 
 /// Bytes where every group is resampled: a weight read and an ancestor written.
-pub(crate) fn work(of: &Population) -> Work {
+pub fn work(of: &Population) -> Work {
     let records = 4 * (RECORD * of.groups * of.blocks()) as u64;
     let slots = 4 * of.stride() as u64;
     Work { read: slots + records, written: slots + 8 * (RECORD * of.groups) as u64 }

@@ -20,5 +20,4 @@ pub(crate) mod kernel_serial;
 mod launch;
 pub mod oracle;
 
-pub use launch::Resampling;
-pub(crate) use launch::work;
+pub use launch::{Resampling, work};

@@ -305,7 +305,7 @@ impl Step<'_> {
 
     /// Bytes that the launch has to move. Ancestors are read where a group may have been resampled,
     /// log-weights where it may not have been.
-    pub(crate) fn work(&self, device: &Device) -> Work {
+    pub fn work(&self, device: &Device) -> Work {
         let (of, keeps) = (self.of, &self.keeps);
         let cells = |rows: usize| 4 * (rows * of.stride()) as u64;
         let kept = |kept: bool, rows: usize| if kept { cells(rows) } else { 0 };

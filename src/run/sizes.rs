@@ -1,0 +1,57 @@
+//! What a run holds and moves, before it runs.
+
+use feynkac_kernels::passes::step::Stage;
+use feynkac_kernels::passes::{Work, resample};
+
+use super::Run;
+use crate::model::Model;
+use crate::plan::Pass;
+
+impl Run<'_> {
+    /// (what, bytes) of every buffer, those of one name added up.
+    pub fn buffers(&self) -> Vec<(&'static str, u64)> {
+        let carried = self.carried.iter().flat_map(|c| c.buffers());
+        let networks = self.networks.iter().map(|n| ("network weights", n.bytes()));
+        let others = [
+            ("ancestors", self.ancestors.bytes()),
+            ("block records", self.blocks.bytes()),
+            ("group records", self.norms.bytes()),
+            ("group records of all steps", self.history.bytes()),
+            ("coefficients of all steps", self.table.bytes()),
+            ("seeds", self.keys.bytes()),
+            ("models", self.feed.params.bytes() + self.feed.levels.bytes() + self.feed.map.bytes()),
+            ("rows for networks", self.rows.bytes()),
+        ];
+        let mut all: Vec<(&'static str, u64)> = Vec::new();
+        for (what, bytes) in carried.chain(others).chain(networks) {
+            match all.iter_mut().find(|(name, _)| *name == what) {
+                Some((_, sum)) => *sum += bytes,
+                None => all.push((what, bytes)),
+            }
+        }
+        all
+    }
+
+    /// What `pass` has to move; nothing is known of a foreign model.
+    pub fn work(&self, pass: Pass) -> Work {
+        let (before, after) = (&self.carried[0], &self.carried[1]);
+        let step = |stage| self.launch_of(stage, before, after).work(self.device);
+        match pass {
+            Pass::Init => {
+                let held = before.buffers();
+                let kept = ["positions", "log-weights", "roots"];
+                let written = held.iter().filter(|(what, _)| kept.contains(what)).map(|(_, bytes)| bytes);
+                Work { read: 0, written: written.sum::<u64>() + self.ancestors.bytes() }
+            }
+            Pass::Start => step(Stage::Start),
+            Pass::Fused => step(Stage::Fused),
+            Pass::Move => step(Stage::Move),
+            Pass::Weigh => step(Stage::Weigh),
+            Pass::Resample => resample::work(&self.of),
+            Pass::Evaluate(model) => match &self.models[model] {
+                Model::Network(_) => self.networks[self.network(model)].work(self.of.particles()),
+                _ => Work::default(),
+            },
+        }
+    }
+}
