@@ -150,13 +150,14 @@ impl<'a> Run<'a> {
         self.plan.step.iter().try_for_each(|&pass| self.pass(pass, step, step + 1))
     }
 
-    /// Steps of a launch: several where launches would cost more than the work.
+    /// Steps of a launch: several where launches would cost more than the work, which they do not where
+    /// software does what a GPU is for.
     pub fn at_once(&self) -> usize {
         let fused = self.plan.step.first() == Some(&Pass::Fused);
         let Some(launch) = fused.then(|| self.fused(0)) else { return 1 };
         let worth = if self.device.is_cpu() {
             (MANY_PARTICLES / self.of.particles()).clamp(1, MOST_STEPS)
-        } else if self.of.slots <= SMALL_GROUP {
+        } else if self.of.slots <= SMALL_GROUP && self.device.max_turns().is_none() {
             MOST_STEPS
         } else {
             1

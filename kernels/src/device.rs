@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytemuck::Pod;
-use cubecl::prelude::*;
 use cubecl::MemoryScope;
+use cubecl::prelude::*;
 use cubecl::server::Handle;
 
 use crate::error::{KernelError, Result};

@@ -65,7 +65,11 @@ fn moved(run: &Run) -> String {
         let each = [work.read, work.written].map(|bytes| bytes as f64 / particles);
         read += each[0];
         written += each[1];
-        rows.push(vec![pass.describe().0.to_string(), format!("{:.1} B", each[0]), format!("{:.1} B", each[1])]);
+        rows.push(vec![
+            pass.describe().0.to_string(),
+            format!("{:.1} B", each[0]),
+            format!("{:.1} B", each[1]),
+        ]);
     }
     rows.push(vec!["all".to_string(), format!("{read:.1} B"), format!("{written:.1} B")]);
     columns(&rows)

@@ -79,7 +79,8 @@ impl On {
 pub struct Head {
     schema_version: u32,
     feynkac: &'static str,
-    cubecl: &'static str,
+    #[serde(rename = "cubecl")]
+    language: &'static str,
     commit: &'static str,
     steps: usize,
     repeats: usize,
@@ -96,7 +97,7 @@ impl Head {
         Self {
             schema_version: SCHEMA_VERSION,
             feynkac: FEYNKAC,
-            cubecl: CUBECL,
+            language: CUBECL,
             commit: COMMIT,
             steps: asked.steps,
             repeats: asked.repeats,
@@ -171,7 +172,7 @@ fn table(titles: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
 }
 
 fn markdown(head: &Head, rows: &[Row]) -> String {
-    let Head { feynkac, cubecl, commit, steps, repeats, warmup, components, .. } = head;
+    let Head { feynkac, language, commit, steps, repeats, warmup, components, .. } = head;
     let (noisy, clean) = (short(head.sigma_max), short(head.sigma_min));
     let devices = head
         .devices
@@ -211,7 +212,7 @@ fn markdown(head: &Head, rows: &[Row]) -> String {
     let measured = table(&titles, rows.iter().map(cells));
     format!(
         "# feynkac bench\n\n\
-         feynkac {feynkac}, cubecl {cubecl}, commit {commit}\n\n\
+         feynkac {feynkac}, cubecl {language}, commit {commit}\n\n\
          Mixtures of {components} Gaussians, {steps} steps from sigma {noisy} to {clean}.\n\
          Medians (and quartiles) of {repeats} runs after {warmup} to warm up, in wall-clock time.\n\
          Bytes are those that the launches had to read and write; the copy is of a buffer that no cache holds.\n\n\
@@ -235,7 +236,7 @@ fn csv(head: &Head, rows: &[Row]) -> String {
         let of_device = |what: fn(&On) -> String| on.map_or(String::new(), what);
         let mut fields = vec![
             ("feynkac".to_string(), head.feynkac.to_string()),
-            ("cubecl".to_string(), head.cubecl.to_string()),
+            ("cubecl".to_string(), head.language.to_string()),
             ("commit".to_string(), head.commit.to_string()),
             ("device".to_string(), row.device.clone()),
             ("name".to_string(), of_device(|on| on.name.clone())),
@@ -282,7 +283,7 @@ mod tests {
         let head = Head {
             schema_version: SCHEMA_VERSION,
             feynkac: "1.2.3",
-            cubecl: "4.5.6",
+            language: "4.5.6",
             commit: "abc",
             steps: 100,
             repeats: 7,

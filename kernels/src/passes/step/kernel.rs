@@ -2,16 +2,17 @@
 
 use cubecl::prelude::*;
 
+use super::kernel_move::advance;
 use super::key::{Carry, Common, Stage, StepKey, Tables};
 use crate::methods::{Coeffs, Method, coeffs};
 use crate::models::{Here, Models, Score, coordinate, extent, score_of};
 use crate::passes::weights::kernel::record_block;
 use crate::passes::{block_stride, first_block, first_vector, vector_stride};
 use crate::prims::monoid::ZERO_WEIGHT;
-use crate::prims::philox::{Stream, draw, lanes, purpose, tag};
+use crate::prims::philox::{Stream, lanes, purpose, tag};
 use crate::prims::space::Space;
 use crate::prims::state::{
-    Grid, Past, Shape, block_at, load, load_row, occupied, recall, recall_row, scatter, store, store_row,
+    Grid, Past, Shape, block_at, load, load_row, occupied, recall_row, store, store_row,
 };
 
 /// One launch of a step; see the module page. `H` is half of `N` where 64-bit integers are there.
@@ -223,135 +224,6 @@ fn fetch<N: Size>(
         } else {
             store_row::<N>(&mut after.x, &here.grid, k, here.at, x, key.models.layout);
         }
-    }
-}
-
-/// Move, and the part of the weight that belongs to the old state.
-#[cube]
-#[allow(clippy::too_many_arguments)]
-fn advance<M: Method, P: Space, N: Size, H: Size>(
-    before: &Carry,
-    after: &mut Carry,
-    common: &mut Common,
-    here: &mut Here<N>,
-    shape: &Shape,
-    past: &Past<N>,
-    c: &Coeffs,
-    stream: &Stream<N>,
-    #[comptime] key: StepKey,
-) -> Vector<f32, N> {
-    let ambient = P::ambient();
-    let tangent = P::tangent();
-    let registers = comptime!(key.models.registers);
-    let elements = here.dim / ambient;
-    let at_once = comptime!(if registers > 0 { registers / ambient } else { 4 });
-    let mut rate = Vector::<f32, N>::new(0.0f32);
-    let mut energy = Vector::<f32, N>::new(0.0f32);
-    let mut point = Array::<Vector<f32, N>>::new(ambient);
-    let mut shift = Array::<Vector<f32, N>>::new(tangent);
-    let mut z = Array::<Vector<f32, N>>::new(comptime!(4 * tangent));
-    // Four elements at a time: they use `tangent` whole blocks of four normals.
-    #[unroll(registers > 0)]
-    for chunk in 0..extent(elements.div_ceil(4usize), comptime!(usize::from(registers > 0))) {
-        #[unroll]
-        for b in 0..tangent {
-            let drawn = draw::<N, H>(stream, (chunk * tangent + b) as u32, key.paired, key.wide);
-            z[4 * b] = drawn.z0;
-            z[4 * b + 1] = drawn.z1;
-            z[4 * b + 2] = drawn.z2;
-            z[4 * b + 3] = drawn.z3;
-        }
-        #[unroll]
-        for i in 0..at_once {
-            let element = chunk * 4usize + i;
-            if comptime!(registers > 0) || element < elements {
-                #[unroll]
-                for t in 0..tangent {
-                    let k = element * tangent + t;
-                    let scores = old_scores::<N>(before, &*after, &*here, past, k, key);
-                    let moved = M::coordinate::<N>(&scores, c);
-                    rate += moved.rate;
-                    let noise = z[i * tangent + t];
-                    energy = fma(noise, noise, energy);
-                    shift[t] = fma(Vector::new(c.drift), moved.score, Vector::new(c.noise) * noise);
-                }
-                #[unroll]
-                for a in 0..ambient {
-                    let k = element * ambient + a;
-                    point[a] = if comptime!(key.carried) {
-                        recall_row::<N>(&before.x, &here.grid, k, past, key.models.layout)
-                    } else {
-                        coordinate::<N>(&*here, &after.x, k, key.models)
-                    };
-                }
-                P::retract::<N>(&mut point, &shift, Vector::new(c.shrink));
-                #[unroll]
-                for a in 0..ambient {
-                    put::<N>(after, common, here, shape, element * ambient + a, point[a], key);
-                }
-            }
-        }
-    }
-    if comptime!(key.roots) {
-        store::<u32, N>(&mut after.roots, here.at, recall::<u32, N>(&before.roots, past));
-    }
-    if comptime!(!key.weighed) {
-        Vector::new(0.0f32)
-    } else {
-        let log_w = if past.resampled { Vector::new(0.0f32) } else { load::<f32, N>(&before.log_w, here.at) };
-        let log_w = fma(Vector::new(c.rate_old), rate, log_w);
-        if comptime!(key.exact) {
-            let log_p = recall::<f32, N>(&before.log_p, past);
-            log_w + Vector::new(c.exact) * fma(energy, Vector::new(0.5f32), -log_p)
-        } else if comptime!(key.carried) {
-            log_w
-        } else {
-            log_w + Vector::new(c.constant)
-        }
-    }
-}
-
-/// The scores of all models at coordinate `k` of the old state.
-#[cube]
-fn old_scores<N: Size>(
-    before: &Carry,
-    after: &Carry,
-    here: &Here<N>,
-    past: &Past<N>,
-    k: usize,
-    #[comptime] key: StepKey,
-) -> Sequence<Vector<f32, N>> {
-    let mut scores = Sequence::<Vector<f32, N>>::new();
-    let dim = extent(here.dim, key.models.registers);
-    #[unroll]
-    for m in 0..key.models.count {
-        if comptime!(key.carried) {
-            let row = m * dim + k;
-            scores.push(recall_row::<N>(&before.scores, &here.score_grid, row, past, key.models.layout));
-        } else {
-            scores.push(score_of::<N>(here, &after.scores, m, k, key.models));
-        }
-    }
-    scores
-}
-
-/// Coordinate `k` of x': memory, registers, and rows where a model outside wants them.
-#[cube]
-fn put<N: Size>(
-    after: &mut Carry,
-    common: &mut Common,
-    here: &mut Here<N>,
-    shape: &Shape,
-    k: usize,
-    value: Vector<f32, N>,
-    #[comptime] key: StepKey,
-) {
-    store_row::<N>(&mut after.x, &here.grid, k, here.at, value, key.models.layout);
-    if comptime!(key.models.registers > 0) {
-        here.point[k] = value;
-    }
-    if comptime!(key.rows) {
-        scatter::<N>(&mut common.rows, shape, here.group, here.slot, k, value);
     }
 }
 

@@ -213,22 +213,36 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// Steps that one launch may take ([`crate::passes::steps`]).
-    pub fn most_steps(&self, device: &Device) -> usize {
-        let turns = self.turns(self.key(device).sharing).max(1);
-        device.max_turns().map_or(usize::MAX, |most| (most / turns).max(1) as usize)
+    /// Turns of the loops of one particle, beside those of its models: itself, gathering, moving, weighing,
+    /// and two looks at its weight.
+    fn turns_of_one(&self) -> u64 {
+        let dim = if self.of.dim > MAX_REGISTERS { self.of.dim as u64 } else { 0 };
+        self.feed.turns + 3 * dim + 3
     }
 
-    /// Turns of the loops of one unit in one step.
-    fn turns(&self, sharing: Sharing) -> u64 {
-        let of = self.of;
+    /// Turns of the loops of one unit in a launch.
+    fn turns(&self, device: &Device) -> u64 {
+        let (of, sharing) = (self.of, Sharing::of(device, self.of.block()));
         let workers = if sharing.together { sharing.units as usize } else { 1 };
         let blocks = (of.groups * of.blocks()) as u64;
         let cubes = if sharing.together { 65_535 } else { 65_535 * u64::from(sharing.units) };
-        let own = (of.block() / of.lanes).div_ceil(workers) as u64 * blocks.div_ceil(cubes);
-        let dim = if of.dim > MAX_REGISTERS { of.dim as u64 } else { 0 };
-        // Beside the models: the particle itself, gathering, moving, weighing, and two looks at its weight.
-        own * (self.feed.turns + 3 * dim + 3)
+        (of.block() / of.lanes).div_ceil(workers) as u64 * blocks.div_ceil(cubes) * self.turns_of_one()
+    }
+
+    /// The same for one step of [`crate::passes::steps`], where a unit sees a share of a whole group, and
+    /// resamples it: up to 32 turns a slot for the searches, 128 a block for its scans.
+    pub(crate) fn turns_together(&self, device: &Device) -> u64 {
+        let (of, sharing) = (self.of, Sharing::of(device, self.of.block()));
+        let workers = if sharing.together { sharing.units as usize } else { 1 };
+        let own = (of.padded() / of.lanes).div_ceil(workers) as u64;
+        let groups = of.groups.div_ceil(65_535) as u64;
+        groups * (own * (self.turns_of_one() + 32) + 128 * (of.blocks() as u64 + 1))
+    }
+
+    /// Steps that one launch may take ([`crate::passes::steps`]).
+    pub fn most_steps(&self, device: &Device) -> usize {
+        let turns = self.turns_together(device);
+        device.max_turns().map_or(usize::MAX, |most| (most / turns).max(1) as usize)
     }
 
     fn writes_rows(&self) -> bool {
@@ -260,27 +274,23 @@ impl Step<'_> {
         }
     }
 
-    /// The compile key of a launch of `steps` steps, everything checked.
-    pub(crate) fn checked(&self, device: &Device, steps: usize) -> Result<StepKey> {
+    /// The compile key of a launch of `turns` turns of the loops of a unit, everything checked.
+    pub(crate) fn checked(&self, device: &Device, turns: u64) -> Result<StepKey> {
         self.check()?;
         self.check_buffers(device)?;
-        let key = self.key(device);
-        if let Some(most) = device.max_turns() {
-            let turns = steps as u64 * self.turns(key.sharing);
-            if turns > most {
-                let what = "turns of the loops of a unit";
-                let name = device.name();
-                let wanted = format!(
-                    "at most {most} on {name}, which leaves loops after that: fewer dimensions or components, or another device"
-                );
-                return Err(argument(what, turns, wanted));
-            }
+        if let Some(most) = device.max_turns().filter(|most| turns > *most) {
+            let what = "turns of the loops of a unit";
+            let name = device.name();
+            let wanted = format!(
+                "at most {most} on {name}, which leaves loops after that: fewer dimensions or components, or another device"
+            );
+            return Err(argument(what, turns, wanted));
         }
-        Ok(key)
+        Ok(self.key(device))
     }
 
     fn go<S: Score, M: Method, P: Space>(&self, device: &Device, step: usize) -> Result<()> {
-        let key = self.checked(device, 1)?;
+        let key = self.checked(device, self.turns(device))?;
         step_kernel::launch::<S, M, P>(
             device.client(),
             key.sharing.cubes(device, self.of.groups * self.of.blocks()),

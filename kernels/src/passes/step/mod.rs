@@ -10,6 +10,7 @@
 //! through the ancestors.
 
 pub(crate) mod kernel;
+mod kernel_move;
 pub(crate) mod key;
 mod launch;
 pub mod oracle;
