@@ -80,7 +80,7 @@ impl Plan {
         let evaluate = (0..models.len()).filter(|_| outside).map(Pass::Evaluate);
         let keeps = Keeps {
             models: models.len(),
-            carried: outside || options.unfused || options.rule != Rule::Left,
+            carried: outside || options.unfused || weighs(options) && options.rule != Rule::Left,
             weighed: weighs(options),
             exact: options.rule == Rule::Exact && weighs(options),
             roots: options.roots,

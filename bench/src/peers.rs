@@ -179,7 +179,8 @@ fn options(method: Method, beta: f64, policy: Policy, request: &Request) -> Opti
     let mut options = Options::new(method, SCHEDULE);
     (options.beta, options.rule, options.grid) = (beta, Rule::Left, Grid::Uniform);
     (options.particles, options.steps, options.resample) = (request.n, request.steps, policy);
-    options.roots = false;
+    // The worker answers again and again: what takes longer to compile pays.
+    (options.roots, options.at_once) = (false, 0);
     options
 }
 

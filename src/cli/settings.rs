@@ -93,7 +93,8 @@ pub struct Settings {
     /// Launch move, score and weight apart instead of fused, for comparison
     #[arg(long)]
     pub unfused: bool,
-    /// Steps of a launch, where the score is a closed form; 0 is as many as pay [default: 0]
+    /// Steps of a launch, where the score is a closed form; 0 is as many as pay, once the kernel is compiled,
+    /// which takes seconds longer [default: 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub steps_per_launch: Option<usize>,
 }

@@ -23,12 +23,12 @@ fn plans() {
     network(&scratch, "net", |_| ());
     let mut text = String::new();
     for line in [
-        "plan --model two.toml --method plain",
-        "plan --model two.toml --method fkc-anneal --beta 2",
-        "plan --model two.toml --method fkc-anneal --beta 2 --no-weights",
-        "plan --model two.toml --method fkc-anneal --beta 2 --unfused",
-        "plan --model net --method fkc-anneal --beta 2",
-        "plan --model net --model net --method fkc-guidance --beta 2",
+        "plan --model two.toml --method plain --device cpu:1",
+        "plan --model two.toml --method fkc-anneal --beta 2 --device cpu:1",
+        "plan --model two.toml --method fkc-anneal --beta 2 --no-weights --device cpu:1",
+        "plan --model two.toml --method fkc-anneal --beta 2 --unfused --device cpu:1",
+        "plan --model net --method fkc-anneal --beta 2 --device cpu:1",
+        "plan --model net --model net --method fkc-guidance --beta 2 --device cpu:1",
     ] {
         let shown = scratch.run(line).fine();
         text.push_str(&format!("$ feynkac {line}\n{shown}\n"));
