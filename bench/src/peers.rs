@@ -23,8 +23,10 @@ use crate::problem::Problem;
 
 /// Components of a mixture.
 const COMPONENTS: usize = 40;
-/// The noise of every run.
-const SCHEDULE: Schedule = Schedule::Ve { sigma_min: 0.01, sigma_max: 30.0 };
+/// First and last noise of every run.
+const SIGMA: (f64, f64) = (30.0, 0.01);
+/// It falls geometrically.
+const SCHEDULE: Schedule = Schedule::Ve { sigma_min: SIGMA.1, sigma_max: SIGMA.0 };
 
 /// A request.
 #[derive(Clone, Debug, Deserialize)]
@@ -241,16 +243,19 @@ fn mlp(device: Device, request: &Request) -> Result<Prepared, Why> {
         cond: 1,
         time: TimeConfig { embedding: Embedding::Fourier, dim: 2, feature: TimeFeature::LogSnr },
         classes: None,
-        schedule: SCHEDULE,
-        t_max: 1.0,
-        t_min: 0.0,
+        schedule: Schedule::Edm,
+        t_max: SIGMA.0,
+        t_min: SIGMA.1,
         prediction: Prediction::X0,
         preconditioning: Preconditioning::Edm { sigma_data: 1.0 },
         data: None,
     };
     let weights = NetWeights { trunk: Trunk { input, layers, out }, time, class: None };
     let models = vec![Model::Network(Box::new(Network { config, weights, class: None }))];
-    let options = options(Method::FkcAnneal, 2.0, Policy::Every, request);
+    let mut options = options(Method::FkcAnneal, 2.0, Policy::Every, request);
+    // Ten Euler steps in the time of the geometric schedule would overshoot.
+    (options.schedule, options.grid) = (Schedule::Edm, Grid::LogSnr);
+    (options.t_max, options.t_min) = SIGMA;
     repeated(
         device,
         models,

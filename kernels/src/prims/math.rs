@@ -73,7 +73,21 @@ pub fn two_to<N: Size>(n: Vector<i32, N>) -> Vector<f32, N> {
 /// processors lose a hundred cycles.
 #[cube]
 pub fn exp2_below<N: Size>(t: Vector<f32, N>) -> Vector<f32, N> {
-    let t = larger::<N>(t, Vector::new(-100.0f32));
+    exp2::<N>(larger::<N>(t, Vector::new(-100.0f32)))
+}
+
+/// exp(x) within [2^-100, 2^100]; relative error below 2^-22 (1 + |x|). For 1 + exp(x), where neither end
+/// and no digit of a large x matters.
+#[cube]
+pub fn exp_within<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
+    let t = larger::<N>(x * Vector::new(std::f32::consts::LOG2_E), Vector::new(-100.0f32));
+    let most = Vector::new(100.0f32);
+    exp2::<N>(select_many(t.less_than(&most), t, most))
+}
+
+/// 2^t for |t| <= 100.
+#[cube]
+fn exp2<N: Size>(t: Vector<f32, N>) -> Vector<f32, N> {
     let n = t.round();
     let f = t - n;
     // Interpolates 2^f at the Chebyshev points of [-1/2, 1/2].
