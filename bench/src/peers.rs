@@ -171,9 +171,11 @@ fn gmm(device: Device, request: &Request) -> Result<Prepared, Why> {
     let models = if averaged { vec![mixture(1), mixture(2)] } else { vec![mixture(1)] };
     let policy = if request.h == 1 { Policy::Every } else { Policy::Ess(0.5) };
     let options = options(method, if averaged { 0.5 } else { 2.0 }, policy, request);
-    repeated(device, models, options, |out| {
+    // The peers count from the start, where the square of N(0, sigma^2) is not normalised.
+    let start = if averaged { 0.0 } else { (2.0 * std::f64::consts::TAU * SIGMA.0 * SIGMA.0).ln() };
+    repeated(device, models, options, move |out| {
         let r2 = out.x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / (out.x.len() / 2) as f64;
-        json!({ "mean_r2": r2, "logZ": out.log_z[0] })
+        json!({ "mean_r2": r2, "logZ": out.log_z[0] + start })
     })
 }
 
