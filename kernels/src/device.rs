@@ -185,7 +185,8 @@ impl Device {
         if self.is_cpu() && slots >= LONG_GROUP { 2 * self.lanes } else { self.lanes }
     }
 
-    /// How coordinates lie in memory.
+    /// How coordinates lie in memory: on the CPU tiles take 0.25 to 0.9 of the time of columns
+    /// (bench/records/cpu/2026-11-24.md); on a GPU it has not been measured.
     pub fn layout(&self) -> Layout {
         if self.is_cpu() { Layout::Tiles } else { Layout::Columns }
     }
