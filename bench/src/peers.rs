@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use feynkac::kernels::device::Device;
-use feynkac::kernels::passes::gather;
 use feynkac::kernels::passes::resample::oracle::offspring;
 use feynkac::kernels::passes::weights::Weights;
+use feynkac::kernels::passes::{draws, gather};
 use feynkac::kernels::prims::philox::oracle::{Stream, normal};
 use feynkac::model::Network;
 use feynkac::netconfig::{
@@ -106,6 +106,7 @@ pub fn prepare(request: &Request) -> Result<Prepared, Why> {
         "resample" => resample(device, request),
         "gmm" => gmm(device, request),
         "mlp" => mlp(device, request),
+        "normals" => normals(device, request),
         other => Err(Why::Skip(format!("feynkac has no {other}"))),
     }
 }
@@ -145,6 +146,26 @@ fn check_resampled(problem: &Problem, log_w: &[f32]) -> Result<Value, Why> {
         "mono": ancestors[..n].is_sorted(),
         "ess_frac": (total * total / square / n as f64 * 1.0e4).round() / 1.0e4,
     }))
+}
+
+fn normals(device: Device, request: &Request) -> Result<Prepared, Why> {
+    let seed = device.upload("seed", &[1_u32, 2])?;
+    let out = device.empty::<f32>("normals", request.n)?;
+    let (device, seed, out) = (Rc::new(device), Rc::new(seed), Rc::new(out));
+    let (also, drawn) = (device.clone(), out.clone());
+    let mut step = 0;
+    Ok(Prepared {
+        call: Box::new(move || {
+            step += 1;
+            draws::normals(&device, &seed, &out, step, 0)?;
+            Ok(device.sync()?)
+        }),
+        check: Box::new(move || {
+            let z = also.download(&drawn)?;
+            let var = z.iter().map(|z| f64::from(*z).powi(2)).sum::<f64>() / z.len() as f64;
+            Ok(json!({ "var": var }))
+        }),
+    })
 }
 
 /// Means of a mixture, from the generator that all peers share.

@@ -22,7 +22,7 @@ use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
 use crate::methods::{Anneal, Guidance, Method, Plain};
 use crate::models::{Analytic, Buffer, Kind, MAX_MODELS, ModelKey, ModelsCompilationArg, Score};
 use crate::passes::copy::kernel::copy_kernel;
-use crate::passes::draws::kernel::draws_kernel;
+use crate::passes::draws::kernel::{draws_kernel, normals_kernel};
 use crate::passes::gather::kernel::gather_kernel;
 use crate::passes::init::kernel::Kept;
 use crate::passes::init::kernel::init_kernel;
@@ -211,6 +211,7 @@ pub fn all() -> Vec<Offline> {
     list.push(entry!("", draws_kernel::DrawsKernel(
         seed raw uniforms gaussians count step tag block; LANES
     )));
+    list.push(entry!("", normals_kernel::NormalsKernel(seed out vectors step tag; LANES, false)));
     list.push(entry!("", copy_kernel::CopyKernel(from to count; 4, false)));
     for lanes in [1, 4] {
         let variant = format!("pieces of {lanes}");

@@ -1,10 +1,10 @@
 //! Philox words bit for bit, normals to their stated error.
 
 use feynkac::kernels::device::Device;
-use feynkac::kernels::passes::draws::draws;
+use feynkac::kernels::passes::draws::{draws, normals};
 use feynkac::kernels::prims::philox::oracle::{self, Stream, words};
 
-on_every_device! { words_are_the_oracles, normals_are_close, moments_are_standard }
+on_every_device! { words_are_the_oracles, normals_are_close, normals_alone_are_the_same, moments_are_standard }
 
 const SEED: u64 = 0x0123_4567_89ab_cdef;
 
@@ -43,6 +43,22 @@ fn normals_are_close(device: &Device) {
     }
     // docs/maths.md (2): 4e-6 absolute, the angle's 2 pi u in f32 times a radius of at most 6.8.
     assert!(worst < 4.0e-6, "worst {worst:e}");
+}
+
+/// Tile by tile: `lanes` slots, four coordinates.
+fn normals_alone_are_the_same(device: &Device) {
+    let lanes = device.lanes();
+    for tiles in [1, 3, 1000] {
+        let seed = device.upload("seed", &[SEED as u32, (SEED >> 32) as u32]).expect("an upload");
+        let out = device.empty("normals", tiles * 4 * lanes).expect("a buffer");
+        normals(device, &seed, &out, 7, 0x0100_0003).expect("a launch");
+        let found = device.download(&out).expect("normals");
+        for (at, found) in found.iter().enumerate() {
+            let (tile, within) = (at / (4 * lanes), at % (4 * lanes));
+            let wanted = oracle::normal(stream(tile * lanes + within % lanes), within / lanes, 64);
+            assert!((f64::from(*found) - wanted).abs() < 4.0e-6, "number {at} of {tiles} tiles");
+        }
+    }
 }
 
 fn moments_are_standard(device: &Device) {

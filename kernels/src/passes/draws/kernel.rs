@@ -2,7 +2,8 @@
 
 use cubecl::prelude::*;
 
-use crate::prims::philox::{Stream, lanes, normals, uniform, words};
+use crate::prims::philox::{Stream, draw, lanes, normals, uniform, words};
+use crate::prims::state::store;
 
 /// Row-major `[n, 4]` each.
 #[cube(launch)]
@@ -47,5 +48,35 @@ pub fn draws_kernel<N: Size>(
             }
         }
         first += stride;
+    }
+}
+
+/// Normals alone: coordinates 0 to 3 of `vectors` vectors of slots, tile by tile `[4, N]`. Each worker takes
+/// a run of its own on the CPU, neighbours take neighbours on a GPU.
+#[cube(launch)]
+pub fn normals_kernel<N: Size>(
+    seed: &[u32],
+    out: &mut [f32],
+    vectors: u32,
+    step: u32,
+    tag: u32,
+    #[comptime] runs: bool,
+) {
+    let workers = CUBE_COUNT as u32 * CUBE_DIM;
+    let own = ABSOLUTE_POS as u32;
+    let each = vectors.div_ceil(workers);
+    let mut v = if comptime!(runs) { own * each } else { own };
+    let last = if comptime!(runs) { v + each } else { vectors };
+    let last = select(last < vectors, last, vectors);
+    while v < last {
+        let slots = lanes::<N>(v * N::value() as u32);
+        let stream = Stream::<N> { slot: slots, step, tag, key0: seed[0], key1: seed[1] };
+        let z = draw::<N, N>(&stream, 0u32.runtime(), false, runs);
+        let at = 4 * v as usize * N::value();
+        store::<f32, N>(out, at, z.z0);
+        store::<f32, N>(out, at + N::value(), z.z1);
+        store::<f32, N>(out, at + 2 * N::value(), z.z2);
+        store::<f32, N>(out, at + 3 * N::value(), z.z3);
+        v += if comptime!(runs) { 1u32.runtime() } else { workers };
     }
 }

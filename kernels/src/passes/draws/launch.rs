@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use super::kernel::draws_kernel;
+use super::kernel::{draws_kernel, normals_kernel};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
 use crate::passes::Work;
@@ -48,4 +48,31 @@ pub fn draws(device: &Device, seed: u64, count: usize, step: u32, tag: u32, bloc
     let written = out.words.bytes() + out.uniforms.bytes() + out.normals.bytes();
     device.launched(Work { read: 0, written })?;
     Ok(out)
+}
+
+/// Fills `out` with normals of step `step`: tile t of four times [`Device::lanes`] numbers has coordinates 0 to
+/// 3, each for as many slots from t lanes on.
+pub fn normals(device: &Device, seed: &Buf<u32>, out: &Buf<f32>, step: u32, tag: u32) -> Result<()> {
+    let lanes = device.lanes();
+    if !out.len().is_multiple_of(4 * lanes) || out.len() > 1 << 30 {
+        return Err(argument("normals", out.len(), format!("a multiple of {}, at most 2^30", 4 * lanes)));
+    }
+    if seed.len() < 2 {
+        return Err(argument("seed", seed.len(), 2));
+    }
+    let vectors = out.len() / (4 * lanes);
+    let cubes = if device.is_cpu() { 1 } else { vectors.div_ceil(device.units() as usize).min(65_535) };
+    normals_kernel::launch(
+        device.client(),
+        CubeCount::Static(cubes as u32, 1, 1),
+        CubeDim::new_1d(device.units()),
+        lanes,
+        seed.arg(),
+        out.arg(),
+        vectors as u32,
+        step,
+        tag,
+        device.is_cpu(),
+    );
+    device.launched(Work { read: 0, written: out.bytes() })
 }
