@@ -191,7 +191,7 @@ impl<'a> Run<'a> {
             Pass::Init => {
                 let rows = self.plan.outside.then_some(&self.rows);
                 let (start, keeps) = (&self.start, &self.plan.keeps);
-                init(device, start, before, keeps, &self.ancestors, rows, &self.keys, &self.of)?;
+                init(device, start, before, keeps, &self.ancestors, &self.norms, rows, &self.keys, &self.of)?;
             }
             Pass::Start => self.step(Stage::Start, after, before, step)?,
             Pass::Fused => self.step(Stage::Fused, before, after, step)?,

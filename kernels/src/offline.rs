@@ -245,7 +245,7 @@ pub fn all() -> Vec<Offline> {
         [("D=2", true, false), ("D=2, rows", true, true), ("D=64, rows", false, true)]
     {
         list.push(entry!(variant, init_kernel::InitKernel(
-            x log_w ancestors roots rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER
+            x log_w ancestors roots norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER
         )));
     }
     networks(&mut list);

@@ -1,11 +1,14 @@
 //! What a step launches, moves and reserves: counted by the device layer, held to the number.
 
 use feynkac::kernels::device::Device;
-use feynkac::{Method, Model, Options, Outcome, Policy, Rule, Schedule, sample};
+use feynkac::run::{Run, read};
+use feynkac::{Final, Method, Model, Options, Outcome, Policy, Rule, Schedule, sample};
 
 use crate::reference::{model, q1};
 
-on_every_device! { bytes_of_a_step, launches_of_a_step, steps_together_are_steps_apart }
+on_every_device! {
+    bytes_of_a_step, launches_of_a_step, steps_together_are_steps_apart, a_run_starts_anew_in_its_buffers,
+}
 
 const PARTICLES: usize = 4096;
 
@@ -87,4 +90,21 @@ fn steps_together_are_steps_apart(device: &Device) {
             assert_eq!(apart.log_z, together.log_z, "{what}");
         }
     }
+}
+
+/// A second run in the same buffers does not see the first one's last resampling.
+fn a_run_starts_anew_in_its_buffers(device: &Device) {
+    let mut options = options(Method::FkcAnneal, Rule::Trap, Policy::Every);
+    (options.particles, options.last, options.roots) = (500, Final::Resample, true);
+    let models = [model(&q1())];
+    let run = Run::new(device, &models, &options).expect("a run");
+    let once = || {
+        run.begin().expect("a start");
+        run.advance_through(0..options.steps).expect("steps");
+        read(&run).expect("an outcome")
+    };
+    let (first, second) = (once(), once());
+    assert_eq!(first.x, second.x);
+    assert_eq!(first.log_z, second.log_z);
+    assert_eq!(first.distinct_roots, second.distinct_roots);
 }

@@ -26,6 +26,7 @@ pub fn init_kernel<N: Size>(
     log_w: &mut [f32],
     ancestors: &mut [u32],
     roots: &mut [u32],
+    norms: &mut [f32],
     rows: &mut [f32],
     start: &[f32],
     seeds: &[u32],
@@ -41,6 +42,10 @@ pub fn init_kernel<N: Size>(
     let mut index = first_block(sharing);
     while index < total {
         let block = block_at::<N>(&shape, index);
+        if block.first == 0u32 && first_vector(sharing) == 0u32 {
+            // Nothing has been resampled, whatever an earlier run in these buffers did.
+            norms[4 * block.group as usize + 3] = 0.0f32;
+        }
         let mut v = first_vector(sharing);
         while v < block.vectors {
             let slot = block.first + v * N::value() as u32;

@@ -33,7 +33,7 @@ impl Start {
     }
 }
 
-/// Fills what `into` keeps and identity ancestors; x also into `rows` `[particles, dim]` if given.
+/// Fills what `into` keeps and identity ancestors, and clears the decisions in `norms`; x also into `rows` `[particles, dim]` if given.
 #[allow(clippy::too_many_arguments)]
 pub fn init(
     device: &Device,
@@ -41,12 +41,16 @@ pub fn init(
     into: &Carried,
     keeps: &Keeps,
     ancestors: &Buf<u32>,
+    norms: &Buf<f32>,
     rows: Option<&Buf<f32>>,
     seeds: &Buf<u32>,
     of: &Population,
 ) -> Result<()> {
     if start.mean.len() != of.dim {
         return Err(argument("start mean", start.mean.len(), format!("{} coordinates", of.dim)));
+    }
+    if norms.len() < 4 * of.groups {
+        return Err(argument("group records", norms.len(), 4 * of.groups));
     }
     if !(start.std.is_finite() && start.std > 0.0) {
         return Err(argument("start standard deviation", start.std, "a positive number"));
@@ -65,6 +69,7 @@ pub fn init(
         into.log_w.arg(),
         ancestors.arg(),
         into.roots.arg(),
+        norms.arg(),
         rows.arg(),
         row.arg(),
         seeds.arg(),
