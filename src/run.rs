@@ -163,7 +163,10 @@ impl<'a> Run<'a> {
             1
         };
         let asked = if self.options.at_once > 0 { self.options.at_once } else { worth };
-        asked.min(launch.most_steps(self.device)).min(self.coeffs.len())
+        // On a GPU a group would wait for a single cube.
+        let alone = !self.device.is_cpu() && self.of.slots > SMALL_GROUP;
+        let most = if alone { 1 } else { MOST_STEPS.min(launch.most_steps(self.device)) };
+        asked.min(most).min(self.coeffs.len())
     }
 
     /// Launches the passes of several steps: together where they may be.

@@ -17,6 +17,9 @@ pub fn gather(
     of: &Population,
 ) -> Result<()> {
     let cells = of.particles() * of.dim;
+    if cells == 0 {
+        return Err(argument("particles, groups and dimension", 0, "at least 1"));
+    }
     for (what, found, wanted) in [
         ("rows", rows.len(), cells),
         ("gathered rows", out.len(), cells),

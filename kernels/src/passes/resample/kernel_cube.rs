@@ -32,7 +32,7 @@ pub fn resample_kernel(
 ) {
     let units = comptime!(key.sharing.units);
     let mut memory = Shared::<[u32]>::new_slice(comptime!(4 * units as usize));
-    let mut offsets = Shared::<[u32]>::new_slice(comptime!(2 * (MAX_BLOCKS + 1)));
+    let mut offsets = Shared::<[u32]>::new_slice(comptime!(2 * MAX_BLOCKS));
     let mut ends = Shared::<[u32]>::new_slice(comptime!((EACH * units) as usize));
     let total = shape.total_blocks();
     let mut piece = CUBE_POS as u32;
@@ -62,7 +62,7 @@ pub fn resample_kernel(
     }
 }
 
-/// Piece `own` of `pieces` of a group. `memory`: four words a unit; `offsets`: two a block and two more;
+/// Piece `own` of `pieces` of a group. `memory`: four words a unit; `offsets`: two a block;
 /// `ends`: [`EACH`] a unit.
 #[cube]
 #[allow(clippy::too_many_arguments)]
@@ -98,7 +98,7 @@ pub fn resample_piece(
         let mut block = last_at(&*offsets, &teeth, shape.blocks, from);
         let mut first = from;
         while first < to {
-            let next = block_end(&*offsets, &teeth, block, first);
+            let next = block_end(&*offsets, &teeth, shape.blocks, block, first);
             if next > first {
                 let end = select(next < to, next, to);
                 let record = block_record(records, group * shape.blocks + block);
@@ -120,7 +120,7 @@ fn piece_start(length: u32, own: u32, pieces: u32) -> u32 {
     each * own + (length - each * pieces) * own / pieces
 }
 
-/// The group's total, and the exclusive prefix of every block in `offsets`, its total behind them.
+/// The group's total, and the exclusive prefix of every block in `offsets`.
 #[cube]
 fn gather_group(
     records: &[u32],
@@ -163,9 +163,6 @@ fn gather_group(
         let record = block_record(records, base + b);
         before = add(&before, &shift_right(&record.sum, shift_of(record.top, top, shape)));
     }
-    if UNIT_POS == 0u32 {
-        FixedSum::store(offsets, shape.blocks as usize, &total);
-    }
     sync_cube();
     Whole { top, total, square }
 }
@@ -188,9 +185,13 @@ fn last_at(offsets: &[u32], teeth: &Comb, blocks: u32, slot: u32) -> u32 {
 
 /// The first slot behind block `block`, of which some slot from `first` on may be.
 #[cube]
-fn block_end(offsets: &[u32], teeth: &Comb, block: u32, first: u32) -> u32 {
-    let prefix = FixedSum::load(offsets, block as usize + 1);
-    let end = first_after(teeth, &prefix, guess(teeth, &prefix));
+fn block_end(offsets: &[u32], teeth: &Comb, blocks: u32, block: u32, first: u32) -> u32 {
+    // The last block ends with the group.
+    let mut end = teeth.slots;
+    if block + 1u32 < blocks {
+        let prefix = FixedSum::load(offsets, block as usize + 1);
+        end = first_after(teeth, &prefix, guess(teeth, &prefix));
+    }
     select(end > first, end, first)
 }
 

@@ -40,7 +40,7 @@ pub fn steps_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
     let units = comptime!(key.sharing.units as usize);
     let cube = comptime!(crew == Crew::Cube);
     let mut memory = scratch(comptime!(4 * units), cube);
-    let mut offsets = scratch(comptime!(2 * (MAX_BLOCKS + 1)), cube);
+    let mut offsets = scratch(comptime!(2 * MAX_BLOCKS), cube);
     let mut ends = scratch(comptime!(EACH as usize * units), cube);
     let mut group = match comptime!(crew) {
         Crew::Cube => CUBE_POS as u32,
