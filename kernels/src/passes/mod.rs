@@ -44,10 +44,15 @@ impl Sharing {
     /// bits of a group, must not depend on how many groups run beside it.
     pub fn of(device: &Device, block: usize) -> Self {
         if device.is_cpu() || block < SMALL_BLOCK {
-            return Self { together: false, units: device.units() };
+            return Self::apart(device);
         }
         let units = (block.next_power_of_two() as u32).min(device.units());
         Self { together: true, units }
+    }
+
+    /// Units that each take items of their own, whatever those are.
+    pub fn apart(device: &Device) -> Self {
+        Self { together: false, units: device.units() }
     }
 
     /// Cubes for `blocks` blocks: one on the CPU, whose threads are its units; on a GPU as many as

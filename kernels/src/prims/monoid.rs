@@ -218,24 +218,3 @@ pub fn lse_item<N: Size>(log_w: Vector<f32, N>) -> Lse<N> {
         bad: select_many(odd, select_many(minus_infinity, zero, one), zero),
     }
 }
-
-/// The lanes of `a`, combined in order.
-#[cube]
-pub fn lse_fold<N: Size>(a: Lse<N>) -> Lse<One> {
-    let mut all = lse_lane::<N>(&a, 0usize);
-    #[unroll]
-    for lane in 1..N::value() {
-        lse_absorb::<One>(&mut all, &lse_lane::<N>(&a, lane));
-    }
-    all
-}
-
-#[cube]
-fn lse_lane<N: Size>(a: &Lse<N>, #[comptime] lane: usize) -> Lse<One> {
-    Lse::<One> {
-        max: Vector::new(a.max.extract(lane)),
-        sum: Vector::new(a.sum.extract(lane)),
-        square: Vector::new(a.square.extract(lane)),
-        bad: Vector::new(a.bad.extract(lane)),
-    }
-}

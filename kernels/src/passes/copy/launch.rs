@@ -1,11 +1,9 @@
 //! Check, configure, launch.
 
-use cubecl::prelude::*;
-
 use super::kernel::copy_kernel;
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
-use crate::passes::Work;
+use crate::passes::{Sharing, Work};
 
 /// Copies `from` to `to`, a multiple of 64 numbers.
 pub fn copy(device: &Device, from: &Buf<f32>, to: &Buf<f32>) -> Result<()> {
@@ -18,11 +16,11 @@ pub fn copy(device: &Device, from: &Buf<f32>, to: &Buf<f32>) -> Result<()> {
     }
     let lanes = if device.is_cpu() { device.lanes() } else { 4 };
     let vectors = len / lanes;
-    let cubes = if device.is_cpu() { 1 } else { vectors.div_ceil(device.units() as usize).min(65_535) };
+    let sharing = Sharing::apart(device);
     copy_kernel::launch(
         device.client(),
-        CubeCount::Static(cubes as u32, 1, 1),
-        CubeDim::new_1d(device.units()),
+        sharing.cubes(device, vectors),
+        sharing.dim(),
         lanes,
         from.arg(),
         to.arg(),

@@ -1,11 +1,9 @@
 //! Check, configure, launch.
 
-use cubecl::prelude::*;
-
 use super::kernel::{draws_kernel, normals_kernel};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
-use crate::passes::Work;
+use crate::passes::{Sharing, Work};
 
 /// What [`draws`] wrote, each `[n, 4]`.
 #[derive(Debug, Clone)]
@@ -30,11 +28,11 @@ pub fn draws(device: &Device, seed: u64, count: usize, step: u32, tag: u32, bloc
     };
     let seed = device.upload("seed", &[seed as u32, (seed >> 32) as u32])?;
     let vectors = count.div_ceil(device.lanes());
-    let cubes = if device.is_cpu() { 1 } else { vectors.div_ceil(device.units() as usize).min(65_535) };
+    let sharing = Sharing::apart(device);
     draws_kernel::launch(
         device.client(),
-        CubeCount::Static(cubes as u32, 1, 1),
-        CubeDim::new_1d(device.units()),
+        sharing.cubes(device, vectors),
+        sharing.dim(),
         device.lanes(),
         seed.arg(),
         out.words.arg(),
@@ -61,11 +59,11 @@ pub fn normals(device: &Device, seed: &Buf<u32>, out: &Buf<f32>, step: u32, tag:
         return Err(argument("seed", seed.len(), 2));
     }
     let vectors = out.len() / (4 * lanes);
-    let cubes = if device.is_cpu() { 1 } else { vectors.div_ceil(device.units() as usize).min(65_535) };
+    let sharing = Sharing::apart(device);
     normals_kernel::launch(
         device.client(),
-        CubeCount::Static(cubes as u32, 1, 1),
-        CubeDim::new_1d(device.units()),
+        sharing.cubes(device, vectors),
+        sharing.dim(),
         lanes,
         seed.arg(),
         out.arg(),

@@ -1,11 +1,9 @@
 //! Check, configure, launch.
 
-use cubecl::prelude::*;
-
 use super::kernel::gather_kernel;
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
-use crate::passes::Work;
+use crate::passes::{Sharing, Work};
 use crate::prims::state::Population;
 
 /// Copies the row of each slot's ancestor into `out`; both are rows `[particles, dim]`.
@@ -35,11 +33,11 @@ pub fn gather(
         (0..5).map(|p| 1 << p).filter(|l| *l <= widest && of.dim.is_multiple_of(*l)).max().unwrap_or(1);
     let pieces = of.dim / lanes;
     let items = of.particles() * pieces;
-    let cubes = if device.is_cpu() { 1 } else { items.div_ceil(device.units() as usize).min(65_535) };
+    let sharing = Sharing::apart(device);
     gather_kernel::launch(
         device.client(),
-        CubeCount::Static(cubes as u32, 1, 1),
-        CubeDim::new_1d(device.units()),
+        sharing.cubes(device, items),
+        sharing.dim(),
         lanes,
         rows.arg(),
         ancestors.arg(),
