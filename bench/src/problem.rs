@@ -3,8 +3,8 @@
 use feynkac::kernels::device::{Buf, Device};
 use feynkac::kernels::error::KernelError;
 use feynkac::kernels::methods::{ESS_SHARE, ROW};
-use feynkac::kernels::passes::gather::gather;
 use feynkac::kernels::passes::resample::Resampling;
+use feynkac::kernels::passes::survivors::{self, Rows};
 use feynkac::kernels::passes::weights::{RECORD, Weights, tally};
 use feynkac::kernels::prims::state::{BLOCK, Population};
 
@@ -60,20 +60,24 @@ impl Problem {
 
     /// Records of the blocks, then ancestors; to the end.
     pub fn resample(&self) -> Result<(), KernelError> {
-        self.launch()?;
+        tally(&self.device, self.kind, &self.values, &self.records, &self.of)?;
+        self.resampling().launch(&self.device, 0)?;
         self.device.sync()
     }
 
     /// Records, ancestors, rows of the survivors; to the end.
     pub fn resample_and_gather(&self) -> Result<(), KernelError> {
-        self.launch()?;
-        gather(&self.device, &self.rows, &self.ancestors, &self.out, &self.of)?;
+        self.queue()?;
         self.device.sync()
     }
 
-    fn launch(&self) -> Result<(), KernelError> {
-        tally(&self.device, self.kind, &self.values, &self.records, &self.of)?;
-        let resampling = Resampling {
+    /// The same, without waiting.
+    pub fn queue(&self) -> Result<(), KernelError> {
+        survivors::launch(&self.device, &self.resampling(), &Rows { rows: &self.rows, out: &self.out }, 0)
+    }
+
+    fn resampling(&self) -> Resampling<'_> {
+        Resampling {
             kind: self.kind,
             values: &self.values,
             records: &self.records,
@@ -83,7 +87,6 @@ impl Problem {
             seeds: &self.seeds,
             ancestors: &self.ancestors,
             of: &self.of,
-        };
-        resampling.launch(&self.device, 0)
+        }
     }
 }

@@ -108,6 +108,8 @@ pub struct Device {
     lanes: usize,
     counters: Arc<Counters>,
     guards: Option<Guards>,
+    /// Panics of the runtimes' threads before this device was opened.
+    faults: u64,
 }
 
 impl std::fmt::Debug for Device {
@@ -124,6 +126,7 @@ impl Device {
             Request::Auto => crate::probe::best(),
         };
         let device = crate::probe::find(backend)?;
+        let faults = crate::faults::seen();
         let client = catch_unwind(AssertUnwindSafe(|| device.client())).map_err(|cause| {
             KernelError::DeviceMissing { name: backend.to_string(), why: crate::probe::reason(&cause) }
         })?;
@@ -144,7 +147,7 @@ impl Device {
             _ => (properties.hardware.max_units_per_cube.min(256), 1),
         };
         let name = properties.identity.name.clone();
-        Ok(Self { client, backend, name, threads, lanes, counters: Arc::default(), guards: None })
+        Ok(Self { client, backend, name, threads, lanes, counters: Arc::default(), guards: None, faults })
     }
 
     /// Opens a device whose buffers lie between guard zones and start out as NaN bits; every launch
@@ -274,6 +277,7 @@ impl Device {
             Ok(Err(error)) => return Err(fault(error.to_string())),
             Err(cause) => return Err(fault(crate::probe::reason(&cause))),
         };
+        self.no_faults()?;
         let size = buf.len * size_of::<T>();
         if bytes.len() < size {
             return Err(fault(format!("{} bytes came back of {size}", bytes.len())));
@@ -284,7 +288,15 @@ impl Device {
     /// Waits until every launch so far has ended.
     pub fn sync(&self) -> Result<()> {
         cubecl::future::block_on(self.client.sync())
-            .map_err(|error| KernelError::Device { during: "waiting", message: error.to_string() })
+            .map_err(|error| KernelError::Device { during: "waiting", message: error.to_string() })?;
+        self.no_faults()
+    }
+
+    /// A launch that a runtime's thread could not even begin.
+    fn no_faults(&self) -> Result<()> {
+        let during = "compiling or launching a kernel";
+        crate::faults::since(self.faults)
+            .map_or(Ok(()), |message| Err(KernelError::Device { during, message }))
     }
 
     /// Books one launch and what it has to move; on the CPU keeps the queue short.
@@ -340,6 +352,13 @@ impl<T: Pod> Buf<T> {
         // SAFETY: the zone behind the buffer belongs to the same allocation and is at least `more`
         // elements long.
         unsafe { BufferArg::from_raw_parts(handle, self.len + more) }
+    }
+
+    /// The launch argument of a kernel to which the buffer is vectors of `lanes` numbers.
+    #[allow(unsafe_code)]
+    pub(crate) fn arg_of(&self, lanes: usize) -> BufferArg {
+        // SAFETY: as for `arg`, of which these are whole vectors.
+        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len / lanes) }
     }
 
     /// The launch argument.

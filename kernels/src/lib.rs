@@ -14,6 +14,7 @@
 
 pub mod device;
 pub mod error;
+mod faults;
 mod guard;
 pub mod methods;
 pub mod models;

@@ -22,6 +22,7 @@ use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
 use crate::methods::{Anneal, Guidance, Method, Plain};
 use crate::models::{Analytic, Buffer, Kind, MAX_MODELS, ModelKey, ModelsCompilationArg, Score};
 use crate::passes::copy::kernel::copy_kernel;
+use crate::passes::crew::Crew;
 use crate::passes::draws::kernel::{draws_kernel, normals_kernel};
 use crate::passes::gather::kernel::gather_kernel;
 use crate::passes::init::kernel::Kept;
@@ -35,7 +36,8 @@ use crate::passes::scan::{Integers, LogWeights, Maxima, Source, Values};
 use crate::passes::step::kernel::step_kernel;
 use crate::passes::step::key::{CarryCompilationArg, CommonCompilationArg, TablesCompilationArg};
 use crate::passes::step::{Stage, StepKey};
-use crate::passes::steps::kernel::{Crew, steps_kernel};
+use crate::passes::steps::kernel::steps_kernel;
+use crate::passes::survivors::kernel::survivors_kernel;
 use crate::passes::weights::Weights;
 use crate::passes::weights::kernel::{TallyKey, tally_kernel};
 use crate::passes::{Sharing, step};
@@ -232,6 +234,12 @@ pub fn all() -> Vec<Offline> {
         )));
         list.push(entry!(format!("{kind:?}"), resample_serial_kernel::ResampleSerialKernel(
             values records coeffs norms history seeds ancestors shape step pieces; LANES, apart
+        )));
+    }
+    for (crew, sharing, pieces) in [(Crew::Cube, TOGETHER, 1), (Crew::One, APART, 4)] {
+        let key = TallyKey { kind: Weights::Log, wide: false, sharing };
+        list.push(entry!(format!("{crew:?}, pieces of {pieces}"), survivors_kernel::SurvivorsKernel(
+            values records coeffs norms history seeds ancestors rows out shape step row_pieces; LANES, pieces, crew, key
         )));
     }
     for (variant, sharing) in [("a block a cube", TOGETHER), ("a block a unit", APART)] {

@@ -86,6 +86,35 @@ fn planted_kernel(buffer: &mut [u32], at: u32) {
     }
 }
 
+/// A kernel that a backend cannot compile is lost on the runtime's own thread: the next read must say so.
+#[test]
+fn a_lost_launch_is_reported() {
+    let out = child("memory::lost");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+    assert!(String::from_utf8_lossy(&out.stdout).contains("1 passed"), "it ran");
+}
+
+/// WGSL cannot look at a buffer of numbers as one of vectors.
+#[cube(launch)]
+fn paired_kernel<N: Size>(from: &[f32], to: &mut [f32]) {
+    let pairs = from.as_vectorized().with_vector_size::<N>()[0usize];
+    to[0usize] = pairs.extract(1usize);
+}
+
+#[test]
+#[ignore = "run by a_lost_launch_is_reported in a process of its own"]
+fn lost() {
+    let device = Device::open("wgpu".parse::<Request>().expect("a name")).expect("a device");
+    let (from, to) =
+        (device.upload("a", &[1.0_f32; 8]).expect("a"), device.upload("b", &[2.0_f32; 8]).expect("b"));
+    assert_eq!(device.download(&to).expect("a read"), [2.0; 8]);
+    let one = (CubeCount::Static(1, 1, 1), CubeDim::new_1d(1));
+    paired_kernel::launch(device.client(), one.0, one.1, 2, from.arg(), to.arg());
+    let fault = device.download(&to).expect_err("the launch was lost").to_string();
+    assert!(fault.contains("compiling or launching a kernel"), "{fault}");
+    assert!(device.sync().is_err(), "and it stays so");
+}
+
 #[test]
 #[ignore = "run by cubecl_does_not_validate_yet in a process of its own"]
 fn planted() {

@@ -2,6 +2,7 @@
 //! oracle, plain loops from the formula.
 
 pub mod copy;
+pub(crate) mod crew;
 pub mod draws;
 pub mod gather;
 pub mod init;
@@ -10,6 +11,7 @@ pub mod resample;
 pub mod scan;
 pub mod step;
 pub mod steps;
+pub mod survivors;
 pub mod weights;
 
 use crate::device::Device;

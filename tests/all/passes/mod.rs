@@ -4,7 +4,9 @@ mod draws;
 pub mod mlp;
 mod random;
 pub mod resample;
+mod rows;
 pub mod scan;
+mod survivors;
 pub mod weights;
 
 /// Awkward sizes first: around vectors and blocks, primes, powers of two.

@@ -2,12 +2,15 @@
 
 use cubecl::prelude::*;
 
-use crate::prims::state::{load, store};
-
 /// `count` vectors of `from` into `to`. Each worker takes a run of its own on the CPU, neighbours take
 /// neighbours on a GPU.
 #[cube(launch)]
-pub fn copy_kernel<N: Size>(from: &[f32], to: &mut [f32], count: u32, #[comptime] runs: bool) {
+pub fn copy_kernel<N: Size>(
+    from: &[Vector<f32, N>],
+    to: &mut [Vector<f32, N>],
+    count: u32,
+    #[comptime] runs: bool,
+) {
     let workers = CUBE_COUNT as u32 * CUBE_DIM;
     let own = ABSOLUTE_POS as u32;
     let each = count.div_ceil(workers);
@@ -17,8 +20,7 @@ pub fn copy_kernel<N: Size>(from: &[f32], to: &mut [f32], count: u32, #[comptime
     let stride = if comptime!(runs) { 1u32.runtime() } else { workers };
     let mut at = first;
     while at < last {
-        let value = load::<f32, N>(from, at as usize * N::value());
-        store::<f32, N>(to, at as usize * N::value(), value);
+        to[at as usize] = from[at as usize];
         at += stride;
     }
 }

@@ -22,8 +22,8 @@ pub fn copy(device: &Device, from: &Buf<f32>, to: &Buf<f32>) -> Result<()> {
         sharing.cubes(device, vectors),
         sharing.dim(),
         lanes,
-        from.arg(),
-        to.arg(),
+        from.arg_of(lanes),
+        to.arg_of(lanes),
         vectors as u32,
         device.is_cpu(),
     );

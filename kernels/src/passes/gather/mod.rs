@@ -6,3 +6,4 @@ mod launch;
 pub mod oracle;
 
 pub use launch::gather;
+pub(crate) use launch::{check, work};

@@ -184,7 +184,7 @@ fn walk<N: Size>(
 }
 
 /// Slots written at once, whether a particle has that many or not; those after it overwrite the rest.
-const AT_ONCE: u32 = 8;
+const AT_ONCE: u32 = 16;
 
 /// [`walk`] for processors: prefix sums in 64-bit integers, slots by f64. Where f64 comes so close to a whole
 /// number that it cannot tell, the block is walked once more.
@@ -222,27 +222,18 @@ fn emit<N: Size>(
     let finish = begin + shape.block;
     let finish = select(finish < shape.padded, finish, shape.padded);
     let mut own = begin;
-    let mut ends = Array::<u32>::new(N::value());
     while own < finish && slot < to {
         let w = weights_at::<N>(values, shape, &scale, own, (base + own) as usize, key.kind);
         let whole = Vector::<u64, N>::cast_from(w * Vector::new(shape.unit));
-        let mut prefix = Vector::<u64, N>::new(0u64);
-        #[unroll]
-        for lane in 0..N::value() {
-            through += whole.extract(lane);
-            prefix.insert(lane, through);
-        }
+        let lanes = N::value();
+        let prefix = prefix_sums::<N>(whole, lanes) + Vector::new(through);
+        through = prefix.extract(comptime!(lanes - 1));
         let position = fma(Vector::<f64, N>::cast_from(prefix), Vector::new(unit), Vector::new(origin));
         let end = position.ceil();
         let above = end - position;
         let doubtful = above.less_than(&close).or(above.greater_than(&far));
         doubts += select_many(doubtful, one, Vector::new(0u32));
-        let end = Vector::<u32, N>::cast_from(end);
-        #[unroll]
-        for lane in 0..N::value() {
-            ends[lane] = end.extract(lane);
-        }
-        slot = spread::<N>(ancestors, ends.as_slice(), base, own, slot, to);
+        slot = spread::<N>(ancestors, Vector::<u32, N>::cast_from(end), base, own, slot, to, lanes);
         own += N::value() as u32;
     }
     let mut doubt = doubts.extract(0usize);
@@ -256,35 +247,89 @@ fn emit<N: Size>(
     slot
 }
 
-/// Gives each of `N` particles from `own` on the slots up to its end; returns the first slot left.
+/// Inclusive prefix sums of the lanes: each round adds the lanes half as many as it has added up (W. Hillis, G. Steele, 1986). Moves of
+/// lanes by a constant become shuffles.
 #[cube]
-#[allow(clippy::needless_range_loop)] // a kernel has no iterators over slices
-fn spread<N: Size>(ancestors: &mut [u32], ends: &[u32], base: u32, own: u32, slot: u32, to: u32) -> u32 {
-    let mut slot = slot;
-    for lane in 0..N::value() {
-        let end = ends[lane];
-        let end = select(end < to, end, to);
-        let parent = own + lane as u32;
-        if slot + AT_ONCE <= to {
-            let at = (base + slot) as usize;
+fn prefix_sums<N: Size>(v: Vector<u64, N>, #[comptime] lanes: usize) -> Vector<u64, N> {
+    let mut sums = v;
+    #[unroll]
+    for round in 0..comptime!(lanes.trailing_zeros()) {
+        let by = comptime!(1usize << round);
+        let mut moved = Vector::<u64, N>::new(0u64);
+        #[unroll]
+        for lane in by..lanes {
+            moved.insert(lane, sums.extract(lane - by));
+        }
+        sums += moved;
+    }
+    sums
+}
+
+/// Gives each of `N` particles from `own` on the slots up to its end; returns the first slot left. Ends never
+/// decrease.
+#[cube]
+fn spread<N: Size>(
+    ancestors: &mut [u32],
+    ends: Vector<u32, N>,
+    base: u32,
+    own: u32,
+    slot: u32,
+    to: u32,
+    #[comptime] lanes: usize,
+) -> u32 {
+    let last = Vector::new(to);
+    let ends = select_many(ends.less_than(&last), ends, last);
+    let first = Vector::new(slot);
+    let ends = select_many(ends.greater_than(&first), ends, first);
+    let mut starts = first;
+    #[unroll]
+    for lane in 1..lanes {
+        starts.insert(lane, ends.extract(lane - 1));
+    }
+    let reach = ends.extract(comptime!(lanes - 1));
+    let mut many = (ends - starts).greater_than(&Vector::new(AT_ONCE));
+    // Lanes that are counted at run time are read from memory, which is cheaper than taking each out of its vector.
+    let count = comptime!(lanes as u32).runtime();
+    let mut from = Array::<u32>::new(lanes);
+    #[unroll]
+    for lane in 0..lanes {
+        from[lane] = starts.extract(lane);
+    }
+    if reach + AT_ONCE <= to {
+        for four in 0..count / 4u32 {
             #[unroll]
-            for i in 0..AT_ONCE as usize {
-                ancestors[at + i] = parent;
+            for i in 0..4u32 {
+                let lane = 4u32 * four + i;
+                let at = (base + from[lane as usize]) as usize;
+                #[unroll]
+                for slot in 0..AT_ONCE as usize {
+                    ancestors[at + slot] = own + lane;
+                }
             }
-            let mut more = slot + AT_ONCE;
-            while more < end {
-                ancestors[(base + more) as usize] = parent;
-                more += 1u32;
-            }
-            slot = select(end > slot, end, slot);
-        } else {
-            while slot < end {
-                ancestors[(base + slot) as usize] = parent;
-                slot += 1u32;
+        }
+    } else {
+        many = ends.greater_than(&starts);
+    }
+    if any::<N>(many) {
+        for lane in 0..count {
+            let end = if lane + 1u32 < count { from[lane as usize + 1] } else { reach };
+            for slot in from[lane as usize]..end {
+                ancestors[(base + slot) as usize] = own + lane;
             }
         }
     }
-    slot
+    reach
+}
+
+/// Whether any lane is true.
+#[cube]
+fn any<N: Size>(lanes: Vector<bool, N>) -> bool {
+    let mut any = lanes.extract(0usize);
+    #[unroll]
+    for lane in 1..N::value() {
+        any = any || lanes.extract(lane);
+    }
+    any
 }
 
 #[cube]

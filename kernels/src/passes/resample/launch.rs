@@ -34,7 +34,7 @@ pub struct Resampling<'a> {
 }
 
 impl Resampling<'_> {
-    fn check(&self, step: usize) -> Result<()> {
+    pub(crate) fn check(&self, step: usize) -> Result<()> {
         let of = self.of;
         if of.slots == 0 || of.groups == 0 || of.slots > 1 << 28 {
             return Err(argument("particles of a group", of.slots, "1 to 2^28"));

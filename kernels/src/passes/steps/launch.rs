@@ -2,13 +2,12 @@
 
 use std::ops::Range;
 
-use cubecl::prelude::*;
-
-use super::kernel::{Crew, steps_kernel};
+use super::kernel::steps_kernel;
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
 use crate::methods::{Anneal, Guidance, Method, Plain, ROW};
 use crate::models::{Analytic, ModelsLaunch};
+use crate::passes::crew::Crew;
 use crate::passes::step::key::TablesLaunch;
 use crate::passes::step::{Named, Stage, Step};
 use crate::passes::weights::RECORD;
@@ -44,23 +43,10 @@ fn go<M: Method>(device: &Device, of: &Step, history: &Buf<f32>, steps: Range<us
             return Err(argument(what, found, wanted));
         }
     }
-    let units = key.sharing.units as usize;
-    let crew = if key.sharing.together {
-        Crew::Cube
-    } else if device.is_cpu() && groups < 8 * units && units > 1 {
-        Crew::Everyone
-    } else {
-        Crew::One
-    };
-    let cubes = match crew {
-        Crew::Cube => groups,
-        Crew::Everyone => 1,
-        Crew::One if device.is_cpu() => 1,
-        Crew::One => groups.div_ceil(units),
-    };
+    let crew = Crew::of(device, groups, key.sharing.together);
     steps_kernel::launch::<Analytic, M, Euclid>(
         device.client(),
-        CubeCount::Static(cubes.min(65_535) as u32, 1, 1),
+        crew.cubes(device, groups, key.sharing.units),
         key.sharing.dim(),
         of.of.lanes,
         (of.of.lanes / 2).max(1),
