@@ -19,7 +19,7 @@ use cubecl::profile::TimingMethod;
 use cubecl_llvm::nvptx::ptx_version::PtxVersion;
 use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
 
-use crate::methods::{Anneal, Guidance, Method, Plain};
+use crate::methods::{Compose, Method, Plain};
 use crate::models::{Analytic, Buffer, Kind, MAX_MODELS, ModelKey, ModelsCompilationArg, Score};
 use crate::passes::copy::kernel::copy_kernel;
 use crate::passes::crew::Crew;
@@ -258,8 +258,9 @@ pub fn all() -> Vec<Offline> {
     }
     networks(&mut list);
     steps::<Plain>(&mut list, "plain", 1);
-    steps::<Anneal>(&mut list, "anneal", 1);
-    steps::<Guidance>(&mut list, "guidance", 2);
+    steps::<Compose>(&mut list, "compose 1", 1);
+    steps::<Compose>(&mut list, "compose 2", 2);
+    steps::<Compose>(&mut list, "compose 4", 4);
     list
 }
 

@@ -262,7 +262,7 @@ fn settle<S: Score, M: Method, N: Size>(
             }
             scores.push(own);
         }
-        let moved = M::coordinate::<N>(&scores, c);
+        let moved = M::coordinate::<N>(&scores, c, key.models.count);
         rate += moved.rate;
         if comptime!(key.exact && matches!(key.stage, Stage::Fused)) {
             let old = recall_row::<N>(&before.x, &here.grid, k, past, key.models.layout);

@@ -4,7 +4,7 @@ use super::kernel::step_kernel;
 use super::key::{CarryLaunch, CommonLaunch, Stage, StepKey, TablesLaunch};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
-use crate::methods::{Anneal, Guidance, Method, Plain};
+use crate::methods::{Compose, Method, Plain};
 use crate::models::{Analytic, Buffer, Kind, MAX_MODELS, ModelKey, ModelsLaunch, Score};
 use crate::passes::{Sharing, Work};
 use crate::prims::space::{Euclid, Space};
@@ -164,8 +164,7 @@ impl Step<'_> {
     pub fn launch_named(&self, device: &Device, method: Named, step: usize) -> Result<()> {
         match method {
             Named::Plain => self.launch::<Plain>(device, step),
-            Named::Anneal => self.launch::<Anneal>(device, step),
-            Named::Guidance => self.launch::<Guidance>(device, step),
+            Named::Compose => self.launch::<Compose>(device, step),
         }
     }
 
@@ -360,8 +359,6 @@ impl Step<'_> {
 pub enum Named {
     /// [`Plain`].
     Plain,
-    /// [`Anneal`].
-    Anneal,
-    /// [`Guidance`].
-    Guidance,
+    /// [`Compose`].
+    Compose,
 }
