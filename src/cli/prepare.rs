@@ -15,7 +15,7 @@ use crate::registry::METHODS;
 use crate::schedule::Schedule;
 
 /// Keys that say how a run is carried out and do not decide what is sampled.
-const HOW: [&str; 4] = ["device", "no-roots", "unfused", "steps-per-launch"];
+const HOW: [&str; 5] = ["device", "no-roots", "unfused", "steps-per-launch", "no-graph"];
 
 /// A run that can start.
 pub struct Job {

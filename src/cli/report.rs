@@ -52,7 +52,7 @@ pub struct Report {
     ess: Each<Vec<f64>>,
     resampled_at: Each<Vec<usize>>,
     distinct_roots: Each<usize>,
-    steady: String,
+    steady_state: String,
     counters: Counters,
     timings: Timings,
 }
@@ -72,7 +72,7 @@ impl Report {
             ess: Each::of(&outcome.ess),
             resampled_at: Each::of(&outcome.resampled_at),
             distinct_roots: Each::of(&outcome.distinct_roots),
-            steady: outcome.steady.to_string(),
+            steady_state: outcome.steady.to_string(),
             counters: outcome.counters,
             timings: outcome.timings,
         }

@@ -124,16 +124,8 @@ pub fn mlp_kernel<L: Size>(
                 into,
             };
             let bias = (level * sizes.layers + layer) * sizes.hidden_padded;
-            dense::<L>(
-                &mut memory,
-                &net.weights,
-                &net.cond,
-                bias,
-                &inner,
-                key.skip,
-                comptime!(!key.norm),
-                key,
-            );
+            let activate = comptime!(!key.norm);
+            dense::<L>(&mut memory, &net.weights, &net.cond, bias, &inner, key.skip, activate, key);
             meet(key.sharing);
             if comptime!(key.norm) {
                 normalise::<L>(&mut memory, &net.biases, &sizes, &inner, layer, key);
