@@ -110,6 +110,8 @@ pub struct Options {
     /// takes seconds longer to compile, once a process, and saves some 30 us a step of a small population:
     /// for those who run again and again.
     pub at_once: usize,
+    /// Record the steps as a graph and replay it, where the device can.
+    pub graph: bool,
 }
 
 impl Options {
@@ -140,6 +142,7 @@ impl Options {
             roots: true,
             unfused: false,
             at_once: 1,
+            graph: true,
         }
     }
 

@@ -181,10 +181,11 @@ fn measure(device: &Device, case: &Case, times: (usize, usize), copy: f64) -> Re
     let run = Run::new(device, &case.models, &case.options)?;
     let steps = run.coeffs.len();
     let particle_steps = (run.of.particles() * steps) as f64;
+    run.open()?;
     let mut measured = Vec::new();
     for _ in 0..times.1 {
         run.begin()?;
-        measured.push(timed(device, || (0..steps).try_for_each(|step| run.advance(step)))?);
+        measured.push(timed(device, || run.advance_through(0..steps))?);
     }
     let spread =
         |figure: &dyn Fn(&Measured) -> f64| Spread::of(&measured.iter().map(figure).collect::<Vec<f64>>());

@@ -15,7 +15,7 @@ use crate::registry::{METHODS, Method};
 use crate::schedule::Schedule;
 
 /// Keys that say how a run is carried out and do not decide what is sampled.
-const HOW: [&str; 4] = ["device", "no-roots", "unfused", "steps-per-launch"];
+const HOW: [&str; 5] = ["device", "no-roots", "unfused", "steps-per-launch", "no-graph"];
 
 /// A run that can start.
 pub struct Job {
@@ -131,6 +131,7 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         roots: !settings.no_roots,
         unfused: settings.unfused,
         at_once: settings.steps_per_launch.unwrap_or(usual.at_once),
+        graph: !settings.no_graph,
         ..usual
     };
     let (t_max, t_min) = range(&options.schedule, models);
@@ -228,6 +229,7 @@ fn config(options: &Options, settings: &Settings) -> Value {
     put("no-roots", json!(!options.roots));
     put("unfused", json!(options.unfused));
     put("steps-per-launch", json!(options.at_once));
+    put("no-graph", json!(!options.graph));
     Value::Object(map)
 }
 

@@ -101,6 +101,9 @@ pub struct Settings {
     /// which takes seconds longer [default: 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub steps_per_launch: Option<usize>,
+    /// Launch every step instead of replaying a graph of them, for comparison
+    #[arg(long)]
+    pub no_graph: bool,
 }
 
 /// Where the results go.
@@ -151,6 +154,7 @@ impl Settings {
                     no_weights: self.no_weights || below.no_weights,
                     no_roots: self.no_roots || below.no_roots,
                     unfused: self.unfused || below.unfused,
+                    no_graph: self.no_graph || below.no_graph,
                     $($field: self.$field.or(below.$field),)*
                 }
             };
@@ -278,7 +282,7 @@ mod tests {
              steps = 3\nschedule = 've:sigma_min=0.1'\nsigma-max = 9\nt-max = 1.0\nt-min = 0.25\n\
              grid = 'edm-rho'\nrule = 'left'\nno-weights = true\nresample = 'ess:0.25'\nscheme = 'systematic'\n\
              groups = 2\nblock = 64\nfinal = 'resample'\nseed = 7\ndevice = 'cpu:2'\nno-roots = true\nunfused = true\n\
-             steps-per-launch = 4\nclass = [3, 5]\nexponent = [1.5, -0.5]\n\
+             no-graph = true\nsteps-per-launch = 4\nclass = [3, 5]\nexponent = [1.5, -0.5]\n\
              output = 'o'\nno-picture = true\njson = false",
         )
         .unwrap();
@@ -307,6 +311,7 @@ mod tests {
             "--device=cpu:2",
             "--no-roots",
             "--unfused",
+            "--no-graph",
             "--steps-per-launch=4",
             "--class=3",
             "--class=5",
