@@ -15,9 +15,18 @@
 //! O. Hol, T. Schon, F. Gustafsson, "On resampling algorithms for particle filters", 2006.
 
 pub(crate) mod kernel;
+pub(crate) mod kernel_copies;
 pub(crate) mod kernel_cube;
+pub(crate) mod kernel_draws;
+pub(crate) mod kernel_draws_cube;
+pub(crate) mod kernel_draws_serial;
+pub(crate) mod kernel_local;
 pub(crate) mod kernel_serial;
 mod launch;
+mod launch_draws;
 pub mod oracle;
+mod scheme;
 
 pub use launch::{Resampling, work};
+pub use launch_draws::work_copies;
+pub use scheme::{CHAIN_STEPS, MOST_CHAIN_STEPS, Scheme, TRIALS};
