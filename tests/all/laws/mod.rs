@@ -4,4 +4,5 @@ mod counts;
 mod determinism;
 mod identity;
 mod mistakes;
+mod schemes;
 mod verify;

@@ -32,6 +32,16 @@ pub enum Draw {
 }
 
 impl Draw {
+    /// Every one.
+    pub const ALL: [Draw; 6] = [
+        Draw::Stratified,
+        Draw::Multinomial,
+        Draw::Residual,
+        Draw::Metropolis,
+        Draw::Megopolis,
+        Draw::Rejection,
+    ];
+
     /// Slots search among prefix sums.
     pub fn searches(self) -> bool {
         matches!(self, Draw::Stratified | Draw::Multinomial | Draw::Residual)

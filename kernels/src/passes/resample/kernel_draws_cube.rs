@@ -2,24 +2,22 @@
 
 use cubecl::prelude::*;
 
-use super::kernel::{Whole, block_record, book, decide, shift_of};
+use super::kernel::{Whole, book, decide};
 use super::kernel_cube::gather_group;
 use super::kernel_draws::{
-    Draw, DrawKey, Draws, Line, Side, Span, drawn, draws_of, drop_of, even_span, first_above, items,
-    leaf_span, line, part, parts_of, point,
+    Draw, DrawKey, Draws, Line, Side, Span, drawn, draws_of, even_span, first_above, items, leaf_span, line,
+    parts_of, point,
 };
+use super::kernel_lay::{EACH, lay, ruler_of};
 use super::kernel_local::wander;
 use super::scheme::iteration;
 use crate::methods::{ESS_SHARE, ROW};
-use crate::passes::weights::kernel::{Scale, integer, scale_of, weights_at};
 use crate::prims::cube;
-use crate::prims::fixed::{Fixed, add, below, copied, shift_right, subtract};
+use crate::prims::fixed::{Fixed, add, below, copied, subtract};
 use crate::prims::monoid::{FixedSum, MaxInt, Monoid, One};
 use crate::prims::philox::lanes;
 use crate::prims::state::{MAX_BLOCKS, Shape};
 
-/// Consecutive particles of a unit in a turn.
-pub const EACH: u32 = 2;
 /// Points of a unit at a time.
 pub const POINTS: u32 = 4;
 
@@ -374,99 +372,4 @@ fn place_in(
         start += turn;
         sync_cube();
     }
-}
-
-/// How a block's weights are measured.
-#[derive(CubeType, Clone, Copy)]
-pub struct Ruler {
-    /// Position of the group's first slot.
-    pub base: u32,
-    /// What weights are measured by.
-    pub scale: Scale,
-    /// Bits to the group's scale.
-    pub shift: u32,
-    /// Digits that remainders lose.
-    pub drop: u32,
-}
-
-/// The ruler of a block.
-#[cube]
-pub fn ruler_of(records: &[u32], shape: &Shape, whole: &Whole, group: u32, block: u32) -> Ruler {
-    let record = block_record(records, group * shape.blocks + block);
-    Ruler {
-        base: group * shape.padded,
-        scale: scale_of(record.top),
-        shift: shift_of(record.top, whole.top, shape),
-        drop: drop_of(&whole.total, shape.slots),
-    }
-}
-
-/// Prefixes of a turn of particles from `start` on into `sums`, above `from`; returns the block's integers
-/// through it, `before` it what it was given. To be followed by a barrier before `sums` is written again.
-#[cube]
-#[allow(clippy::too_many_arguments)]
-pub fn lay(
-    values: &[f32],
-    shape: &Shape,
-    whole: &Whole,
-    ruler: &Ruler,
-    from: &Fixed,
-    before: &Fixed,
-    start: u32,
-    finish: u32,
-    memory: &mut [u32],
-    sums: &mut [u32],
-    #[comptime] side: Side,
-    #[comptime] key: DrawKey,
-) -> Fixed {
-    let units = comptime!(key.tally.sharing.units);
-    let first = start + UNIT_POS * EACH;
-    let mut own = Array::<u32>::new(comptime!(2 * EACH as usize));
-    let mut sum = FixedSum::identity();
-    #[unroll]
-    for i in 0..EACH {
-        let slot = first + i;
-        if slot < finish {
-            let at = (ruler.base + slot) as usize;
-            let w = weights_at::<One>(values, shape, &ruler.scale, slot, at, key.tally.kind);
-            sum = add(&sum, &integer(w.extract(0usize), shape));
-        }
-        FixedSum::store(own.as_mut_slice(), i as usize, &sum);
-    }
-    let earlier = add(before, &subtract(&cube::scan::<FixedSum>(copied(&sum), memory, units), &sum));
-    let after = add(before, &cube::reduce::<FixedSum>(sum, memory, units));
-    let zero = shift_right(before, ruler.shift);
-    let mut last = shift_right(&earlier, ruler.shift);
-    if comptime!(side.parted()) {
-        let mut sum = FixedSum::identity();
-        #[unroll]
-        for i in 0..EACH {
-            let mine = FixedSum::load(own.as_slice(), i as usize);
-            let prefix = shift_right(&add(&earlier, &mine), ruler.shift);
-            let parts = part(&subtract(&prefix, &last), whole, shape.slots, ruler.drop);
-            if comptime!(side == Side::Copies) {
-                sum = add(&sum, &Fixed { hi: 0u32.runtime(), lo: parts.copies });
-            } else {
-                sum = add(&sum, &parts.remainder);
-            }
-            FixedSum::store(own.as_mut_slice(), i as usize, &sum);
-            last = copied(&prefix);
-        }
-        let others = subtract(&cube::scan::<FixedSum>(copied(&sum), memory, units), &sum);
-        #[unroll]
-        for i in 0..EACH {
-            let prefix = add(from, &add(&others, &FixedSum::load(own.as_slice(), i as usize)));
-            FixedSum::store(sums, (UNIT_POS * EACH + i) as usize, &prefix);
-        }
-    } else {
-        #[unroll]
-        for i in 0..EACH {
-            let through = add(&earlier, &FixedSum::load(own.as_slice(), i as usize));
-            // `from` holds what lies before the turn.
-            let prefix = add(from, &subtract(&shift_right(&through, ruler.shift), &zero));
-            FixedSum::store(sums, (UNIT_POS * EACH + i) as usize, &prefix);
-        }
-    }
-    sync_cube();
-    after
 }

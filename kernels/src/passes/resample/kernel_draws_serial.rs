@@ -4,26 +4,18 @@ use cubecl::prelude::*;
 
 use super::kernel::{Whole, block_record, book, decide, shift_of};
 use super::kernel_draws::{
-    Draw, DrawKey, Draws, Line, Side, Span, drawn, draws_of, even_span, first_above, lefts, line, part,
-    parts_of, point,
+    Draw, DrawKey, Draws, Line, Side, Span, drawn, draws_of, even_span, first_above, lefts, line, parts_of,
+    point,
 };
-use super::kernel_draws_cube::{Ruler, ruler_of};
+use super::kernel_lay::{Ruler, lay_alone, ruler_of};
 use super::kernel_local::wander;
 use super::kernel_serial::add_up;
 use super::scheme::iteration;
 use crate::methods::{ESS_SHARE, ROW};
-use crate::passes::weights::kernel::{integer, weights_at};
-use crate::prims::fixed::{Fixed, add, below, copied, shift_right, subtract};
+use crate::prims::fixed::{Fixed, add, below, copied, shift_right};
 use crate::prims::monoid::{FixedSum, Monoid};
 use crate::prims::philox::lanes;
 use crate::prims::state::Shape;
-
-impl DrawKey {
-    /// Particles whose prefixes a unit keeps, and points: few where groups have fewer than 8 slots.
-    pub fn turn(&self) -> u32 {
-        if self.tally.wide { 256 } else { 8 }
-    }
-}
 
 /// A group is cut into `pieces`; each unit takes whole pieces.
 #[cube(launch)]
@@ -390,60 +382,4 @@ fn place_in_block<N: Size>(
         from = through;
         start += turn;
     }
-}
-
-/// Prefixes of the particles from `start` on into `sums`, as many as it has, above `from`; returns the
-/// block's integers through the last of them, where `before` are those before `start`.
-#[cube]
-#[allow(clippy::too_many_arguments)]
-pub fn lay_alone<N: Size>(
-    values: &[f32],
-    shape: &Shape,
-    whole: &Whole,
-    ruler: &Ruler,
-    from: &Fixed,
-    before: &Fixed,
-    start: u32,
-    finish: u32,
-    sums: &mut [u32],
-    #[comptime] side: Side,
-    #[comptime] key: DrawKey,
-) -> Fixed {
-    let turn = comptime!(key.turn());
-    let mut through = copied(before);
-    let mut last = shift_right(before, ruler.shift);
-    let mut sum = copied(from);
-    let mut i = 0u32.runtime();
-    while i < turn {
-        let slot = start + i;
-        if slot < finish {
-            let at = (ruler.base + slot) as usize;
-            let w = weights_at::<N>(values, shape, &ruler.scale, slot, at, key.tally.kind);
-            #[unroll]
-            for lane in 0..N::value() {
-                through = add(&through, &integer(w.extract(lane), shape));
-                let prefix = shift_right(&through, ruler.shift);
-                let own = subtract(&prefix, &last);
-                if comptime!(side.parted()) {
-                    let parts = part(&own, whole, shape.slots, ruler.drop);
-                    if comptime!(side == Side::Copies) {
-                        sum = add(&sum, &Fixed { hi: 0u32.runtime(), lo: parts.copies });
-                    } else {
-                        sum = add(&sum, &parts.remainder);
-                    }
-                } else {
-                    sum = add(&sum, &own);
-                }
-                last = copied(&prefix);
-                FixedSum::store(sums, i as usize + lane, &sum);
-            }
-        } else {
-            #[unroll]
-            for lane in 0..N::value() {
-                FixedSum::store(sums, i as usize + lane, &sum);
-            }
-        }
-        i += N::value() as u32;
-    }
-    through
 }

@@ -2,8 +2,9 @@
 
 use super::kernel_copies::{copies_kernel, copies_serial_kernel};
 use super::kernel_draws::{Draw, DrawKey};
-use super::kernel_draws_cube::{EACH, POINTS, draw_kernel};
+use super::kernel_draws_cube::{POINTS, draw_kernel};
 use super::kernel_draws_serial::draw_serial_kernel;
+use super::kernel_lay::EACH;
 use super::launch::Resampling;
 use super::scheme::{MOST_CHAIN_STEPS, Scheme, TRIALS, depth};
 use crate::device::Device;
