@@ -136,7 +136,7 @@ pub fn residual(weights: &[u64], draws: Draws) -> Vec<u32> {
     for (i, &w) in weights.iter().enumerate() {
         out.extend(std::iter::repeat_n(i as u32, (k * u128::from(w) / total) as usize));
     }
-    let rest: Vec<u64> = weights.iter().map(|&w| (k * u128::from(w) % total >> drop) as u64).collect();
+    let rest: Vec<u64> = weights.iter().map(|&w| ((k * u128::from(w) % total) >> drop) as u64).collect();
     let left = weights.len() - out.len();
     out.extend(multinomial(&rest, left, depth(weights.len()), out.len(), draws));
     out
