@@ -33,6 +33,7 @@ pub enum Draw {
 
 impl Draw {
     /// Every one.
+    #[cfg(feature = "ptx")]
     pub const ALL: [Draw; 6] = [
         Draw::Stratified,
         Draw::Multinomial,
