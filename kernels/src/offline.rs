@@ -29,7 +29,11 @@ use crate::passes::init::kernel::Kept;
 use crate::passes::init::kernel::init_kernel;
 use crate::passes::mlp::Activation;
 use crate::passes::mlp::kernel::{MlpKey, NumbersCompilationArg, SizesCompilationArg, mlp_kernel};
+use crate::passes::resample::kernel_copies::{copies_kernel, copies_serial_kernel};
 use crate::passes::resample::kernel_cube::resample_kernel;
+use crate::passes::resample::kernel_draws::{Draw, DrawKey};
+use crate::passes::resample::kernel_draws_cube::draw_kernel;
+use crate::passes::resample::kernel_draws_serial::draw_serial_kernel;
 use crate::passes::resample::kernel_serial::resample_serial_kernel;
 use crate::passes::scan::kernel::{offsets_kernel, prefix_kernel, totals_kernel};
 use crate::passes::scan::{Integers, LogWeights, Maxima, Source, Values};
@@ -235,6 +239,7 @@ pub fn all() -> Vec<Offline> {
         list.push(entry!(format!("{kind:?}"), resample_serial_kernel::ResampleSerialKernel(
             values records coeffs norms history seeds ancestors clock shape step pieces; LANES, apart
         )));
+        draws(&mut list, kind, together, apart);
     }
     for (crew, sharing, pieces) in [(Crew::Cube, TOGETHER, 1), (Crew::One, APART, 4)] {
         let key = TallyKey { kind: Weights::Log, wide: false, sharing };
@@ -262,6 +267,28 @@ pub fn all() -> Vec<Offline> {
     steps::<Compose>(&mut list, "compose 2", 2);
     steps::<Compose>(&mut list, "compose 4", 4);
     list
+}
+
+/// The kernels of every resampling scheme but the systematic one.
+fn draws(list: &mut Vec<Offline>, kind: Weights, together: TallyKey, apart: TallyKey) {
+    for draw in Draw::ALL {
+        let (cube, unit) = (DrawKey { draw, tally: together }, DrawKey { draw, tally: apart });
+        let variant = format!("{kind:?}, {draw:?}");
+        list.push(entry!(variant.clone(), draw_kernel::DrawKernel(
+            values records parts coeffs norms history seeds ancestors clock shape step steps depth; cube
+        )));
+        list.push(entry!(variant.clone(), draw_serial_kernel::DrawSerialKernel(
+            values records parts coeffs norms history seeds ancestors clock shape step steps depth pieces; LANES, unit
+        )));
+        if draw == Draw::Residual {
+            list.push(entry!(variant.clone(), copies_kernel::CopiesKernel(
+                values records parts coeffs clock shape step; cube
+            )));
+            list.push(entry!(variant, copies_serial_kernel::CopiesSerialKernel(
+                values records parts coeffs clock shape step; LANES, unit
+            )));
+        }
+    }
 }
 
 /// The three kernels of a scan.

@@ -58,8 +58,14 @@ pub fn weights_at<N: Size>(
     at: usize,
     #[comptime] kind: Weights,
 ) -> Vector<f32, N> {
-    let value = load::<f32, N>(values, at);
-    let w = match comptime!(kind) {
+    let w = measured::<N>(load::<f32, N>(values, at), scale, kind);
+    select_many(occupied::<N>(shape, lanes::<N>(slot)), w, Vector::new(0.0f32))
+}
+
+/// Weights in units of 2^top, at least 2^-100 where they are log-weights.
+#[cube]
+pub fn measured<N: Size>(value: Vector<f32, N>, scale: &Scale, #[comptime] kind: Weights) -> Vector<f32, N> {
+    match comptime!(kind) {
         Weights::Log => exp_shifted::<N>(larger::<N>(value, Vector::new(-LARGEST_LOG_WEIGHT)), &scale.shift),
         Weights::Linear => {
             // Digits, and an exponent that is at most top.
@@ -73,8 +79,7 @@ pub fn weights_at<N: Size>(
             let w = Vector::<f32, N>::reinterpret(digits) * two_to::<N>(below);
             select_many(kept, w, Vector::new(0.0f32))
         }
-    };
-    select_many(occupied::<N>(shape, lanes::<N>(slot)), w, Vector::new(0.0f32))
+    }
 }
 
 /// The largest exponent of this unit's share of a block, [`NO_WEIGHT`] or [`BAD_WEIGHT`].
