@@ -66,7 +66,11 @@ pub fn weights_at<N: Size>(
 #[cube]
 pub fn measured<N: Size>(value: Vector<f32, N>, scale: &Scale, #[comptime] kind: Weights) -> Vector<f32, N> {
     match comptime!(kind) {
-        Weights::Log => exp_shifted::<N>(larger::<N>(value, Vector::new(-LARGEST_LOG_WEIGHT)), &scale.shift),
+        Weights::Log => {
+            let least = Vector::new(-LARGEST_LOG_WEIGHT);
+            let w = exp_shifted::<N>(larger::<N>(value, least), &scale.shift);
+            select_many(value.less_than(&least), Vector::new(0.0f32), w)
+        }
         Weights::Linear => {
             // Digits, and an exponent that is at most top.
             let bits = Vector::<u32, N>::reinterpret(value);
