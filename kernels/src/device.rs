@@ -177,6 +177,16 @@ impl Device {
         &self.client.properties().identity.fingerprint
     }
 
+    /// What turns kernels into code for this device.
+    pub fn generator(&self) -> &'static str {
+        match self.backend {
+            Backend::Cpu(_) => "LLVM",
+            Backend::Wgpu(_) => "WGSL",
+            Backend::Cuda(_) if cfg!(feature = "nvrtc") => "NVRTC",
+            Backend::Cuda(_) => "LLVM-PTX",
+        }
+    }
+
     /// Particles side by side in one vector: 4 to 16 on the CPU, 1 on a GPU.
     pub fn lanes(&self) -> usize {
         self.lanes
