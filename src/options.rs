@@ -104,6 +104,10 @@ pub struct Options {
     /// takes seconds longer to compile, once a process, and saves some 30 us a step of a small population:
     /// for those who run again and again.
     pub at_once: usize,
+    /// Groups at once, in batches one after another; 0 is as many as fit into the device's memory. The particles are
+    /// the same to the bit.
+    #[serde(default)]
+    pub micro_batch: usize,
 }
 
 impl Options {
@@ -132,6 +136,7 @@ impl Options {
             roots: true,
             unfused: false,
             at_once: 1,
+            micro_batch: 0,
         }
     }
 

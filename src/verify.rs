@@ -176,14 +176,15 @@ impl Judge<'_> {
 
 /// Walks every step of a run.
 pub fn verify(device: &Device, models: &[Model], options: &Options) -> Result<Verdict> {
-    walk(device, models, options, |run, step| run.advance(step))
+    walk(device, models, options, usize::MAX, |run, step| run.advance(step))
 }
 
-/// The same for steps that are taken by `advance`.
+/// The same of `most` steps at most, which are taken by `advance`.
 fn walk(
     device: &Device,
     models: &[Model],
     options: &Options,
+    most: usize,
     advance: impl Fn(&Run, usize) -> Result<()>,
 ) -> Result<Verdict> {
     let run = Run::new(device, models, options)?;
@@ -192,7 +193,7 @@ fn walk(
     run.begin()?;
     let mut before = snapshot(&run, 0)?;
     check_start(&run, &judge, &before, &mut verdict)?;
-    for step in 0..run.coeffs.len() {
+    for step in 0..run.coeffs.len().min(most) {
         advance(&run, step)?;
         let after = snapshot(&run, step + 1)?;
         check_step(&run, &judge, step, &before, &after, &mut verdict)?;

@@ -99,7 +99,13 @@ impl Part {
     pub fn of(name: &str, timed: bool, mut tell: impl FnMut(&str)) -> Self {
         let device = match name.parse::<Request>().and_then(Device::open) {
             Ok(device) => device,
-            Err(error) => return Self::missing(name, "", error.to_string()),
+            Err(error) => {
+                let by = match name.parse::<Request>() {
+                    Ok(Request::Exactly(backend)) => backend.generator(),
+                    _ => "",
+                };
+                return Self::missing(name, by, error.to_string());
+            }
         };
         let software = list().iter().any(|row| row.backend == device.backend() && row.software);
         let mut part = Self {
@@ -107,7 +113,7 @@ impl Part {
             name: device.name().to_owned(),
             driver: device.driver().to_owned(),
             software: software || device.is_cpu(),
-            ..Self::missing(name, device.generator(), "")
+            ..Self::missing(name, device.backend().generator(), "")
         };
         for (pass, check) in PASSES {
             let verdict = caught(|| check(&device).map_err(|error| error.to_string()));
@@ -124,7 +130,8 @@ impl Part {
             Err(why) => tell(&format!("copy: {why}")),
         }
         for figure in figures::all(&device, part.software) {
-            let seconds = caught(|| (figure.time)(&device, figure.particles).map_err(|error| error.to_string()));
+            let seconds =
+                caught(|| (figure.time)(&device, figure.particles).map_err(|error| error.to_string()));
             let bytes = seconds.as_ref().map_or(0.0, |(_, bytes)| *bytes);
             let seconds = seconds.map(|(seconds, _)| quartiles(seconds));
             let shown = seconds.as_ref().map_or_else(Clone::clone, |s| format!("{:.1} us", 1e6 * s[1]));
@@ -143,7 +150,8 @@ impl Part {
 
 /// A panic of a runtime is what went wrong, not the end.
 fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|cause| Err(format!("panicked: {}", message(&*cause))))
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|cause| Err(format!("panicked: {}", message(&*cause))))
 }
 
 fn message(cause: &(dyn Any + Send)) -> String {
@@ -158,7 +166,10 @@ mod tests {
     #[test]
     fn what_panics_is_reported() {
         assert_eq!(caught(|| Ok(3)), Ok(3));
-        assert_eq!(caught(|| -> Result<(), String> { panic!("on {}", "purpose") }), Err("panicked: on purpose".into()));
+        assert_eq!(
+            caught(|| -> Result<(), String> { panic!("on {}", "purpose") }),
+            Err("panicked: on purpose".into())
+        );
     }
 
     #[test]

@@ -16,63 +16,13 @@ use crate::passes::Work;
 use crate::prims::state::Layout;
 
 pub use crate::probe::{Found, Limits, list};
+pub use crate::request::{Backend, Request};
 
 /// Launches the CPU runtime may hold unfinished: from about 48 on its workers starve each other
 /// (430 us a launch instead of 10).
 const CPU_QUEUE: u64 = 16;
 /// Slots from which a group's padding to double vectors no longer matters.
 const LONG_GROUP: usize = 256;
-
-/// Which runtime, and which of its devices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Backend {
-    /// The CPU runtime on this many threads; 0 means all.
-    Cpu(usize),
-    /// wgpu adapter by its index in [`list`].
-    Wgpu(usize),
-    /// CUDA device by index.
-    Cuda(usize),
-}
-
-impl std::fmt::Display for Backend {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Backend::Cpu(0) => write!(f, "cpu"),
-            Backend::Cpu(n) => write!(f, "cpu:{n}"),
-            Backend::Wgpu(i) => write!(f, "wgpu:{i}"),
-            Backend::Cuda(i) => write!(f, "cuda:{i}"),
-        }
-    }
-}
-
-/// What a user asks for: a backend, or the best there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Request {
-    /// CUDA, else a hardware GPU through wgpu, else the CPU runtime.
-    Auto,
-    /// Exactly this one.
-    Exactly(Backend),
-}
-
-impl std::str::FromStr for Request {
-    type Err = KernelError;
-
-    fn from_str(s: &str) -> Result<Self> {
-        let bad = || KernelError::DeviceName { found: s.to_owned() };
-        let (name, number) = match s.split_once(':') {
-            Some((name, n)) => (name, Some(n.parse::<usize>().map_err(|_| bad())?)),
-            None => (s, None),
-        };
-        Ok(match (name, number) {
-            ("auto", None) => Request::Auto,
-            ("cpu", Some(0)) => return Err(bad()),
-            ("cpu", n) => Request::Exactly(Backend::Cpu(n.unwrap_or(0))),
-            ("wgpu", n) => Request::Exactly(Backend::Wgpu(n.unwrap_or(0))),
-            ("cuda", n) => Request::Exactly(Backend::Cuda(n.unwrap_or(0))),
-            _ => return Err(bad()),
-        })
-    }
-}
 
 /// What the device layer counted since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,6 +60,7 @@ pub struct Device {
     guards: Option<Guards>,
     /// Panics of the runtimes' threads before this device was opened.
     faults: u64,
+    planning: bool,
 }
 
 impl std::fmt::Debug for Device {
@@ -147,13 +98,20 @@ impl Device {
             _ => (properties.hardware.max_units_per_cube.min(256), 1),
         };
         let name = properties.identity.name.clone();
-        Ok(Self { client, backend, name, threads, lanes, counters: Arc::default(), guards: None, faults })
+        let counters = Arc::default();
+        Ok(Self { client, backend, name, threads, lanes, counters, guards: None, faults, planning: false })
     }
 
     /// Opens a device whose buffers lie between guard zones and start out as NaN bits; every launch
     /// reads all zones back and fails where one was touched. For tests: slow.
     pub fn open_guarded(request: Request) -> Result<Self> {
         Ok(Self { guards: Some(Guards::default()), ..Self::open(request)? })
+    }
+
+    /// A device like this one whose buffers have their sizes and no memory, to see what a run would hold. Nothing
+    /// is sent to it, and nothing should be launched on it.
+    pub fn planning(&self) -> Self {
+        Self { planning: true, guards: None, counters: Arc::default(), ..self.clone() }
     }
 
     /// The runtime's client, for kernels of one's own.
@@ -175,16 +133,6 @@ impl Device {
     /// backend can say.
     pub fn driver(&self) -> &str {
         &self.client.properties().identity.fingerprint
-    }
-
-    /// What turns kernels into code for this device.
-    pub fn generator(&self) -> &'static str {
-        match self.backend {
-            Backend::Cpu(_) => "LLVM",
-            Backend::Wgpu(_) => "WGSL",
-            Backend::Cuda(_) if cfg!(feature = "nvrtc") => "NVRTC",
-            Backend::Cuda(_) => "LLVM-PTX",
-        }
     }
 
     /// Particles side by side in one vector: 4 to 16 on the CPU, 1 on a GPU.
@@ -221,6 +169,11 @@ impl Device {
         (usage.bytes_in_use, usage.bytes_reserved)
     }
 
+    /// Bytes that the device has, by this process and others, where its runtime says.
+    pub fn capacity(&self) -> Option<u64> {
+        self.client.properties().memory.max_memory()
+    }
+
     /// Most turns that all loops of one unit may take in a launch. Mesa's software Vulkan leaves every loop
     /// when they are used up, and says nothing.
     pub fn max_turns(&self) -> Option<u64> {
@@ -248,22 +201,25 @@ impl Device {
         let bytes = self.fits(what, len.max(1) * size_of::<T>())?;
         let (handle, token) = match &self.guards {
             Some(guards) => guards.place(&self.client, what, bytes, None),
-            None => (self.client.empty(bytes), Arc::default()),
+            None => (self.client.empty(if self.planning { size_of::<T>() } else { bytes }), Arc::default()),
         };
-        Ok(Buf { handle, len: len.max(1), token, kind: PhantomData })
+        Ok(Buf { handle, len: len.max(1), real: !self.planning, token, kind: PhantomData })
     }
 
     /// A buffer holding `data` (one zero where it is empty: a launch cannot bind nothing).
     pub fn upload<T: Pod>(&self, what: &'static str, data: &[T]) -> Result<Buf<T>> {
         let zero = [T::zeroed()];
         let data = if data.is_empty() { &zero[..] } else { data };
+        if self.planning {
+            return self.empty(what, data.len());
+        }
         let bytes: &[u8] = bytemuck::cast_slice(data);
         self.fits(what, bytes.len())?;
         let (handle, token) = match &self.guards {
             Some(guards) => guards.place(&self.client, what, bytes.len(), Some(bytes)),
             None => (self.client.create_from_slice(bytes), Arc::default()),
         };
-        Ok(Buf { handle, len: data.len(), token, kind: PhantomData })
+        Ok(Buf { handle, len: data.len(), real: true, token, kind: PhantomData })
     }
 
     fn fits(&self, what: &'static str, bytes: usize) -> Result<usize> {
@@ -288,7 +244,7 @@ impl Device {
             Err(cause) => return Err(fault(crate::probe::reason(&cause))),
         };
         self.no_faults()?;
-        let size = buf.len * size_of::<T>();
+        let size = buf.bound() * size_of::<T>();
         if bytes.len() < size {
             return Err(fault(format!("{} bytes came back of {size}", bytes.len())));
         }
@@ -326,6 +282,8 @@ impl Device {
 pub struct Buf<T> {
     handle: Handle,
     len: usize,
+    /// There are `len` elements; else, of a device that plans, one.
+    real: bool,
     token: Arc<()>,
     kind: PhantomData<T>,
 }
@@ -333,7 +291,8 @@ pub struct Buf<T> {
 // Not derived: a clone shares the memory and needs no `T: Clone`.
 impl<T> Clone for Buf<T> {
     fn clone(&self) -> Self {
-        Self { handle: self.handle.clone(), len: self.len, token: self.token.clone(), kind: PhantomData }
+        let (handle, token) = (self.handle.clone(), self.token.clone());
+        Self { handle, len: self.len, real: self.real, token, kind: PhantomData }
     }
 }
 
@@ -342,6 +301,11 @@ impl<T: Pod> Buf<T> {
     #[allow(clippy::len_without_is_empty)] // never empty
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Elements that are there.
+    fn bound(&self) -> usize {
+        if self.real { self.len } else { 1 }
     }
 
     /// Bytes.
@@ -368,14 +332,14 @@ impl<T: Pod> Buf<T> {
     #[allow(unsafe_code)]
     pub(crate) fn arg_of(&self, lanes: usize) -> BufferArg {
         // SAFETY: as for `arg`, of which these are whole vectors.
-        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len / lanes) }
+        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.bound() / lanes) }
     }
 
     /// The launch argument.
     #[allow(unsafe_code)]
     pub fn arg(&self) -> BufferArg {
-        // SAFETY: `len` elements of `T` were allocated for this handle in `empty` or `upload`,
+        // SAFETY: `bound` elements of `T` were allocated for this handle in `empty` or `upload`,
         // and nothing changes either afterwards.
-        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len) }
+        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.bound()) }
     }
 }

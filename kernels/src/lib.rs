@@ -23,3 +23,4 @@ pub mod offline;
 pub mod passes;
 pub mod prims;
 mod probe;
+mod request;

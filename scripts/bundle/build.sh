@@ -23,7 +23,6 @@ for name in stdc++ z zstd; do
     *) say "no lib$name.a: the bundle needs that library of the machine it runs on" ;;
   esac
 done
-printf 'GROUP ( %s %s )\n' "$(cc -print-file-name=libgcc_eh.a)" "$(cc -print-file-name=libgcc.a)" >"$out/libs/libgcc_s.a"
 cc -O2 -fPIC -fno-builtin -c scripts/bundle/oldlibc.c -o "$out/libs/oldlibc.o"
 
 FEYNKAC_BUNDLE_LIBS=$(realpath "$out/libs"); export FEYNKAC_BUNDLE_LIBS
@@ -48,7 +47,7 @@ for by in llvm nvrtc; do
   say "feynkac-$by: $(stat -c %s "$out/feynkac-$by") bytes, needs $oldest or newer, and $needs"
 done
 # A window as wide as both programs, which share most of their code.
-tar -C out -cf - gpu-bundle | xz -T1 --lzma2=preset=6,dict=192MiB >"$archive"
+tar -C out -cf - gpu-bundle | xz -T1 --lzma2=preset=3,dict=192MiB >"$archive"
 size=$(stat -c %s "$archive")
 say "$archive: $size bytes"
 [ "$size" -lt "$most" ] || { say "more than $most bytes"; exit 1; }

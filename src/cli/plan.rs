@@ -10,7 +10,7 @@ use super::settings::Flags;
 use super::table::{bytes, columns, short};
 use super::{print, warn};
 use crate::error::Result;
-use crate::run::Run;
+use crate::run::{Batches, Run, batches, sample};
 
 /// Flags of the subcommand.
 #[derive(Args, Debug)]
@@ -20,6 +20,9 @@ pub struct PlanFlags {
     /// Run a few steps to predict how long all of them take
     #[arg(long)]
     measure: bool,
+    /// Then run all of them and say how good the predictions were
+    #[arg(long, requires = "measure")]
+    check: bool,
 }
 
 /// Seconds of steps that are run to predict the rest.
@@ -31,28 +34,64 @@ pub fn run(asked: PlanFlags) -> Result<()> {
     let job = Job::new(&settings)?;
     warn(&job.warnings);
     let device = Device::open(job.device)?;
-    let run = Run::new(&device, &job.models, &job.options)?;
+    let (models, options) = (&job.models, &job.options);
+    let batches = batches(&device, models, options)?;
+    let planning = device.planning();
+    let run = Run::of_groups(&planning, models, options, 0..batches.at_once)?;
     let mut text = format!("{}\n", run.plan);
-    let (steps, at_once) = (run.coeffs.len(), run.at_once());
+    let at_once = run.at_once();
     if at_once > 1 {
         text.push_str(&format!("on {}: {at_once} steps a launch\n", device.backend()));
     }
     text.push_str(&format!("\n{}", moved(&run)));
     text.push_str(&format!("\n{}", held(&run)));
+    text.push_str(&format!("micro-batch: {}\n", groups(&batches)));
     if asked.measure {
-        let seconds = predicted(&run)?;
-        let rate = (run.of.particles() * steps) as f64 / seconds;
-        let (in_use, reserved) = device.memory();
-        text.push_str(&format!(
-            "\npredicted: {} s for {steps} steps, {} particle-steps/s\nmemory: {} in use, {} reserved\n",
-            short(seconds),
-            short(rate),
-            bytes(in_use),
-            bytes(reserved)
-        ));
+        text.push_str(&format!("\n{}", measured(&device, &job, &batches, asked.check)?));
     }
     print(&text);
     Ok(())
+}
+
+/// How many groups run at once.
+fn groups(of: &Batches) -> String {
+    let free = of.available.map_or(String::new(), |free| format!(", {} may be used", bytes(free)));
+    match (of.groups, of.count()) {
+        (1, _) => format!("the one group{free}"),
+        (all, 1) => format!("all {all} groups at once{free}"),
+        (all, count) => format!("{} of {all} groups at once, {count} batches{free}", of.at_once),
+    }
+}
+
+/// What a few steps of the first batch say of all; and all of them, where they are to `check` it.
+fn measured(device: &Device, job: &Job, batches: &Batches, check: bool) -> Result<String> {
+    let (models, options) = (&job.models, &job.options);
+    let before = device.memory().0;
+    let run = Run::of_groups(device, models, options, 0..batches.at_once)?;
+    let steps = run.coeffs.len();
+    let batch = predicted(&run)?;
+    let seconds = batch * options.groups as f64 / batches.at_once as f64;
+    let particle_steps = (options.groups * options.particles * steps) as f64;
+    let (in_use, reserved) = device.memory();
+    let own = in_use.saturating_sub(before);
+    drop(run);
+    let mut text = format!(
+        "predicted: {} s for {steps} steps, {} particle-steps/s\nmemory: {} in use, {} reserved; predicted over in use: {}\n",
+        short(seconds),
+        short(particle_steps / seconds),
+        bytes(in_use),
+        bytes(reserved),
+        short(batches.bytes as f64 / own.max(1) as f64),
+    );
+    if check {
+        let found = particle_steps / sample(device, models, options, None)?.timings.particle_steps_per_s;
+        text.push_str(&format!(
+            "measured: {} s; predicted over measured: {}\n",
+            short(found),
+            short(seconds / found)
+        ));
+    }
+    Ok(text)
 }
 
 /// Bytes a particle of each pass of a step.

@@ -15,7 +15,7 @@ use crate::registry::METHODS;
 use crate::schedule::Schedule;
 
 /// Keys that say how a run is carried out and do not decide what is sampled.
-const HOW: [&str; 4] = ["device", "no-roots", "unfused", "steps-per-launch"];
+const HOW: [&str; 5] = ["device", "no-roots", "unfused", "steps-per-launch", "micro-batch"];
 
 /// A run that can start.
 pub struct Job {
@@ -123,6 +123,7 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         roots: !settings.no_roots,
         unfused: settings.unfused,
         at_once: settings.steps_per_launch.unwrap_or(usual.at_once),
+        micro_batch: settings.micro_batch.unwrap_or(usual.micro_batch),
         ..usual
     };
     let (t_max, t_min) = range(&options.schedule, models);
@@ -204,6 +205,7 @@ fn config(options: &Options, settings: &Settings) -> Value {
     put("no-roots", json!(!options.roots));
     put("unfused", json!(options.unfused));
     put("steps-per-launch", json!(options.at_once));
+    put("micro-batch", json!(options.micro_batch));
     Value::Object(map)
 }
 

@@ -97,6 +97,9 @@ pub struct Settings {
     /// which takes seconds longer [default: 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub steps_per_launch: Option<usize>,
+    /// Groups at once, in batches one after another; 0 is as many as fit into the device's memory [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    pub micro_batch: Option<usize>,
 }
 
 /// Where the results go.
@@ -171,6 +174,7 @@ impl Settings {
             seed,
             device,
             steps_per_launch,
+            micro_batch,
         )
     }
 }

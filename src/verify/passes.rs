@@ -126,7 +126,8 @@ fn gathered(device: &Device) -> Result<Verdict> {
 /// A network of numbers in no order, with everything that a layer may have.
 fn networks(device: &Device) -> Result<Verdict> {
     let (silu, gelu) = (Activation::Silu, Activation::Gelu);
-    let plain = MlpShape { dim: 2, hidden: 128, layers: 3, outputs: 2, activation: silu, norm: false, skip: false };
+    let plain =
+        MlpShape { dim: 2, hidden: 128, layers: 3, outputs: 2, activation: silu, norm: false, skip: false };
     let mut verdict = Verdict::default();
     for shape in [
         plain,
@@ -180,8 +181,11 @@ fn mixture(dim: usize, seed: usize, isotropic: bool) -> Model {
     let some = |len: usize, low: f64, high: f64| -> Vec<f64> {
         (0..len).map(|i| low + (high - low) * fraction(i + 1000 * seed + 1)).collect()
     };
-    let scales =
-        if isotropic { Scales::Isotropic(some(3, 0.4, 1.2)) } else { Scales::Diagonal(some(3 * dim, 0.4, 1.2)) };
+    let scales = if isotropic {
+        Scales::Isotropic(some(3, 0.4, 1.2))
+    } else {
+        Scales::Diagonal(some(3 * dim, 0.4, 1.2))
+    };
     Model::Analytic(Target::Mixture(Mixture {
         dim,
         weights: vec![0.2, 0.3, 0.5],
@@ -214,25 +218,25 @@ fn runs(unfused: bool) -> Vec<(Vec<Model>, Options)> {
     all
 }
 
-/// The start, and a step from it.
+/// The start: particles, first scores and log-weights.
 fn started(device: &Device) -> Result<Verdict> {
     runs(false).iter().try_fold(Verdict::default(), |sum, (models, options)| {
-        Ok(sum.and(verify(device, models, &Options { steps: 1, ..options.clone() })?))
+        Ok(sum.and(walk(device, models, options, 0, |_, _| Ok(()))?))
     })
 }
 
 /// The fused step.
 fn fused(device: &Device) -> Result<Verdict> {
-    runs(false).iter().try_fold(Verdict::default(), |sum, (models, options)| {
-        Ok(sum.and(verify(device, models, options)?))
-    })
+    runs(false)
+        .iter()
+        .try_fold(Verdict::default(), |sum, (models, options)| Ok(sum.and(verify(device, models, options)?)))
 }
 
 /// The step fused, and as move and weigh.
 fn stepped(device: &Device) -> Result<Verdict> {
-    runs(true).iter().try_fold(fused(device)?, |sum, (models, options)| {
-        Ok(sum.and(verify(device, models, options)?))
-    })
+    runs(true)
+        .iter()
+        .try_fold(fused(device)?, |sum, (models, options)| Ok(sum.and(verify(device, models, options)?)))
 }
 
 /// Steps by the kernel of many steps: one at a time beside the oracles, then several in a launch, which must be the
@@ -242,7 +246,8 @@ fn together(device: &Device) -> Result<Verdict> {
     // Its kernel takes seconds to compile: not every run.
     for (models, options) in runs(false).into_iter().step_by(5) {
         let many = Options { at_once: 3, ..options };
-        verdict = verdict.and(walk(device, &models, &many, |run, step| run.advance_through(step..step + 1))?);
+        verdict = verdict
+            .and(walk(device, &models, &many, usize::MAX, |run, step| run.advance_through(step..step + 1))?);
         let apart = sample(device, &models, &Options { at_once: 1, ..many.clone() }, None)?;
         let out = sample(device, &models, &many, None)?;
         let numbers = |out: &Outcome| [out.x.clone(), out.log_w.clone()].concat();

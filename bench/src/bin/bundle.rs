@@ -31,7 +31,13 @@ fn main() -> ExitCode {
             }
             return ExitCode::from(u8::from(!part.right()));
         }
-        ["part", device, file] => return written(file, &Part::of(device, true, |said| println!("  {said}"))),
+        ["part", device, file] => {
+            let part = Part::of(device, true, |said| println!("  {said}"));
+            if let Some(why) = &part.not_run {
+                println!("  not run ({why})");
+            }
+            return written(file, &part);
+        }
         ["missing", device, by, why, file] => return written(file, &Part::missing(device, by, why)),
         ["record", machine, ref files @ ..] => return told(machine, files),
         ["bench", ..] => answer(|criterion| {
@@ -52,9 +58,6 @@ fn main() -> ExitCode {
 
 /// Code 1 where a pass is wrong; a part that cannot be run is no fault.
 fn written(file: &str, part: &Part) -> ExitCode {
-    if let Some(why) = &part.not_run {
-        println!("{}: not run ({why})", part.device);
-    }
     let text = serde_json::to_string(part).expect("a part has text keys only");
     if let Err(error) = fs::write(file, text) {
         eprintln!("{file}: {error}");

@@ -41,7 +41,8 @@ pub struct Figure {
 
 /// Everything; smaller where software does a GPU's work.
 pub fn all(device: &Device, software: bool) -> Vec<Figure> {
-    let figure = |key, what, particles, time: fn(&Device, usize) -> Timed| Figure { key, what, particles, time };
+    let figure =
+        |key, what, particles, time: fn(&Device, usize) -> Timed| Figure { key, what, particles, time };
     let mut all = vec![
         figure("resample", "log-sum-exp, ESS, scan, ancestors", 1 << 20, resample),
         figure("resample", "log-sum-exp, ESS, scan, ancestors", 1 << 24, resample),

@@ -20,8 +20,7 @@ fn table(titles: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String
 }
 
 fn title(part: &Part) -> String {
-    let by = if part.generator.is_empty() { String::new() } else { format!(", {}", part.generator) };
-    format!("{}{by}", part.device)
+    format!("{}, {}", part.device, part.generator)
 }
 
 fn quartiles(factor: f64, [lower, median, upper]: Quartiles) -> String {
@@ -41,7 +40,10 @@ pub fn record(parts: &[Part], machine: &str) -> String {
     let cells = lines.map(|line| line.split_once(": ").unwrap_or((line, "")));
     text.push_str(&table(&["", ""], cells.map(|(key, value)| vec![key.to_owned(), value.to_owned()])));
     text.push_str("\n## What ran\n\n");
-    text.push_str(&table(&["device, code by", "device", "driver", "every pass beside its oracle"], parts.iter().map(ran)));
+    text.push_str(&table(
+        &["device, code by", "device", "driver", "every pass beside its oracle"],
+        parts.iter().map(ran),
+    ));
     for part in parts.iter().filter(|part| part.not_run.is_none()) {
         text.push_str(&format!("\n## {}\n\n", title(part)));
         let passes = part.passes.iter().map(|p| {
@@ -81,7 +83,9 @@ fn figures(part: &Part) -> String {
         ]
     };
     let titles = ["", "N", "us", "GB/s", "% of the copy"];
-    let copied = part.copy.map_or(String::new(), |copy| format!("copy: {} GB/s, read and written\n\n", quartiles(1e-9, copy)));
+    let copied = part
+        .copy
+        .map_or(String::new(), |copy| format!("copy: {} GB/s, read and written\n\n", quartiles(1e-9, copy)));
     copied + &table(&titles, part.figures.iter().map(row))
 }
 
@@ -109,7 +113,8 @@ fn goals(parts: &[Part]) -> String {
 fn beside(parts: &[Part]) -> String {
     let wanted = format!("wgpu over the faster CUDA, wanted <= {WGPU_OVER_CUDA}");
     let median = |figure: &Figure| figure.seconds.as_ref().ok().map(|[_, median, _]| *median);
-    let gpu = |name: &'static str| parts.iter().filter(move |part| part.device.starts_with(name) && part.on_gpu());
+    let gpu =
+        |name: &'static str| parts.iter().filter(move |part| part.device.starts_with(name) && part.on_gpu());
     let mut rows = Vec::new();
     for part in gpu("wgpu") {
         for figure in &part.figures {
@@ -145,7 +150,9 @@ mod tests {
     fn a_machine_without_a_gpu_says_so() {
         let parts = [Part::missing("cuda", "LLVM-PTX", "no driver"), part("wgpu", true, 1e-3)];
         let text = record(&parts, "kernel: Linux 6");
-        for wanted in [NOT_ON_A_GPU, "not run (no driver)", "| kernel | Linux 6 |", "software", "not measured"] {
+        for wanted in
+            [NOT_ON_A_GPU, "not run (no driver)", "| kernel | Linux 6 |", "software", "not measured"]
+        {
             assert!(text.contains(wanted), "{wanted}\n{text}");
         }
     }

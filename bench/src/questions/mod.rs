@@ -28,7 +28,13 @@ pub(crate) fn forty_modes() -> Model {
 /// A run of `particles` annealed to the square of its model.
 pub(crate) fn annealed(particles: usize, policy: Policy) -> Options {
     let schedule = Schedule::Ve { sigma_min: 0.05, sigma_max: 60.0 };
-    Options { beta: 2.0, particles, steps: 400, resample: policy, ..Options::new(Method::FkcAnneal, schedule) }
+    Options {
+        beta: 2.0,
+        particles,
+        steps: 400,
+        resample: policy,
+        ..Options::new(Method::FkcAnneal, schedule)
+    }
 }
 
 /// Walks a short run of a few particles beside its oracles.

@@ -33,7 +33,8 @@ pub fn ask(criterion: &mut Criterion) {
     let models = [forty_modes()];
     let mut runs = group(criterion, &device, "resample-runs");
     for &(scheme, name, _) in SCHEMES {
-        for (policy, when) in [("every", Policy::Every), ("ess", Policy::Ess(0.5)), ("never", Policy::Never)] {
+        for (policy, when) in [("every", Policy::Every), ("ess", Policy::Ess(0.5)), ("never", Policy::Never)]
+        {
             let options = Options { scheme, ..annealed(RUN.0, when) };
             let name = format!("{name}-{policy}");
             steps_of(&mut runs, &device, (&name, options.particles), (&models, &options), RUN.1);
