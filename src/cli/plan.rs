@@ -10,6 +10,7 @@ use super::settings::Flags;
 use super::table::{bytes, columns, short};
 use super::{print, warn};
 use crate::error::Result;
+use crate::measure::Spread;
 use crate::run::{Batches, Run, batches, sample};
 
 /// Flags of the subcommand.
@@ -27,6 +28,9 @@ pub struct PlanFlags {
 
 /// Seconds of steps that are run to predict the rest.
 const SAMPLE_S: f64 = 0.3;
+/// Predictions that are checked, at most, and seconds after which there are enough.
+const CHECKS: usize = 7;
+const CHECKS_S: f64 = 30.0;
 
 /// Runs the subcommand.
 pub fn run(asked: PlanFlags) -> Result<()> {
@@ -63,34 +67,47 @@ fn groups(of: &Batches) -> String {
     }
 }
 
-/// What a few steps of the first batch say of all; and all of them, where they are to `check` it.
+/// What a few steps of the first batch say of all; and all of them, where they are to `check` it, in turn with more
+/// predictions.
 fn measured(device: &Device, job: &Job, batches: &Batches, check: bool) -> Result<String> {
     let (models, options) = (&job.models, &job.options);
-    let before = device.memory().0;
-    let run = Run::of_groups(device, models, options, 0..batches.at_once)?;
-    let steps = run.coeffs.len();
-    let batch = predicted(&run)?;
-    let seconds = batch * options.groups as f64 / batches.at_once as f64;
-    let particle_steps = (options.groups * options.particles * steps) as f64;
-    let (in_use, reserved) = device.memory();
-    let own = in_use.saturating_sub(before);
-    drop(run);
+    let particle_steps = (options.groups * options.particles * options.steps) as f64;
+    let predict = || -> Result<(f64, (u64, u64, u64))> {
+        let before = device.memory().0;
+        let run = Run::of_groups(device, models, options, 0..batches.at_once)?;
+        let seconds = predicted(&run)? * options.groups as f64 / batches.at_once as f64;
+        let (in_use, reserved) = device.memory();
+        Ok((seconds, (in_use, reserved, in_use.saturating_sub(before))))
+    };
+    let (seconds, (in_use, reserved, own)) = predict()?;
     let mut text = format!(
-        "predicted: {} s for {steps} steps, {} particle-steps/s\nmemory: {} in use, {} reserved; predicted over in use: {}\n",
+        "predicted: {} s for {} steps, {} particle-steps/s\nmemory: {} in use, {} reserved; predicted over in use: {}\n",
         short(seconds),
+        options.steps,
         short(particle_steps / seconds),
         bytes(in_use),
         bytes(reserved),
         short(batches.bytes as f64 / own.max(1) as f64),
     );
-    if check {
-        let found = particle_steps / sample(device, models, options, None)?.timings.particle_steps_per_s;
-        text.push_str(&format!(
-            "measured: {} s; predicted over measured: {}\n",
-            short(found),
-            short(seconds / found)
-        ));
+    if !check {
+        return Ok(text);
     }
+    let (mut found, mut ratios, began) = (Vec::new(), Vec::new(), Instant::now());
+    while ratios.is_empty() || ratios.len() < CHECKS && began.elapsed().as_secs_f64() < CHECKS_S {
+        let seconds = predict()?.0;
+        found.push(particle_steps / sample(device, models, options, None)?.timings.particle_steps_per_s);
+        ratios.push(seconds / found[found.len() - 1]);
+    }
+    let spread = |values: &[f64]| {
+        let Spread { lower, median, upper } = Spread::of(values);
+        format!("{} ({} to {})", short(median), short(lower), short(upper))
+    };
+    text.push_str(&format!(
+        "measured: {} s; predicted over measured: {}; {} rounds\n",
+        spread(&found),
+        spread(&ratios),
+        ratios.len()
+    ));
     Ok(text)
 }
 
