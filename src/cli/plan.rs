@@ -59,11 +59,10 @@ pub fn run(asked: PlanFlags) -> Result<()> {
 
 /// How many groups run at once.
 fn groups(of: &Batches) -> String {
-    let free = of.available.map_or(String::new(), |free| format!(", {} may be used", bytes(free)));
     match (of.groups, of.count()) {
-        (1, _) => format!("the one group{free}"),
-        (all, 1) => format!("all {all} groups at once{free}"),
-        (all, count) => format!("{} of {all} groups at once, {count} batches{free}", of.at_once),
+        (1, _) => "the one group".to_string(),
+        (all, 1) => format!("all {all} groups at once"),
+        (all, count) => format!("{} of {all} groups at once, {count} batches", of.at_once),
     }
 }
 
@@ -81,12 +80,13 @@ fn measured(device: &Device, job: &Job, batches: &Batches, check: bool) -> Resul
     };
     let (seconds, (in_use, reserved, own)) = predict()?;
     let mut text = format!(
-        "predicted: {} s for {} steps, {} particle-steps/s\nmemory: {} in use, {} reserved; predicted over in use: {}\n",
+        "predicted: {} s for {} steps, {} particle-steps/s\nmemory: {} in use, {} reserved, {} may be used; predicted over in use: {}\n",
         short(seconds),
         options.steps,
         short(particle_steps / seconds),
         bytes(in_use),
         bytes(reserved),
+        batches.available.map_or("any".to_string(), bytes),
         short(batches.bytes as f64 / own.max(1) as f64),
     );
     if !check {

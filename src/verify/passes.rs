@@ -32,6 +32,7 @@ pub const PASSES: &[Row] = &[
     ("scan", weighed::scanned),
     ("step", stepped),
     ("steps", together),
+    ("survivors", weighed::survived),
     ("weights", weighed::normalised),
 ];
 

@@ -1,10 +1,12 @@
-//! What is made of weights, alone: records, normalisation, ancestors, prefix products.
+//! What is made of weights, alone: records, normalisation, ancestors, rows of survivors, prefix products.
 
-use feynkac_kernels::device::Device;
+use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::methods::{ESS_SHARE, ROW};
+use feynkac_kernels::passes::gather;
 use feynkac_kernels::passes::resample::Resampling;
 use feynkac_kernels::passes::resample::oracle::{systematic, word};
 use feynkac_kernels::passes::scan::{Integers, LogWeights, Maxima, Scan, Values, oracle as scans, scan};
+use feynkac_kernels::passes::survivors::{self, Rows};
 use feynkac_kernels::passes::weights::{RECORD, Weights, oracle, tally};
 use feynkac_kernels::prims::monoid::{FixedSum, LogSumExp, Max, Sum};
 use feynkac_kernels::prims::state::{BLOCK, Population};
@@ -15,39 +17,60 @@ use crate::error::Result;
 
 const SEED: u64 = 11;
 
-/// (group records, ancestors) of one group, resampled where its ESS is below `share` of the particles.
-fn resample(
-    device: &Device,
-    (kind, values): (Weights, &[f32]),
-    of: &Population,
-    share: f32,
-) -> Result<(Vec<f32>, Vec<u32>)> {
-    let mut padded = values.to_vec();
-    // What lies behind a group is not its own.
-    padded.resize(of.stride(), 1.0);
-    let mut row = vec![0.0_f32; ROW];
-    row[ESS_SHARE] = share;
-    let values = device.upload("weights", &padded)?;
-    let records = device.empty("block records", RECORD * of.blocks())?;
-    let coeffs = device.upload("coefficients", &row)?;
-    let norms = device.empty("group records", RECORD)?;
-    let history = device.empty("history", RECORD)?;
-    let seeds = device.upload("seeds", &[SEED as u32, (SEED >> 32) as u32])?;
-    let ancestors = device.upload("ancestors", &vec![u32::MAX; of.stride()])?;
-    tally(device, kind, &values, &records, of)?;
-    let resampling = Resampling {
-        kind,
-        values: &values,
-        records: &records,
-        coeffs: &coeffs,
-        norms: &norms,
-        history: &history,
-        seeds: &seeds,
-        ancestors: &ancestors,
-        of,
-    };
-    resampling.launch(device, 0)?;
-    Ok((device.download(&norms)?, device.download(&ancestors)?))
+/// One group to be resampled.
+struct Group {
+    of: Population,
+    kind: Weights,
+    values: Buf<f32>,
+    records: Buf<u32>,
+    coeffs: Buf<f32>,
+    norms: Buf<f32>,
+    history: Buf<f32>,
+    seeds: Buf<u32>,
+    ancestors: Buf<u32>,
+}
+
+impl Group {
+    /// Resampled where its ESS is below `share` of the particles.
+    fn new(device: &Device, kind: Weights, values: &[f32], dim: usize, share: f32) -> Result<Self> {
+        let of = Population { dim, ..population(device, values.len(), BLOCK) };
+        let mut padded = values.to_vec();
+        // What lies behind a group is not its own.
+        padded.resize(of.stride(), 1.0);
+        let mut row = vec![0.0_f32; ROW];
+        row[ESS_SHARE] = share;
+        Ok(Self {
+            of,
+            kind,
+            values: device.upload("weights", &padded)?,
+            records: device.empty("block records", RECORD * of.blocks())?,
+            coeffs: device.upload("coefficients", &row)?,
+            norms: device.empty("group records", RECORD)?,
+            history: device.empty("history", RECORD)?,
+            seeds: device.upload("seeds", &[SEED as u32, (SEED >> 32) as u32])?,
+            ancestors: device.upload("ancestors", &vec![u32::MAX; of.stride()])?,
+        })
+    }
+
+    fn resampling(&self) -> Resampling<'_> {
+        Resampling {
+            kind: self.kind,
+            values: &self.values,
+            records: &self.records,
+            coeffs: &self.coeffs,
+            norms: &self.norms,
+            history: &self.history,
+            seeds: &self.seeds,
+            ancestors: &self.ancestors,
+            of: &self.of,
+        }
+    }
+
+    /// Its records, then its ancestors.
+    fn resample(&self, device: &Device) -> Result<()> {
+        tally(device, self.kind, &self.values, &self.records, &self.of)?;
+        Ok(self.resampling().launch(device, 0)?)
+    }
 }
 
 /// Weights in no order, equal, one alone, plateaus of zeros at either end, a heavy block behind light ones, a spread
@@ -69,12 +92,35 @@ pub fn resampled(device: &Device) -> Result<Verdict> {
     let mut verdict = Verdict::default();
     for n in SIZES {
         for weights in shapes(n) {
-            let of = population(device, n, BLOCK);
-            let found = resample(device, (Weights::Linear, &weights), &of, 2.0)?.1;
-            let wanted = systematic(&oracle::integers(&weights, of.block()), word(SEED, 0));
+            let group = Group::new(device, Weights::Linear, &weights, 1, 2.0)?;
+            group.resample(device)?;
+            let found = device.download(&group.ancestors)?;
+            let wanted = systematic(&oracle::integers(&weights, group.of.block()), word(SEED, 0));
             for (i, (found, wanted)) in found.iter().zip(wanted).enumerate() {
                 verdict.compare("resample: ancestors", 0, (0, i), *found, f64::from(wanted), 0.0);
             }
+        }
+    }
+    Ok(verdict)
+}
+
+/// Ancestors to the slot, and their rows.
+pub fn survived(device: &Device) -> Result<Verdict> {
+    let mut verdict = Verdict::default();
+    for (n, dim) in SIZES.into_iter().zip([1, 2, 3, 64].into_iter().cycle()) {
+        let weights = &shapes(n)[0];
+        let group = Group::new(device, Weights::Linear, weights, dim, 2.0)?;
+        let rows: Vec<f32> = (0..n * dim).map(|i| (i % 65_521) as f32).collect();
+        let (from, out) = (device.upload("rows", &rows)?, device.empty("rows of survivors", n * dim)?);
+        survivors::launch(device, &group.resampling(), &Rows { rows: &from, out: &out }, 0)?;
+        let wanted = systematic(&oracle::integers(weights, group.of.block()), word(SEED, 0));
+        let found = device.download(&group.ancestors)?;
+        for (i, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+            verdict.compare("survivors: ancestors", 0, (0, i), *found, f64::from(*wanted), 0.0);
+        }
+        let wanted = gather::oracle::gather(&rows, dim, &wanted);
+        for (i, (found, wanted)) in device.download(&out)?.into_iter().zip(wanted).enumerate() {
+            verdict.compare("survivors: rows", 0, (0, i), found, f64::from(wanted), 0.0);
         }
     }
     Ok(verdict)
@@ -90,8 +136,9 @@ pub fn normalised(device: &Device) -> Result<Verdict> {
         let mut bad = one.clone();
         bad[n - 1] = f32::NAN;
         for log_w in [spread, vec![-3.25; n], vec![-1.0e30; n], one, bad] {
-            let of = population(device, n, BLOCK);
-            let found = resample(device, (Weights::Log, &log_w), &of, 0.5)?.0;
+            let group = Group::new(device, Weights::Log, &log_w, 1, 0.5)?;
+            group.resample(device)?;
+            let found = device.download(&group.norms)?;
             let (m, s, q) = oracle::sums(&log_w);
             let decision = oracle::decision(&log_w, 0.5);
             // Close calls of the decision aside, it is the oracle's.
