@@ -10,7 +10,7 @@ use super::settings::Flags;
 use super::table::{bytes, columns, short};
 use super::{print, warn};
 use crate::error::Result;
-use crate::measure::Spread;
+use crate::measure::{Spread, timed};
 use crate::run::{Batches, Run, batches, sample};
 
 /// Flags of the subcommand.
@@ -140,21 +140,26 @@ fn held(run: &Run) -> String {
     columns(&rows)
 }
 
-/// Seconds of all steps, from as many as fit into [`SAMPLE_S`], after those in which kernels are compiled.
+/// Seconds of all steps, from as many as fit into [`SAMPLE_S`], after those in which kernels are compiled: more and
+/// more of them at a time, because a run waits for the device at its end only. The longest stretch counts.
 fn predicted(run: &Run) -> Result<f64> {
     let steps = run.coeffs.len();
-    let at_once = run.at_once();
+    let mut stretch = run.at_once();
     run.begin()?;
     run.advance_through(0..1)?;
     run.device.sync()?;
-    let began = Instant::now();
-    let mut done = 1;
+    let (began, mut done) = (Instant::now(), 1);
+    let (mut longest, mut each) = (0, 0.0);
     while done < steps && began.elapsed().as_secs_f64() < SAMPLE_S {
-        let next = (done + at_once).min(steps);
-        run.advance_through(done..next)?;
-        run.device.sync()?;
-        done = next;
+        let next = (done + stretch).min(steps);
+        let seconds = timed(run.device, || run.advance_through(done..next))?.seconds;
+        if next - done >= longest {
+            (longest, each) = (next - done, seconds / (next - done) as f64);
+        }
+        (done, stretch) = (next, 2 * stretch);
     }
-    let timed = (done - 1).max(1);
-    Ok(began.elapsed().as_secs_f64() / timed as f64 * steps as f64)
+    if longest == 0 {
+        each = timed(run.device, || run.advance_through(0..1))?.seconds;
+    }
+    Ok(each * steps as f64)
 }
