@@ -7,7 +7,7 @@ use crate::error::{KernelError, Result};
 pub enum Backend {
     /// The CPU runtime on this many threads; 0 means all.
     Cpu(usize),
-    /// wgpu adapter by its index in [`list`].
+    /// wgpu adapter by its index in [`crate::device::list`].
     Wgpu(usize),
     /// CUDA device by index.
     Cuda(usize),
