@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytemuck::Pod;
 use cubecl::MemoryScope;
 use cubecl::prelude::*;
-use cubecl::server::Handle;
+use cubecl::server::{Handle, ServerError};
 
 use crate::error::{KernelError, Result};
+use crate::graph;
 use crate::guard::Guards;
 use crate::passes::Work;
 use crate::prims::state::Layout;
 
+pub use crate::graph::Graph;
 pub use crate::probe::{Found, Limits, list};
 pub use crate::request::{Backend, Request};
 
@@ -27,8 +29,10 @@ const LONG_GROUP: usize = 256;
 /// What the device layer counted since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Kernel launches.
+    /// Kernel launches, those of replays among them.
     pub launches: u64,
+    /// Replays of a graph.
+    pub replays: u64,
     /// Buffers read back by the host.
     pub downloads: u64,
     /// Bytes that launches had to read.
@@ -42,6 +46,7 @@ pub struct Counts {
 #[derive(Default)]
 struct Counters {
     launches: AtomicU64,
+    replays: AtomicU64,
     downloads: AtomicU64,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
@@ -189,6 +194,7 @@ impl Device {
     pub fn counts(&self) -> Counts {
         Counts {
             launches: self.counters.launches.load(Ordering::Relaxed),
+            replays: self.counters.replays.load(Ordering::Relaxed),
             downloads: self.counters.downloads.load(Ordering::Relaxed),
             bytes_read: self.counters.bytes_read.load(Ordering::Relaxed),
             bytes_written: self.counters.bytes_written.load(Ordering::Relaxed),
@@ -236,17 +242,13 @@ impl Device {
     /// Reads a buffer back; here the faults of earlier launches surface.
     pub fn download<T: Pod>(&self, buf: &Buf<T>) -> Result<Vec<T>> {
         self.counters.downloads.fetch_add(1, Ordering::Relaxed);
-        let fault = |message: String| KernelError::Device { during: "reading a buffer", message };
-        let read = catch_unwind(AssertUnwindSafe(|| self.client.read_one(buf.handle.clone())));
-        let bytes = match read {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) => return Err(fault(error.to_string())),
-            Err(cause) => return Err(fault(crate::probe::reason(&cause))),
-        };
+        let during = "reading a buffer";
+        let bytes = asked(during, || self.client.read_one(buf.handle.clone()))?;
         self.no_faults()?;
         let size = buf.bound() * size_of::<T>();
         if bytes.len() < size {
-            return Err(fault(format!("{} bytes came back of {size}", bytes.len())));
+            let message = format!("{} bytes came back of {size}", bytes.len());
+            return Err(KernelError::Device { during, message });
         }
         Ok(bytemuck::pod_collect_to_vec(&bytes[..size]))
     }
@@ -259,21 +261,63 @@ impl Device {
     }
 
     /// A launch that a runtime's thread could not even begin.
-    fn no_faults(&self) -> Result<()> {
+    pub(crate) fn no_faults(&self) -> Result<()> {
         let during = "compiling or launching a kernel";
         crate::faults::since(self.faults)
             .map_or(Ok(()), |message| Err(KernelError::Device { during, message }))
     }
 
-    /// Books one launch and what it has to move; on the CPU keeps the queue short.
-    pub fn launched(&self, work: Work) -> Result<()> {
-        let before = self.counters.launches.fetch_add(1, Ordering::Relaxed);
+    /// Whether launches can be recorded and replayed here, or why not.
+    pub fn captures(&self) -> std::result::Result<(), &'static str> {
+        if self.is_cpu() {
+            Err("the CPU runtime records no graphs")
+        } else if self.guards.is_some() {
+            Err("guard zones are read after every launch")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Runs everything that was recorded once more, in order; its launches count as launches.
+    #[allow(unsafe_code)]
+    pub fn replay(&self, graph: &Graph) -> Result<()> {
+        // SAFETY: the graph keeps every buffer that `Buf::arg` handed to its launches, and neither leaves the thread
+        // whose stream it was recorded on.
+        asked("replaying a graph", || unsafe { graph.inner.replay() })?;
+        self.counters.replays.fetch_add(1, Ordering::Relaxed);
+        self.book(graph.tape.launches, graph.tape.work);
+        Ok(())
+    }
+
+    /// Counts launches; returns how many there were before.
+    fn book(&self, launches: u64, work: Work) -> u64 {
         self.counters.bytes_read.fetch_add(work.read, Ordering::Relaxed);
         self.counters.bytes_written.fetch_add(work.written, Ordering::Relaxed);
+        self.counters.launches.fetch_add(launches, Ordering::Relaxed)
+    }
+
+    /// Books one launch and what it has to move; on the CPU keeps the queue short.
+    pub fn launched(&self, work: Work) -> Result<()> {
+        if graph::recorded(work) {
+            return Ok(());
+        }
+        let before = self.book(1, work);
         if let Some(guards) = &self.guards {
             return guards.check(&self.client);
         }
         if self.is_cpu() && before % CPU_QUEUE == CPU_QUEUE - 1 { self.sync() } else { Ok(()) }
+    }
+}
+
+/// The runtime's answer, or its panic, as an error of ours.
+pub(crate) fn asked<T>(
+    during: &'static str,
+    ask: impl FnOnce() -> std::result::Result<T, ServerError>,
+) -> Result<T> {
+    let fault = |message: String| KernelError::Device { during, message };
+    match catch_unwind(AssertUnwindSafe(ask)) {
+        Ok(answer) => answer.map_err(|error| fault(error.to_string())),
+        Err(cause) => Err(fault(crate::probe::reason(&cause))),
     }
 }
 
@@ -331,6 +375,7 @@ impl<T: Pod> Buf<T> {
     /// The launch argument of a kernel to which the buffer is vectors of `lanes` numbers.
     #[allow(unsafe_code)]
     pub(crate) fn arg_of(&self, lanes: usize) -> BufferArg {
+        graph::binds(&self.handle);
         // SAFETY: as for `arg`, of which these are whole vectors.
         unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.bound() / lanes) }
     }
@@ -338,6 +383,7 @@ impl<T: Pod> Buf<T> {
     /// The launch argument.
     #[allow(unsafe_code)]
     pub fn arg(&self) -> BufferArg {
+        graph::binds(&self.handle);
         // SAFETY: `bound` elements of `T` were allocated for this handle in `empty` or `upload`,
         // and nothing changes either afterwards.
         unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.bound()) }

@@ -15,6 +15,7 @@
 pub mod device;
 pub mod error;
 mod faults;
+mod graph;
 mod guard;
 pub mod methods;
 pub mod models;

@@ -19,7 +19,7 @@ use cubecl::profile::TimingMethod;
 use cubecl_llvm::nvptx::ptx_version::PtxVersion;
 use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
 
-use crate::methods::{Anneal, Guidance, Method, Plain};
+use crate::methods::{Compose, Method, Plain};
 use crate::models::{Analytic, Buffer, Kind, MAX_MODELS, ModelKey, ModelsCompilationArg, Score};
 use crate::passes::copy::kernel::copy_kernel;
 use crate::passes::crew::Crew;
@@ -182,7 +182,7 @@ macro_rules! blank {
 
 blank! {
     ShapeCompilationArg { groups slots padded dim block blocks unit spare }
-    CarryCompilationArg { x scores log_w log_p roots }
+    CarryCompilationArg { x scores log_w log_p roots clock }
     CommonCompilationArg { ancestors norms rows blocks }
     ModelsCompilationArg { params levels map }
     TablesCompilationArg { coeffs seeds }
@@ -230,10 +230,10 @@ pub fn all() -> Vec<Offline> {
         }
         let (together, apart) = (key(TOGETHER), key(APART));
         list.push(entry!(format!("{kind:?}"), resample_kernel::ResampleKernel(
-            values records coeffs norms history seeds ancestors shape step; together
+            values records coeffs norms history seeds ancestors clock shape step; together
         )));
         list.push(entry!(format!("{kind:?}"), resample_serial_kernel::ResampleSerialKernel(
-            values records coeffs norms history seeds ancestors shape step pieces; LANES, apart
+            values records coeffs norms history seeds ancestors clock shape step pieces; LANES, apart
         )));
     }
     for (crew, sharing, pieces) in [(Crew::Cube, TOGETHER, 1), (Crew::One, APART, 4)] {
@@ -253,13 +253,14 @@ pub fn all() -> Vec<Offline> {
         [("D=2", true, false), ("D=2, rows", true, true), ("D=64, rows", false, true)]
     {
         list.push(entry!(variant, init_kernel::InitKernel(
-            x log_w ancestors roots norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER
+            x log_w ancestors roots clock norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER
         )));
     }
     networks(&mut list);
     steps::<Plain>(&mut list, "plain", 1);
-    steps::<Anneal>(&mut list, "anneal", 1);
-    steps::<Guidance>(&mut list, "guidance", 2);
+    steps::<Compose>(&mut list, "compose 1", 1);
+    steps::<Compose>(&mut list, "compose 2", 2);
+    steps::<Compose>(&mut list, "compose 4", 4);
     list
 }
 
@@ -277,7 +278,7 @@ fn networks(list: &mut Vec<Offline>) {
     let mut push = |width: usize, vectors: usize, activation: Activation, norm: bool| {
         let key = MlpKey { width, vectors, tile: 1, activation, norm, skip: true, sharing: TOGETHER };
         let variant = format!("H={width}, {activation:?}{}", if norm { ", norm" } else { "" });
-        list.push(entry!(variant, mlp_kernel::MlpKernel(rows out net sizes; 4, key)));
+        list.push(entry!(variant, mlp_kernel::MlpKernel(rows out clock net sizes; 4, key)));
     };
     for activation in [Activation::Silu, Activation::Gelu, Activation::Tanh, Activation::Relu] {
         push(128, 4, activation, false);

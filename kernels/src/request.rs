@@ -1,4 +1,4 @@
-//! Devices by name.
+//! What a user asks for, and what a device is called.
 
 use crate::error::{KernelError, Result};
 

@@ -47,6 +47,7 @@ pub fn run(asked: PlanFlags) -> Result<()> {
     if at_once > 1 {
         text.push_str(&format!("on {}: {at_once} steps a launch\n", device.backend()));
     }
+    text.push_str(&format!("on {}: {}\n", device.backend(), run.steady()));
     text.push_str(&format!("\n{}", moved(&run)));
     text.push_str(&format!("\n{}", held(&run)));
     text.push_str(&format!("micro-batch: {}\n", groups(&batches)));
@@ -144,11 +145,12 @@ fn held(run: &Run) -> String {
 /// more of them at a time, because a run waits for the device at its end only. The longest stretch counts.
 fn predicted(run: &Run) -> Result<f64> {
     let steps = run.coeffs.len();
-    let mut stretch = run.at_once();
-    run.begin()?;
-    run.advance_through(0..1)?;
+    let first = match run.open()? {
+        0 => run.advance_through(0..1).map(|()| 1)?,
+        done => done,
+    };
     run.device.sync()?;
-    let (began, mut done) = (Instant::now(), 1);
+    let (mut stretch, mut done, began) = (run.stride(), first, Instant::now());
     let (mut longest, mut each) = (0, 0.0);
     while done < steps && began.elapsed().as_secs_f64() < SAMPLE_S {
         let next = (done + stretch).min(steps);
@@ -159,7 +161,7 @@ fn predicted(run: &Run) -> Result<f64> {
         (done, stretch) = (next, 2 * stretch);
     }
     if longest == 0 {
-        each = timed(run.device, || run.advance_through(0..1))?.seconds;
+        each = timed(run.device, || run.advance_through(0..first))?.seconds / first as f64;
     }
     Ok(each * steps as f64)
 }

@@ -13,7 +13,7 @@ use super::{EPS, Verdict, verify, walk, weighed};
 use crate::error::Result;
 use crate::model::Model;
 use crate::options::{Options, Policy, Rule};
-use crate::registry::METHODS;
+use crate::registry::{METHODS, Method};
 use crate::run::{Outcome, sample};
 use crate::schedule::Schedule;
 use crate::target::{Mixture, Scales, Target};
@@ -195,23 +195,27 @@ fn mixture(dim: usize, seed: usize, isotropic: bool) -> Model {
     }))
 }
 
-/// Runs of every method, over sizes, rules, dimensions and policies in turn.
+/// Runs of every method by every rule, over sizes, dimensions and policies in turn.
 fn runs(unfused: bool) -> Vec<(Vec<Model>, Options)> {
     let mut all = Vec::new();
-    for row in METHODS {
-        for (n, rule) in [Rule::Left, Rule::Trap, Rule::Exact].into_iter().enumerate() {
+    for (m, row) in METHODS.iter().enumerate() {
+        for (n, rule) in [Rule::Left, Rule::Right, Rule::Trap, Rule::Exact].into_iter().enumerate() {
             for (k, dim) in [1, 2, 5, 64].into_iter().enumerate() {
-                if unfused && (rule == Rule::Exact || k % 2 == 0) {
+                if (m + n + k) % 2 == 1 || unfused && rule == Rule::Exact {
                     continue;
                 }
-                let at = n + k;
+                let at = m + 2 * n + k;
                 let mut options = Options::new(row.method, Schedule::Ve { sigma_min: 0.05, sigma_max: 20.0 });
                 (options.beta, options.rule, options.steps, options.unfused) = (1.4, rule, 5, unfused);
                 (options.particles, options.groups) = [(257, 3), (1030, 1), (17, 40), (1, 2)][at % 4];
-                let weighed = row.needs.weights;
-                let policy = [Policy::Every, Policy::Ess(0.7), Policy::Interval(2), Policy::Never][at % 4];
-                options.resample = if weighed { policy } else { Policy::Never };
-                let models = (0..row.needs.scores).map(|m| mixture(dim, m, (at + m).is_multiple_of(2)));
+                if row.method == Method::FkcCompose {
+                    options.powers = vec![0.9, -0.3, 0.8];
+                }
+                options.models = options.powers.len().max(row.needs.models.0);
+                let policy =
+                    [Policy::Every, Policy::Ess(0.7), Policy::Interval(2), Policy::Never][at / 2 % 4];
+                options.resample = if row.needs.weights { policy } else { Policy::Never };
+                let models = (0..options.models).map(|i| mixture(dim, i, (at + i).is_multiple_of(2)));
                 all.push((models.collect(), options));
             }
         }

@@ -20,6 +20,8 @@ pub const ROUNDS: usize = 9;
 /// Seconds of a round, at least; and calls, at most.
 const ROUND_S: f64 = 0.03;
 const MOST_CALLS: usize = 2000;
+/// Steps of a run that is timed.
+const STEPS: usize = 4000;
 /// On a device that is none, and the largest population there.
 const SOFTWARE_ROUND_S: f64 = 0.005;
 const SOFTWARE_PARTICLES: usize = 1 << 12;
@@ -91,17 +93,24 @@ fn resample(device: &Device, particles: usize) -> Timed {
     rounds(device, || Ok(problem.launch()?))
 }
 
-/// All steps of a run in turn, anew when they are through.
+/// All steps of a run in turn, as it takes them (replayed where the device can), anew when they are through.
 fn steps(device: &Device, models: &[Model], options: &Options) -> Timed {
     walked(device, models, options).map_err(wrong)?;
-    let run = Run::new(device, models, options)?;
-    run.begin()?;
-    let mut step = 0;
-    rounds(device, || {
-        run.advance_through(step..step + 1)?;
-        step = (step + 1) % run.coeffs.len();
+    // So many that starting anew counts for nothing.
+    let long = Options { steps: STEPS, ..options.clone() };
+    let run = Run::new(device, models, &long)?;
+    let mut step = run.open()?;
+    let stride = run.stride();
+    let (seconds, bytes) = rounds(device, || {
+        if step + stride > STEPS {
+            run.begin()?;
+            step = 0;
+        }
+        run.advance_through(step..step + stride)?;
+        step += stride;
         Ok(())
-    })
+    })?;
+    Ok((seconds.scaled(1.0 / stride as f64), bytes / stride as f64))
 }
 
 /// One launch of a run that is under way.

@@ -69,6 +69,8 @@ pub(crate) fn steps_of(
 /// What the launches of the first steps must move, as the device layer counts it; kernels are compiled after it.
 fn work(device: &Device, run: &Run, steps: usize) -> Work {
     let moved = |of: Counts| of.bytes_read + of.bytes_written;
+    // Where steps are replayed, this records them.
+    run.open().expect("an opening");
     run.begin().expect("a start");
     let entered = device.counts();
     run.advance_through(0..steps).expect("steps");

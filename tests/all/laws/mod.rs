@@ -3,6 +3,7 @@
 mod batches;
 mod counts;
 mod determinism;
+mod graph;
 mod identity;
 mod mistakes;
 mod verify;
