@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export XDG_RUNTIME_DIR ?= /tmp
 
 # `--workspace` everywhere: without it cargo builds the dependencies a second time, for other features.
-.PHONY: demo test check deny bench peers experiments setup
+.PHONY: demo test check deny bench peers gpu-bundle experiments setup
 setup:
 	@scripts/setup.sh
 
@@ -41,6 +41,11 @@ peers: setup
 	mkdir -p out
 	PEERS_HOME=$(PEERS_HOME) $(PEERS_HOME)/venv/bin/python bench/peers/run.py --out out/peers.json
 	$(PEERS_HOME)/venv/bin/python bench/peers/report.py out/peers.json | tee out/peers.md
+
+# out/feynkac-gpu.tar.xz: unpack it on a machine with a GPU and run its run.sh.
+gpu-bundle:
+	@scripts/setup.sh --ptx
+	CARGO=$(CARGO) scripts/bundle/build.sh
 
 # Long runs, never in CI.
 experiments: setup

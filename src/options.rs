@@ -112,6 +112,10 @@ pub struct Options {
     pub at_once: usize,
     /// Record the steps as a graph and replay it, where the device can.
     pub graph: bool,
+    /// Groups at once, in batches one after another; 0 is as many as fit into the device's memory. The particles are
+    /// the same to the bit.
+    #[serde(default)]
+    pub micro_batch: usize,
 }
 
 impl Options {
@@ -143,6 +147,7 @@ impl Options {
             unfused: false,
             at_once: 1,
             graph: true,
+            micro_batch: 0,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Runs a plan on a device; owns the buffers.
 
+mod batches;
 mod graph;
 mod outcome;
 mod sizes;
@@ -25,6 +26,7 @@ use crate::options::{Options, Policy};
 use crate::plan::{Pass, Plan};
 use crate::registry::Scheme;
 
+pub use batches::{Batches, batches};
 pub use graph::Steady;
 pub use outcome::{Counters, Glance, Outcome, Timings, read, sample};
 
@@ -51,6 +53,8 @@ pub struct Run<'a> {
     pub coeffs: Vec<StepCoeffs>,
     /// Law of the start.
     pub start: Start,
+    /// The first of its groups among those asked for.
+    pub first_group: usize,
     /// Seed of each group.
     pub seeds: Vec<u64>,
     /// Particles before and after a step, in turn: step i reads `carried[i % 2]`.
@@ -90,9 +94,19 @@ pub fn group_seed(seed: u64, group: usize) -> u64 {
 impl<'a> Run<'a> {
     /// Checks everything and reserves every buffer; launches nothing.
     pub fn new(device: &'a Device, models: &'a [Model], options: &'a Options) -> Result<Self> {
+        Self::of_groups(device, models, options, 0..options.groups)
+    }
+
+    /// The same of some of the groups.
+    pub fn of_groups(
+        device: &'a Device,
+        models: &'a [Model],
+        options: &'a Options,
+        groups: Range<usize>,
+    ) -> Result<Self> {
         let plan = Plan::of(options, models)?;
         let of = Population {
-            groups: options.groups,
+            groups: groups.len(),
             slots: options.particles,
             dim: models[0].dim(),
             lanes: device.lanes_for(options.particles),
@@ -101,7 +115,8 @@ impl<'a> Run<'a> {
         let levels = coeffs::levels(options)?;
         let steps = coeffs::steps(options, &levels, of.dim)?;
         let start = coeffs::start(options, models, levels[0])?;
-        let seeds: Vec<u64> = (0..of.groups).map(|g| group_seed(options.seed, g)).collect();
+        let first_group = groups.start;
+        let seeds: Vec<u64> = groups.map(|g| group_seed(options.seed, g)).collect();
         let keys: Vec<u32> = seeds.iter().flat_map(|s| [*s as u32, (s >> 32) as u32]).collect();
         let rows = of.particles() * of.dim;
         let networks = models
@@ -132,6 +147,7 @@ impl<'a> Run<'a> {
             device,
             options,
             of,
+            first_group,
             seeds,
             carried: [carried()?, carried()?],
             ancestors: device.empty("ancestors", of.stride())?,
@@ -146,7 +162,7 @@ impl<'a> Run<'a> {
                 let words = if residual { RECORD * of.groups * of.blocks() } else { 1 };
                 device.empty("parts of residual resampling", words)?
             },
-            history: device.upload("history", &vec![0.0_f32; RECORD * of.groups * steps.len()])?,
+            history: device.empty("history", RECORD * of.groups * steps.len())?,
             table: device.upload("coefficients", &table)?,
             keys: device.upload("seeds", &keys)?,
             graph: RefCell::default(),

@@ -1,7 +1,9 @@
 //! Walks a run on the device and on the f64 oracles in lockstep. Each oracle is fed the device's
 //! own inputs, because rounding can flip an ancestor, and from there two right runs part ways.
 
+pub mod passes;
 mod resampling;
+mod weighed;
 
 use std::fmt;
 
@@ -35,7 +37,7 @@ pub struct Disagreement {
 }
 
 /// What a walk found.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Verdict {
     /// Steps walked.
     pub steps: usize,
@@ -59,16 +61,17 @@ impl Verdict {
         pass: &'static str,
         step: usize,
         at: (usize, usize),
-        found: f32,
+        found: impl Into<f64>,
         wanted: f64,
         allowed: f64,
     ) {
-        let difference = (f64::from(found) - wanted).abs();
+        let found = found.into();
+        let difference = (found - wanted).abs();
         self.compared += 1;
         if difference <= allowed {
             self.worst = self.worst.max(difference / allowed.max(f64::MIN_POSITIVE));
         } else if self.first.is_none() {
-            self.first = Some(Disagreement { pass, step, at, found: f64::from(found), wanted, allowed });
+            self.first = Some(Disagreement { pass, step, at, found, wanted, allowed });
         }
     }
 }
@@ -173,14 +176,25 @@ impl Judge<'_> {
 
 /// Walks every step of a run.
 pub fn verify(device: &Device, models: &[Model], options: &Options) -> Result<Verdict> {
+    walk(device, models, options, usize::MAX, |run, step| run.advance(step))
+}
+
+/// The same of `most` steps at most, which are taken by `advance`.
+fn walk(
+    device: &Device,
+    models: &[Model],
+    options: &Options,
+    most: usize,
+    advance: impl Fn(&Run, usize) -> Result<()>,
+) -> Result<Verdict> {
     let run = Run::new(device, models, options)?;
     let judge = Judge { models, levels: &run.levels };
-    let mut verdict = Verdict { steps: 0, compared: 0, worst: 0.0, first: None };
+    let mut verdict = Verdict::default();
     run.begin()?;
     let mut before = snapshot(&run, 0)?;
     check_start(&run, &judge, &before, &mut verdict)?;
-    for step in 0..run.coeffs.len() {
-        run.advance(step)?;
+    for step in 0..run.coeffs.len().min(most) {
+        advance(&run, step)?;
         let after = snapshot(&run, step + 1)?;
         check_step(&run, &judge, step, &before, &after, &mut verdict)?;
         if weighs(options) {

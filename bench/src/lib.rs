@@ -4,8 +4,11 @@
 //! bytes are those of the problem, whatever a run moves beside them, so that two ways to solve it
 //! compare. Times are wall-clock times up to the end of the last kernel; kernels are compiled before.
 
+pub mod gpu;
 pub mod peers;
 pub mod problem;
+pub mod questions;
+pub mod worker;
 
 use std::env;
 use std::time::Duration;
@@ -37,6 +40,13 @@ pub fn criterion() -> Criterion {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1500))
         .configure_from_args()
+}
+
+/// Asks one question, with the arguments of criterion's command line.
+pub fn answer(ask: impl FnOnce(&mut Criterion)) {
+    let mut criterion = criterion();
+    ask(&mut criterion);
+    criterion.final_summary();
 }
 
 /// A group of measurements called `question` on `device`.

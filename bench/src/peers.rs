@@ -24,7 +24,7 @@ use crate::problem::Problem;
 /// Components of a mixture.
 const COMPONENTS: usize = 40;
 /// First and last noise of every run.
-const SIGMA: (f64, f64) = (30.0, 0.01);
+pub(crate) const SIGMA: (f64, f64) = (30.0, 0.01);
 /// It falls geometrically.
 const SCHEDULE: Schedule = Schedule::Ve { sigma_min: SIGMA.1, sigma_max: SIGMA.0 };
 
@@ -177,7 +177,8 @@ fn means(mut seed: u64) -> Vec<f64> {
     (0..2 * COMPONENTS).map(|_| draw()).collect()
 }
 
-fn mixture(seed: u64) -> Model {
+/// Forty Gaussians in the plane.
+pub(crate) fn mixture(seed: u64) -> Model {
     Model::Analytic(Target::Mixture(Mixture {
         dim: 2,
         weights: vec![1.0 / COMPONENTS as f64; COMPONENTS],
@@ -232,7 +233,20 @@ fn repeated(
 }
 
 fn mlp(device: Device, request: &Request) -> Result<Prepared, Why> {
-    let (d, h) = (request.d, request.h);
+    let mut options = options(Method::FkcAnneal, 2.0, Policy::Every, request);
+    // Ten Euler steps in the time of the geometric schedule would overshoot.
+    (options.schedule, options.grid) = (Schedule::Edm, Grid::LogSnr);
+    (options.t_max, options.t_min) = SIGMA;
+    repeated(
+        device,
+        vec![network(request.d, request.h)],
+        options,
+        |out| json!({ "mean_x2": out.x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / out.x.len() as f64 }),
+    )
+}
+
+/// A denoiser of four layers of width `h` in `d` dimensions, of the numbers that all peers share.
+pub(crate) fn network(d: usize, h: usize) -> Model {
     let mut state = 5_u64;
     let mut draw = |count: usize, scale: f64| -> Vec<f32> {
         (0..count)
@@ -274,15 +288,5 @@ fn mlp(device: Device, request: &Request) -> Result<Prepared, Why> {
         data: None,
     };
     let weights = NetWeights { trunk: Trunk { input, layers, out }, time, class: None };
-    let models = vec![Model::Network(Box::new(Network { config, weights, class: None }))];
-    let mut options = options(Method::FkcAnneal, 2.0, Policy::Every, request);
-    // Ten Euler steps in the time of the geometric schedule would overshoot.
-    (options.schedule, options.grid) = (Schedule::Edm, Grid::LogSnr);
-    (options.t_max, options.t_min) = SIGMA;
-    repeated(
-        device,
-        models,
-        options,
-        |out| json!({ "mean_x2": out.x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / out.x.len() as f64 }),
-    )
+    Model::Network(Box::new(Network { config, weights, class: None }))
 }

@@ -60,9 +60,14 @@ impl Problem {
 
     /// Records of the blocks, then ancestors; to the end.
     pub fn resample(&self) -> Result<(), KernelError> {
-        tally(&self.device, self.kind, &self.values, &self.records, &self.of)?;
-        self.resampling().launch(&self.device, 0)?;
+        self.launch()?;
         self.device.sync()
+    }
+
+    /// The same, without waiting.
+    pub fn launch(&self) -> Result<(), KernelError> {
+        tally(&self.device, self.kind, &self.values, &self.records, &self.of)?;
+        self.resampling().launch(&self.device, 0)
     }
 
     /// Records, ancestors, rows of the survivors; to the end.
@@ -71,7 +76,7 @@ impl Problem {
         self.device.sync()
     }
 
-    /// The same, without waiting.
+    /// Records, ancestors, rows; without waiting.
     pub fn queue(&self) -> Result<(), KernelError> {
         survivors::launch(&self.device, &self.resampling(), &Rows { rows: &self.rows, out: &self.out }, 0)
     }

@@ -65,6 +65,7 @@ pub struct Device {
     guards: Option<Guards>,
     /// Panics of the runtimes' threads before this device was opened.
     faults: u64,
+    planning: bool,
 }
 
 impl std::fmt::Debug for Device {
@@ -102,13 +103,20 @@ impl Device {
             _ => (properties.hardware.max_units_per_cube.min(256), 1),
         };
         let name = properties.identity.name.clone();
-        Ok(Self { client, backend, name, threads, lanes, counters: Arc::default(), guards: None, faults })
+        let counters = Arc::default();
+        Ok(Self { client, backend, name, threads, lanes, counters, guards: None, faults, planning: false })
     }
 
     /// Opens a device whose buffers lie between guard zones and start out as NaN bits; every launch
     /// reads all zones back and fails where one was touched. For tests: slow.
     pub fn open_guarded(request: Request) -> Result<Self> {
         Ok(Self { guards: Some(Guards::default()), ..Self::open(request)? })
+    }
+
+    /// A device like this one whose buffers have their sizes and no memory, to see what a run would hold. Nothing
+    /// is sent to it, and nothing should be launched on it.
+    pub fn planning(&self) -> Self {
+        Self { planning: true, guards: None, counters: Arc::default(), ..self.clone() }
     }
 
     /// The runtime's client, for kernels of one's own.
@@ -166,6 +174,11 @@ impl Device {
         (usage.bytes_in_use, usage.bytes_reserved)
     }
 
+    /// Bytes that the device has, by this process and others, where its runtime says.
+    pub fn capacity(&self) -> Option<u64> {
+        self.client.properties().memory.max_memory()
+    }
+
     /// Most turns that all loops of one unit may take in a launch. Mesa's software Vulkan leaves every loop
     /// when they are used up, and says nothing.
     pub fn max_turns(&self) -> Option<u64> {
@@ -194,22 +207,25 @@ impl Device {
         let bytes = self.fits(what, len.max(1) * size_of::<T>())?;
         let (handle, token) = match &self.guards {
             Some(guards) => guards.place(&self.client, what, bytes, None),
-            None => (self.client.empty(bytes), Arc::default()),
+            None => (self.client.empty(if self.planning { size_of::<T>() } else { bytes }), Arc::default()),
         };
-        Ok(Buf { handle, len: len.max(1), token, kind: PhantomData })
+        Ok(Buf { handle, len: len.max(1), real: !self.planning, token, kind: PhantomData })
     }
 
     /// A buffer holding `data` (one zero where it is empty: a launch cannot bind nothing).
     pub fn upload<T: Pod>(&self, what: &'static str, data: &[T]) -> Result<Buf<T>> {
         let zero = [T::zeroed()];
         let data = if data.is_empty() { &zero[..] } else { data };
+        if self.planning {
+            return self.empty(what, data.len());
+        }
         let bytes: &[u8] = bytemuck::cast_slice(data);
         self.fits(what, bytes.len())?;
         let (handle, token) = match &self.guards {
             Some(guards) => guards.place(&self.client, what, bytes.len(), Some(bytes)),
             None => (self.client.create_from_slice(bytes), Arc::default()),
         };
-        Ok(Buf { handle, len: data.len(), token, kind: PhantomData })
+        Ok(Buf { handle, len: data.len(), real: true, token, kind: PhantomData })
     }
 
     fn fits(&self, what: &'static str, bytes: usize) -> Result<usize> {
@@ -229,7 +245,7 @@ impl Device {
         let during = "reading a buffer";
         let bytes = asked(during, || self.client.read_one(buf.handle.clone()))?;
         self.no_faults()?;
-        let size = buf.len * size_of::<T>();
+        let size = buf.bound() * size_of::<T>();
         if bytes.len() < size {
             let message = format!("{} bytes came back of {size}", bytes.len());
             return Err(KernelError::Device { during, message });
@@ -310,6 +326,8 @@ pub(crate) fn asked<T>(
 pub struct Buf<T> {
     handle: Handle,
     len: usize,
+    /// There are `len` elements; else, of a device that plans, one.
+    real: bool,
     token: Arc<()>,
     kind: PhantomData<T>,
 }
@@ -317,7 +335,8 @@ pub struct Buf<T> {
 // Not derived: a clone shares the memory and needs no `T: Clone`.
 impl<T> Clone for Buf<T> {
     fn clone(&self) -> Self {
-        Self { handle: self.handle.clone(), len: self.len, token: self.token.clone(), kind: PhantomData }
+        let (handle, token) = (self.handle.clone(), self.token.clone());
+        Self { handle, len: self.len, real: self.real, token, kind: PhantomData }
     }
 }
 
@@ -326,6 +345,11 @@ impl<T: Pod> Buf<T> {
     #[allow(clippy::len_without_is_empty)] // never empty
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Elements that are there.
+    fn bound(&self) -> usize {
+        if self.real { self.len } else { 1 }
     }
 
     /// Bytes.
@@ -353,15 +377,15 @@ impl<T: Pod> Buf<T> {
     pub(crate) fn arg_of(&self, lanes: usize) -> BufferArg {
         graph::binds(&self.handle);
         // SAFETY: as for `arg`, of which these are whole vectors.
-        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len / lanes) }
+        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.bound() / lanes) }
     }
 
     /// The launch argument.
     #[allow(unsafe_code)]
     pub fn arg(&self) -> BufferArg {
         graph::binds(&self.handle);
-        // SAFETY: `len` elements of `T` were allocated for this handle in `empty` or `upload`,
+        // SAFETY: `bound` elements of `T` were allocated for this handle in `empty` or `upload`,
         // and nothing changes either afterwards.
-        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len) }
+        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.bound()) }
     }
 }

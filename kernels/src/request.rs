@@ -13,6 +13,18 @@ pub enum Backend {
     Cuda(usize),
 }
 
+impl Backend {
+    /// What turns kernels into code for it in this build.
+    pub fn generator(self) -> &'static str {
+        match self {
+            Backend::Cpu(_) => "LLVM",
+            Backend::Wgpu(_) => "WGSL",
+            Backend::Cuda(_) if cfg!(feature = "nvrtc") => "NVRTC",
+            Backend::Cuda(_) => "LLVM-PTX",
+        }
+    }
+}
+
 impl std::fmt::Display for Backend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

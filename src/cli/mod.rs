@@ -17,6 +17,7 @@ mod settings;
 mod table;
 mod verify;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ use clap::{Parser, Subcommand};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 
 use crate::error::Error;
+
+pub use table::short;
 
 /// Exact steering of diffusion and flow models
 #[derive(Parser, Debug)]
@@ -62,8 +65,13 @@ enum Command {
 
 /// The program. Exit codes: 0, 1 when the run failed or a check disagrees, 2 when the input must change.
 pub fn main() -> ExitCode {
+    main_of(std::env::args_os())
+}
+
+/// The same of a command line, the name of the program first.
+pub fn main_of(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     quiet_threads();
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(line) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print(); // nowhere else to tell

@@ -10,7 +10,8 @@ use super::settings::Flags;
 use super::table::{bytes, columns, short};
 use super::{print, warn};
 use crate::error::Result;
-use crate::run::Run;
+use crate::measure::{Spread, timed};
+use crate::run::{Batches, Run, batches, sample};
 
 /// Flags of the subcommand.
 #[derive(Args, Debug)]
@@ -20,10 +21,16 @@ pub struct PlanFlags {
     /// Run a few steps to predict how long all of them take
     #[arg(long)]
     measure: bool,
+    /// Then run all of them and say how good the predictions were
+    #[arg(long, requires = "measure")]
+    check: bool,
 }
 
 /// Seconds of steps that are run to predict the rest.
 const SAMPLE_S: f64 = 0.3;
+/// Predictions that are checked, at most, and seconds after which there are enough.
+const CHECKS: usize = 7;
+const CHECKS_S: f64 = 30.0;
 
 /// Runs the subcommand.
 pub fn run(asked: PlanFlags) -> Result<()> {
@@ -31,29 +38,78 @@ pub fn run(asked: PlanFlags) -> Result<()> {
     let job = Job::new(&settings)?;
     warn(&job.warnings);
     let device = Device::open(job.device)?;
-    let run = Run::new(&device, &job.models, &job.options)?;
+    let (models, options) = (&job.models, &job.options);
+    let batches = batches(&device, models, options)?;
+    let planning = device.planning();
+    let run = Run::of_groups(&planning, models, options, 0..batches.at_once)?;
     let mut text = format!("{}\n", run.plan);
-    let (steps, at_once) = (run.coeffs.len(), run.at_once());
+    let at_once = run.at_once();
     if at_once > 1 {
         text.push_str(&format!("on {}: {at_once} steps a launch\n", device.backend()));
     }
     text.push_str(&format!("on {}: {}\n", device.backend(), run.steady()));
     text.push_str(&format!("\n{}", moved(&run)));
     text.push_str(&format!("\n{}", held(&run)));
+    text.push_str(&format!("micro-batch: {}\n", groups(&batches)));
     if asked.measure {
-        let seconds = predicted(&run)?;
-        let rate = (run.of.particles() * steps) as f64 / seconds;
-        let (in_use, reserved) = device.memory();
-        text.push_str(&format!(
-            "\npredicted: {} s for {steps} steps, {} particle-steps/s\nmemory: {} in use, {} reserved\n",
-            short(seconds),
-            short(rate),
-            bytes(in_use),
-            bytes(reserved)
-        ));
+        text.push_str(&format!("\n{}", measured(&device, &job, &batches, asked.check)?));
     }
     print(&text);
     Ok(())
+}
+
+/// How many groups run at once.
+fn groups(of: &Batches) -> String {
+    match (of.groups, of.count()) {
+        (1, _) => "the one group".to_string(),
+        (all, 1) => format!("all {all} groups at once"),
+        (all, count) => format!("{} of {all} groups at once, {count} batches", of.at_once),
+    }
+}
+
+/// What a few steps of the first batch say of all; and all of them, where they are to `check` it, in turn with more
+/// predictions.
+fn measured(device: &Device, job: &Job, batches: &Batches, check: bool) -> Result<String> {
+    let (models, options) = (&job.models, &job.options);
+    let particle_steps = (options.groups * options.particles * options.steps) as f64;
+    let predict = || -> Result<(f64, (u64, u64, u64))> {
+        let before = device.memory().0;
+        let run = Run::of_groups(device, models, options, 0..batches.at_once)?;
+        let seconds = predicted(&run)? * options.groups as f64 / batches.at_once as f64;
+        let (in_use, reserved) = device.memory();
+        Ok((seconds, (in_use, reserved, in_use.saturating_sub(before))))
+    };
+    let (seconds, (in_use, reserved, own)) = predict()?;
+    let mut text = format!(
+        "predicted: {} s for {} steps, {} particle-steps/s\nmemory: {} in use, {} reserved, {} may be used; predicted over in use: {}\n",
+        short(seconds),
+        options.steps,
+        short(particle_steps / seconds),
+        bytes(in_use),
+        bytes(reserved),
+        batches.available.map_or("any".to_string(), bytes),
+        short(batches.bytes as f64 / own.max(1) as f64),
+    );
+    if !check {
+        return Ok(text);
+    }
+    let (mut found, mut ratios, began) = (Vec::new(), Vec::new(), Instant::now());
+    while ratios.is_empty() || ratios.len() < CHECKS && began.elapsed().as_secs_f64() < CHECKS_S {
+        let seconds = predict()?.0;
+        found.push(particle_steps / sample(device, models, options, None)?.timings.particle_steps_per_s);
+        ratios.push(seconds / found[found.len() - 1]);
+    }
+    let spread = |values: &[f64]| {
+        let Spread { lower, median, upper } = Spread::of(values);
+        format!("{} ({} to {})", short(median), short(lower), short(upper))
+    };
+    text.push_str(&format!(
+        "measured: {} s; predicted over measured: {}; {} rounds\n",
+        spread(&found),
+        spread(&ratios),
+        ratios.len()
+    ));
+    Ok(text)
 }
 
 /// Bytes a particle of each pass of a step.
@@ -85,7 +141,8 @@ fn held(run: &Run) -> String {
     columns(&rows)
 }
 
-/// Seconds of all steps, from as many as fit into [`SAMPLE_S`], after those in which kernels are compiled.
+/// Seconds of all steps, from as many as fit into [`SAMPLE_S`], after those in which kernels are compiled: more and
+/// more of them at a time, because a run waits for the device at its end only. The longest stretch counts.
 fn predicted(run: &Run) -> Result<f64> {
     let steps = run.coeffs.len();
     let first = match run.open()? {
@@ -93,13 +150,18 @@ fn predicted(run: &Run) -> Result<f64> {
         done => done,
     };
     run.device.sync()?;
-    let (stride, began, mut done) = (run.stride(), Instant::now(), first);
+    let (mut stretch, mut done, began) = (run.stride(), first, Instant::now());
+    let (mut longest, mut each) = (0, 0.0);
     while done < steps && began.elapsed().as_secs_f64() < SAMPLE_S {
-        let next = (done + stride).min(steps);
-        run.advance_through(done..next)?;
-        run.device.sync()?;
-        done = next;
+        let next = (done + stretch).min(steps);
+        let seconds = timed(run.device, || run.advance_through(done..next))?.seconds;
+        if next - done >= longest {
+            (longest, each) = (next - done, seconds / (next - done) as f64);
+        }
+        (done, stretch) = (next, 2 * stretch);
     }
-    let timed = (done - first).max(1);
-    Ok(began.elapsed().as_secs_f64() / timed as f64 * steps as f64)
+    if longest == 0 {
+        each = timed(run.device, || run.advance_through(0..first))?.seconds / first as f64;
+    }
+    Ok(each * steps as f64)
 }

@@ -15,7 +15,7 @@ use crate::registry::{METHODS, Method};
 use crate::schedule::Schedule;
 
 /// Keys that say how a run is carried out and do not decide what is sampled.
-const HOW: [&str; 5] = ["device", "no-roots", "unfused", "steps-per-launch", "no-graph"];
+const HOW: [&str; 6] = ["device", "no-roots", "unfused", "steps-per-launch", "no-graph", "micro-batch"];
 
 /// A run that can start.
 pub struct Job {
@@ -132,6 +132,7 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         unfused: settings.unfused,
         at_once: settings.steps_per_launch.unwrap_or(usual.at_once),
         graph: !settings.no_graph,
+        micro_batch: settings.micro_batch.unwrap_or(usual.micro_batch),
         ..usual
     };
     let (t_max, t_min) = range(&options.schedule, models);
@@ -230,6 +231,7 @@ fn config(options: &Options, settings: &Settings) -> Value {
     put("unfused", json!(options.unfused));
     put("steps-per-launch", json!(options.at_once));
     put("no-graph", json!(!options.graph));
+    put("micro-batch", json!(options.micro_batch));
     Value::Object(map)
 }
 

@@ -35,6 +35,7 @@ pub fn run(arguments: Sample) -> Result<()> {
     let outcome = if stderr().is_terminal() && !writing.json {
         let bar = bar(job.options.steps);
         let mut watch = |glance: Glance| {
+            bar.set_length(glance.steps as u64);
             bar.set_position(glance.step as u64);
             let ess = 100.0 * glance.ess / job.options.particles as f64;
             bar.set_message(format!("ESS {ess:.0} %, {:.2e} particle-steps/s", glance.particle_steps_per_s));

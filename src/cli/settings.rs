@@ -105,6 +105,9 @@ pub struct Settings {
     /// Launch every step instead of replaying a graph of them, for comparison
     #[arg(long)]
     pub no_graph: bool,
+    /// Groups at once, in batches one after another; 0 is as many as fit into the device's memory [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    pub micro_batch: Option<usize>,
 }
 
 /// Where the results go.
@@ -181,6 +184,7 @@ impl Settings {
             seed,
             device,
             steps_per_launch,
+            micro_batch,
         )
     }
 }

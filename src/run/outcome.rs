@@ -6,7 +6,7 @@ use feynkac_kernels::device::{Counts, Device};
 use feynkac_kernels::passes::weights::RECORD;
 use serde::Serialize;
 
-use super::{Run, Steady};
+use super::{Run, Steady, batches};
 use crate::coeffs;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -82,16 +82,39 @@ pub struct Outcome {
     pub timings: Timings,
 }
 
-/// Draws particles. `watch` is called at most four times a second, each time after one 16-byte
-/// read from the device; without it nothing is read between the first and the last step.
+/// Draws particles, as many groups at once as [`super::batches`] says. `watch` is called at most four times a
+/// second, each time after one 16-byte read from the device; without it nothing is read between the first and
+/// the last step.
 pub fn sample(
     device: &Device,
     models: &[Model],
     options: &Options,
     mut watch: Option<&mut dyn FnMut(Glance)>,
 ) -> Result<Outcome> {
+    let batches = batches(device, models, options)?;
+    let mut whole: Option<Outcome> = None;
+    for (i, groups) in batches.ranges().enumerate() {
+        let watched = watch.is_some();
+        let mut tell = |glance: Glance| {
+            let (step, steps) = (i * options.steps + glance.step, batches.count() * options.steps);
+            if let Some(watch) = watch.as_mut() {
+                watch(Glance { step, steps, ..glance });
+            }
+        };
+        let watch: Option<&mut dyn FnMut(Glance)> = if watched { Some(&mut tell) } else { None };
+        let part = batch(Run::of_groups(device, models, options, groups)?, watch)?;
+        match &mut whole {
+            Some(whole) => whole.append(part),
+            None => whole = Some(part),
+        }
+    }
+    Ok(whole.expect("there is at least one group"))
+}
+
+/// Draws the groups of `run`.
+fn batch(run: Run, mut watch: Option<&mut dyn FnMut(Glance)>) -> Result<Outcome> {
+    let (device, options) = (run.device, run.options);
     let began = Instant::now();
-    let run = Run::new(device, models, options)?;
     let counted = device.counts();
     let mut done = run.open()?;
     if done == 0 {
@@ -147,6 +170,35 @@ pub fn sample(
     Ok(outcome)
 }
 
+impl Outcome {
+    /// Adds groups that were drawn after these.
+    fn append(&mut self, more: Self) {
+        let [own, other] = [self.log_w.len(), more.log_w.len()].map(|particles| particles as f64);
+        self.x.extend(more.x);
+        self.log_w.extend(more.log_w);
+        self.ancestors.extend(more.ancestors);
+        self.log_z.extend(more.log_z);
+        self.ess.extend(more.ess);
+        self.resampled_at.extend(more.resampled_at);
+        self.distinct_roots.extend(more.distinct_roots);
+        let (counters, counted) = (&mut self.counters, more.counters);
+        counters.launches += counted.launches;
+        counters.replays += counted.replays;
+        counters.launches_per_step += counted.launches_per_step;
+        counters.downloads_in_loop += counted.downloads_in_loop;
+        counters.allocations_in_loop += counted.allocations_in_loop;
+        let bytes = own * counters.bytes_per_particle_step + other * counted.bytes_per_particle_step;
+        counters.bytes_per_particle_step = bytes / (own + other);
+        let (timings, timed) = (&mut self.timings, more.timings);
+        // Particle-steps of each over its rate are the seconds it counted.
+        let seconds = own / timings.particle_steps_per_s + other / timed.particle_steps_per_s;
+        timings.particle_steps_per_s = (own + other) / seconds;
+        timings.compile_s += timed.compile_s;
+        timings.loop_s += timed.loop_s;
+        timings.total_s += timed.total_s;
+    }
+}
+
 /// Takes a finished run from the device and off its layout.
 pub fn read(run: &Run) -> Result<Outcome> {
     let (of, options, device) = (&run.of, run.options, run.device);
@@ -159,7 +211,7 @@ pub fn read(run: &Run) -> Result<Outcome> {
     let records = run.records()?;
     let weighed = coeffs::weighs(options);
     for (i, record) in records.iter().enumerate().filter(|_| weighed) {
-        let (step, group) = (i / of.groups, i % of.groups);
+        let (step, group) = (i / of.groups, run.first_group + i % of.groups);
         if record[3] < -1.5 {
             return Err(Error::Run { step, group, what: "a log-weight is NaN or above 9e7" });
         }
@@ -220,7 +272,7 @@ pub fn read(run: &Run) -> Result<Outcome> {
         }
     }
     if let Some(i) = out.x.iter().position(|v| !v.is_finite()) {
-        let group = i / (k * d);
+        let group = run.first_group + i / (k * d);
         return Err(Error::Run { step: run.coeffs.len() - 1, group, what: "a coordinate is not finite" });
     }
     Ok(out)

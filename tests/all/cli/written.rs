@@ -111,7 +111,8 @@ fn samples_a_report_and_pictures() {
     let beside = json(metadata.metadata().as_ref().expect("free text")["config"].as_bytes());
     let mut config = report["config"].clone();
     config.as_object_mut().expect("an object").retain(|key, _| {
-        !["device", "no-roots", "unfused", "steps-per-launch", "no-graph"].contains(&key.as_str())
+        let how = ["device", "no-roots", "unfused", "steps-per-launch", "no-graph", "micro-batch"];
+        !how.contains(&key.as_str())
     });
     assert_eq!(beside, config);
     assert_eq!(

@@ -1,6 +1,7 @@
 //! Every pass against its f64 oracle, on every device.
 
 mod draws;
+mod every;
 pub mod mlp;
 mod random;
 pub mod resample;
