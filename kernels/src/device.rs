@@ -217,6 +217,11 @@ impl Device {
         self.name.contains("llvmpipe").then_some(65_535)
     }
 
+    /// Bytes of memory that the units of a cube can share.
+    pub fn shared_memory(&self) -> usize {
+        self.client.properties().hardware.max_shared_memory_size
+    }
+
     /// Most bytes one buffer may have.
     pub fn max_binding(&self) -> u64 {
         self.client.properties().memory.max_page_size

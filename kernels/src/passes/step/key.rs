@@ -20,6 +20,19 @@ pub enum Stage {
     Start,
 }
 
+/// Memory for the coordinates of a particle and the scores there, while models work on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scratch {
+    /// None: they fit into registers.
+    Registers,
+    /// Rows for each worker. On the CPU, where they stay in a cache.
+    Workers,
+    /// This many words of a cube's shared memory, a column a unit.
+    Shared(usize),
+    /// Rows for each particle.
+    Particles,
+}
+
 /// What changes the generated code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StepKey {
@@ -44,8 +57,10 @@ pub struct StepKey {
     pub rows: bool,
     /// 64-bit integers are there.
     pub wide: bool,
-    /// Scores that nobody carries share a scratch row a worker.
-    pub scratch: bool,
+    /// Models look at the point: they do not where the scores come from outside.
+    pub looks: bool,
+    /// Where coordinates and scores are while models work on them, if not in registers.
+    pub scratch: Scratch,
     /// How units share blocks.
     pub sharing: Sharing,
 }
@@ -66,6 +81,16 @@ impl StepKey {
 
     pub(crate) fn tally(&self) -> TallyKey {
         TallyKey { kind: Weights::Log, wide: self.wide, sharing: self.sharing }
+    }
+
+    /// Words of shared memory for scratch.
+    pub(crate) fn shared(&self) -> usize {
+        if let Scratch::Shared(words) = self.scratch { words } else { 0 }
+    }
+
+    /// The point after the move is looked at in this launch.
+    pub(super) fn looks_after(&self) -> bool {
+        self.looks && self.carried && matches!(self.stage, Stage::Fused)
     }
 
     pub(super) fn records(&self) -> bool {

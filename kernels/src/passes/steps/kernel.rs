@@ -19,9 +19,61 @@ pub fn steps_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
     mut b: Carry,
     mut common: Common,
     history: &mut [f32],
+    scratch: &mut [f32],
     models: Models,
     tables: Tables,
     shape: Shape,
+    first: u32,
+    last: u32,
+    #[comptime] crew: Crew,
+    #[comptime] key: StepKey,
+) {
+    if comptime!(key.shared() > 0) {
+        let mut own = Shared::<[f32]>::new_slice(comptime!(key.shared()));
+        all_steps::<S, M, P, N, H>(
+            &mut a,
+            &mut b,
+            &mut common,
+            history,
+            &mut own,
+            &models,
+            &tables,
+            &shape,
+            first,
+            last,
+            crew,
+            key,
+        );
+    } else {
+        all_steps::<S, M, P, N, H>(
+            &mut a,
+            &mut b,
+            &mut common,
+            history,
+            scratch,
+            &models,
+            &tables,
+            &shape,
+            first,
+            last,
+            crew,
+            key,
+        );
+    }
+}
+
+/// The steps of this worker's groups.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+fn all_steps<S: Score, M: Method, P: Space, N: Size, H: Size>(
+    a: &mut Carry,
+    b: &mut Carry,
+    common: &mut Common,
+    history: &mut [f32],
+    scratch: &mut [f32],
+    models: &Models,
+    tables: &Tables,
+    shape: &Shape,
     first: u32,
     last: u32,
     #[comptime] crew: Crew,
@@ -33,33 +85,12 @@ pub fn steps_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
         let mut step = first;
         while step < last {
             one_step::<S, M, P, N, H>(
-                &a,
-                &mut b,
-                &mut common,
-                history,
-                &models,
-                &tables,
-                &shape,
-                group,
-                step,
-                &mut desk,
-                crew,
-                key,
+                &*a, b, common, history, scratch, models, tables, shape, group, step, &mut desk, crew, key,
             );
             step += 1u32;
             if step < last {
                 one_step::<S, M, P, N, H>(
-                    &b,
-                    &mut a,
-                    &mut common,
-                    history,
-                    &models,
-                    &tables,
-                    &shape,
-                    group,
-                    step,
-                    &mut desk,
-                    crew,
+                    &*b, a, common, history, scratch, models, tables, shape, group, step, &mut desk, crew,
                     key,
                 );
                 step += 1u32;
@@ -76,6 +107,7 @@ fn one_step<S: Score, M: Method, P: Space, N: Size, H: Size>(
     after: &mut Carry,
     common: &mut Common,
     history: &mut [f32],
+    scratch: &mut [f32],
     models: &Models,
     tables: &Tables,
     shape: &Shape,
@@ -89,7 +121,9 @@ fn one_step<S: Score, M: Method, P: Space, N: Size, H: Size>(
     while block < shape.blocks {
         let index = group * shape.blocks + block;
         let memory = &mut desk.memory;
-        step_block::<S, M, P, N, H>(before, after, common, models, tables, shape, index, step, memory, key);
+        step_block::<S, M, P, N, H>(
+            before, after, common, scratch, models, tables, shape, index, step, memory, key,
+        );
         block += workers(crew, key.sharing.units);
     }
     meet(crew);

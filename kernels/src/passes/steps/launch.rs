@@ -54,6 +54,7 @@ fn go<M: Method>(device: &Device, of: &Step, history: &Buf<f32>, steps: Range<us
         of.after.arg(),
         of.common(),
         history.arg(),
+        of.scratch.arg(),
         ModelsLaunch::new(of.feed.params.arg(), of.feed.levels.arg(), of.feed.map.arg()),
         TablesLaunch::new(of.coeffs.arg(), of.seeds.arg()),
         of.of.arg(),
