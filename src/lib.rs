@@ -47,7 +47,7 @@ pub mod weights;
 pub use error::{Error, Result};
 pub use feynkac_kernels as kernels;
 pub use model::{Foreign, Model, Noise};
-pub use options::{Final, Options, Policy, Rule, Sde};
+pub use options::{Final, Options, Policy, Rule, Sde, State};
 pub use registry::{Method, Scheme};
 pub use run::{Outcome, sample};
 pub use schedule::{Grid, Schedule};

@@ -43,7 +43,7 @@ use crate::passes::weights::Weights;
 use crate::passes::weights::kernel::{TallyKey, tally_kernel};
 use crate::prims::monoid::{FixedSum, LogSumExp, Max, Monoid, Sum};
 use crate::prims::space::Euclid;
-use crate::prims::state::{Layout, ShapeCompilationArg};
+use crate::prims::state::{Element, Layout, ShapeCompilationArg};
 
 /// Units of a cube on a GPU.
 const UNITS: u32 = 256;
@@ -180,9 +180,20 @@ macro_rules! blank {
     };
 }
 
+impl<E: Float> Blank for CarryCompilationArg<E> {
+    fn blank() -> Self {
+        Self {
+            x: Blank::blank(),
+            scores: Blank::blank(),
+            log_w: Blank::blank(),
+            log_p: Blank::blank(),
+            roots: Blank::blank(),
+        }
+    }
+}
+
 blank! {
     ShapeCompilationArg { groups slots padded dim block blocks unit spare }
-    CarryCompilationArg { x scores log_w log_p roots }
     CommonCompilationArg { ancestors norms rows blocks }
     ModelsCompilationArg { params levels map }
     TablesCompilationArg { coeffs seeds }
@@ -252,11 +263,14 @@ pub fn all() -> Vec<Offline> {
         scans::<FixedSum, Integers>(&mut list, &format!("61-bit sum, {variant}"), sharing);
     }
     let kept = Kept { weighed: true, roots: true, layout: Layout::Columns };
-    for (variant, paired, rows) in
-        [("D=2", true, false), ("D=2, rows", true, true), ("D=64, rows", false, true)]
-    {
+    for (variant, paired, rows, element) in [
+        ("D=2", true, false, Element::F32),
+        ("D=2, rows", true, true, Element::F32),
+        ("D=64, rows", false, true, Element::F32),
+        ("D=64, rows, f16", false, true, Element::F16),
+    ] {
         list.push(entry!(variant, init_kernel::InitKernel(
-            x log_w ancestors roots norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER
+            x log_w ancestors roots norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER, element.kind()
         )));
     }
     networks(&mut list);
@@ -341,6 +355,16 @@ fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
     let mixture = Kind::IsotropicMixture;
     let widest = key(Stage::Fused, Rule::Exact, mixture, FEW, TOGETHER);
     list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=4, Fused, Exact"), widest));
+    for (dim, sharing) in [(2, TOGETHER), (64, shared), (784, TOGETHER)] {
+        for rule in [Rule::Left, Rule::Trap] {
+            let variant = format!("{method}, {mixture:?}, D={dim}, Fused, {rule:?}, f16");
+            list.push(of::<Analytic, M>(
+                variant,
+                key(Stage::Fused, rule, mixture, dim, sharing),
+                Element::F16,
+            ));
+        }
+    }
     for (rule, crew, sharing) in [
         (Rule::Left, Crew::Cube, TOGETHER),
         (Rule::Exact, Crew::Cube, TOGETHER),
@@ -349,7 +373,7 @@ fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
         let key = key(Stage::Fused, rule, mixture, 2, sharing);
         let variant = format!("{method}, {mixture:?}, D=2, {rule:?}, {crew:?}");
         list.push(entry!(variant, steps_kernel::StepsKernel<Analytic, M, Euclid>(
-            a b common history scratch models tables shape first last; LANES, LANES, crew, key
+            a b common history scratch models tables shape first last; LANES, LANES, crew, key, Element::F32.kind()
         )));
     }
     let small = key(Stage::Fused, Rule::Trap, mixture, 2, APART);
@@ -365,5 +389,9 @@ enum Rule {
 }
 
 fn one<S: Score, M: Method>(variant: String, key: StepKey) -> Offline {
-    entry!(cubes of key.sharing.units, variant, step_kernel::StepKernel<S, M, Euclid>(before after common scratch models tables shape step; LANES, LANES, key))
+    of::<S, M>(variant, key, Element::F32)
+}
+
+fn of<S: Score, M: Method>(variant: String, key: StepKey, element: Element) -> Offline {
+    entry!(cubes of key.sharing.units, variant, step_kernel::StepKernel<S, M, Euclid>(before after common scratch models tables shape step; LANES, LANES, key, element.kind()))
 }

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::names::{device, named, number, whole};
 use crate::error::{Error, Result};
-use crate::options::{Final, Policy, Rule, Sde};
+use crate::options::{Final, Policy, Rule, Sde, State};
 use crate::registry::{Method, Scheme};
 use crate::schedule::{Grid, Schedule};
 use crate::weights::read_text;
@@ -87,6 +87,9 @@ pub struct Settings {
     /// auto, cpu[:threads], wgpu[:index] or cuda[:index]: see `feynkac devices` [default: auto]
     #[arg(long, value_parser = device)]
     pub device: Option<String>,
+    /// How positions and carried scores are kept: f32, or f16 where the device can [default: f32]
+    #[arg(long, value_parser = named::<State>)]
+    pub state: Option<State>,
     /// Do not follow which particles of the start have descendants: 8 bytes less a particle-step
     #[arg(long)]
     pub no_roots: bool,
@@ -170,6 +173,7 @@ impl Settings {
             last,
             seed,
             device,
+            state,
             steps_per_launch,
         )
     }

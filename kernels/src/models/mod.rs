@@ -131,7 +131,7 @@ pub fn coordinate<N: Size>(
     if comptime!(key.registers > 0) {
         here.point[k]
     } else {
-        load_row::<N>(scratch, &here.scratch_grid, k, here.scratch_at, key.layout)
+        load_row::<f32, N>(scratch, &here.scratch_grid, k, here.scratch_at, key.layout)
     }
 }
 
@@ -147,7 +147,7 @@ pub fn put_coordinate<N: Size>(
     if comptime!(key.registers > 0) {
         here.point[k] = value;
     } else {
-        store_row::<N>(scratch, &here.scratch_grid, k, here.scratch_at, value, key.layout);
+        store_row::<f32, N>(scratch, &here.scratch_grid, k, here.scratch_at, value, key.layout);
     }
 }
 
@@ -164,7 +164,7 @@ pub fn score_of<N: Size>(
         here.score[comptime!(index * key.registers) + k]
     } else {
         let row = (1usize + index) * here.dim + k;
-        load_row::<N>(scratch, &here.scratch_grid, row, here.scratch_at, key.layout)
+        load_row::<f32, N>(scratch, &here.scratch_grid, row, here.scratch_at, key.layout)
     }
 }
 
@@ -182,7 +182,7 @@ pub fn put_score<N: Size>(
         here.score[comptime!(index * key.registers) + k] = value;
     } else {
         let row = (1usize + index) * here.dim + k;
-        store_row::<N>(scratch, &here.scratch_grid, row, here.scratch_at, value, key.layout);
+        store_row::<f32, N>(scratch, &here.scratch_grid, row, here.scratch_at, value, key.layout);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod counts;
 mod determinism;
+mod half;
 mod identity;
 mod mistakes;
 mod verify;

@@ -1,11 +1,13 @@
 //! What is kept of a population from step to step, and the memory that a step works in.
 
+use cubecl::prelude::*;
+
 use super::key::{CarryLaunch, Scratch};
 use crate::device::{Buf, Device};
 use crate::error::Result;
 use crate::models::FEW;
 use crate::passes::Sharing;
-use crate::prims::state::Population;
+use crate::prims::state::{Element, Population};
 
 /// Bytes of shared memory that a kernel takes at most: as many as every CUDA device gives unasked.
 const MOST_SHARED: usize = 48 << 10;
@@ -28,6 +30,8 @@ pub struct Keeps {
     pub exact: bool,
     /// Root ancestors.
     pub roots: bool,
+    /// How positions and carried scores are kept.
+    pub element: Element,
 }
 
 impl Keeps {
@@ -84,13 +88,76 @@ impl Keeps {
     }
 }
 
+/// A buffer of coordinates or scores.
+#[derive(Debug, Clone)]
+pub enum Cells {
+    /// Of [`Element::F32`].
+    F32(Buf<f32>),
+    /// Of [`Element::F16`], by their bits.
+    F16(Buf<u16>),
+}
+
+impl Cells {
+    fn new(device: &Device, what: &'static str, len: usize, element: Element) -> Result<Self> {
+        Ok(match element {
+            Element::F32 => Cells::F32(device.empty(what, len)?),
+            Element::F16 => Cells::F16(device.empty(what, len)?),
+        })
+    }
+
+    /// Elements.
+    #[allow(clippy::len_without_is_empty)] // never empty
+    pub fn len(&self) -> usize {
+        match self {
+            Cells::F32(buf) => buf.len(),
+            Cells::F16(buf) => buf.len(),
+        }
+    }
+
+    /// Bytes.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Cells::F32(buf) => buf.bytes(),
+            Cells::F16(buf) => buf.bytes(),
+        }
+    }
+
+    /// The launch argument.
+    pub(crate) fn arg(&self) -> BufferArg {
+        match self {
+            Cells::F32(buf) => buf.arg(),
+            Cells::F16(buf) => buf.arg(),
+        }
+    }
+
+    /// Reads them back.
+    pub fn download(&self, device: &Device) -> Result<Vec<f32>> {
+        Ok(match self {
+            Cells::F32(buf) => device.download(buf)?,
+            Cells::F16(buf) => device.download(buf)?.into_iter().map(widened).collect(),
+        })
+    }
+}
+
+/// The number with these bits of an f16: exact.
+fn widened(bits: u16) -> f32 {
+    let (exponent, mantissa) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
+    let size = match exponent {
+        0 => mantissa * (-24.0_f32).exp2(),
+        31 if mantissa == 0.0 => f32::INFINITY,
+        31 => f32::NAN,
+        _ => (1024.0 + mantissa) * ((exponent - 25) as f32).exp2(),
+    };
+    if bits >> 15 == 1 { -size } else { size }
+}
+
 /// What a particle carries from step to step.
 #[derive(Debug, Clone)]
 pub struct Carried {
     /// Positions, dim rows.
-    pub x: Buf<f32>,
+    pub x: Cells,
     /// Scores, models * dim rows; one cell where there is nothing to keep.
-    pub scores: Buf<f32>,
+    pub scores: Cells,
     /// Log-weights `[stride]`, or one cell.
     pub log_w: Buf<f32>,
     /// Log-densities `[stride]`, or one cell.
@@ -104,8 +171,8 @@ impl Carried {
     pub fn new(device: &Device, of: &Population, keeps: &Keeps) -> Result<Self> {
         let where_kept = |kept: bool| if kept { of.stride() } else { 1 };
         Ok(Self {
-            x: device.empty("positions", of.dim * of.stride())?,
-            scores: device.empty("scores", keeps.scores(of))?,
+            x: Cells::new(device, "positions", of.dim * of.stride(), keeps.element)?,
+            scores: Cells::new(device, "scores", keeps.scores(of), keeps.element)?,
             log_w: device.empty("log-weights", where_kept(keeps.weighed))?,
             log_p: device.empty("log-densities", where_kept(keeps.exact))?,
             roots: device.empty("roots", where_kept(keeps.roots))?,
@@ -113,7 +180,7 @@ impl Carried {
     }
 
     /// The launch argument.
-    pub(crate) fn arg(&self) -> CarryLaunch {
+    pub(crate) fn arg<E: Float>(&self) -> CarryLaunch<E> {
         CarryLaunch::new(
             self.x.arg(),
             self.scores.arg(),
@@ -132,5 +199,28 @@ impl Carried {
             ("log-densities", self.log_p.bytes()),
             ("roots", self.roots.bytes()),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::widened;
+
+    #[test]
+    fn an_f16_is_widened() {
+        for (bits, number) in [
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65_504.0),
+            (0x3555, 0.333_251_95),
+            (0x0001, 5.960_464_5e-8),
+            (0x03ff, 6.097_555e-5),
+            (0x0400, 6.103_515_6e-5),
+            (0x8000, -0.0),
+            (0xfc00, f32::NEG_INFINITY),
+        ] {
+            assert_eq!(widened(bits), number, "{bits:#x}");
+        }
+        assert!(widened(0x7e00).is_nan());
     }
 }

@@ -1,5 +1,6 @@
 //! The step kernel, written once over (Score, Method, Space).
 
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::kernel_move::advance;
@@ -17,9 +18,9 @@ use crate::prims::state::{
 
 /// One launch of a step; see the module page. `H` is half of `N` where 64-bit integers are there.
 #[cube(launch)]
-pub fn step_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
-    before: Carry,
-    mut after: Carry,
+pub fn step_kernel<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
+    before: Carry<E>,
+    mut after: Carry<E>,
     mut common: Common,
     scratch: &mut [f32],
     models: Models,
@@ -27,10 +28,11 @@ pub fn step_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
     shape: Shape,
     step: u32,
     #[comptime] key: StepKey,
+    #[define(E)] _element: ElemType,
 ) {
     if comptime!(key.shared() > 0) {
         let mut own = Shared::<[f32]>::new_slice(comptime!(key.shared()));
-        all_blocks::<S, M, P, N, H>(
+        all_blocks::<S, M, P, E, N, H>(
             &before,
             &mut after,
             &mut common,
@@ -42,7 +44,7 @@ pub fn step_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
             key,
         );
     } else {
-        all_blocks::<S, M, P, N, H>(
+        all_blocks::<S, M, P, E, N, H>(
             &before,
             &mut after,
             &mut common,
@@ -59,9 +61,9 @@ pub fn step_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
 /// The blocks of this worker.
 #[cube]
 #[allow(clippy::too_many_arguments)]
-fn all_blocks<S: Score, M: Method, P: Space, N: Size, H: Size>(
-    before: &Carry,
-    after: &mut Carry,
+fn all_blocks<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
+    before: &Carry<E>,
+    after: &mut Carry<E>,
     common: &mut Common,
     scratch: &mut [f32],
     models: &Models,
@@ -75,7 +77,7 @@ fn all_blocks<S: Score, M: Method, P: Space, N: Size, H: Size>(
     if comptime!(key.records() && key.sharing.together) {
         let mut memory = Shared::<[u32]>::new_slice(comptime!(4 * key.sharing.units as usize));
         while index < total {
-            step_block::<S, M, P, N, H>(
+            step_block::<S, M, P, E, N, H>(
                 before,
                 after,
                 common,
@@ -94,7 +96,7 @@ fn all_blocks<S: Score, M: Method, P: Space, N: Size, H: Size>(
         let mut memory = Array::<u32>::new(1usize);
         let memory = memory.as_mut_slice();
         while index < total {
-            step_block::<S, M, P, N, H>(
+            step_block::<S, M, P, E, N, H>(
                 before, after, common, scratch, models, tables, shape, index, step, memory, key,
             );
             index += block_stride(key.sharing);
@@ -105,9 +107,9 @@ fn all_blocks<S: Score, M: Method, P: Space, N: Size, H: Size>(
 /// Block number `index` of all. `memory`: four words a unit, where units share a block.
 #[cube]
 #[allow(clippy::too_many_arguments)]
-pub fn step_block<S: Score, M: Method, P: Space, N: Size, H: Size>(
-    before: &Carry,
-    after: &mut Carry,
+pub fn step_block<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
+    before: &Carry<E>,
+    after: &mut Carry<E>,
     common: &mut Common,
     scratch: &mut [f32],
     models: &Models,
@@ -122,7 +124,7 @@ pub fn step_block<S: Score, M: Method, P: Space, N: Size, H: Size>(
     let mut v = first_vector(key.sharing);
     while v < block.vectors {
         let slot = block.first + v * N::value() as u32;
-        particles::<S, M, P, N, H>(
+        particles::<S, M, P, E, N, H>(
             before,
             after,
             common,
@@ -146,9 +148,9 @@ pub fn step_block<S: Score, M: Method, P: Space, N: Size, H: Size>(
 /// `N` particles from slot `slot` of `group` on.
 #[cube]
 #[allow(clippy::too_many_arguments)]
-fn particles<S: Score, M: Method, P: Space, N: Size, H: Size>(
-    before: &Carry,
-    after: &mut Carry,
+fn particles<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
+    before: &Carry<E>,
+    after: &mut Carry<E>,
     common: &mut Common,
     scratch: &mut [f32],
     models: &Models,
@@ -175,19 +177,19 @@ fn particles<S: Score, M: Method, P: Space, N: Size, H: Size>(
         key1: tables.seeds[2 * group as usize + 1],
     };
     if comptime!(key.moves() && !key.carried) {
-        fetch::<N>(before, scratch, &mut here, &past, key);
+        fetch::<E, N>(before, scratch, &mut here, &past, key);
         #[unroll]
         for m in 0..key.models.count {
             S::evaluate::<N>(&mut here, scratch, models, m, key.models);
         }
     }
     let mut log_w = if comptime!(key.moves()) {
-        advance::<M, P, N, H>(before, after, common, scratch, &mut here, shape, &past, &c, &stream, key)
+        advance::<M, P, E, N, H>(before, after, common, scratch, &mut here, shape, &past, &c, &stream, key)
     } else {
-        recover::<N>(&*after, scratch, &mut here, key)
+        recover::<E, N>(&*after, scratch, &mut here, key)
     };
     if comptime!(key.settles()) {
-        log_w = settle::<S, M, N>(before, after, scratch, models, &mut here, &past, &c, log_w, key);
+        log_w = settle::<S, M, E, N>(before, after, scratch, models, &mut here, &past, &c, log_w, key);
     }
     if comptime!(key.weighed) {
         log_w = select_many(here.occupied, log_w, Vector::new(ZERO_WEIGHT));
@@ -246,8 +248,8 @@ fn here<N: Size>(
 
 /// A later part of a split step takes up what the first one left.
 #[cube]
-fn recover<N: Size>(
-    after: &Carry,
+fn recover<E: Float, N: Size>(
+    after: &Carry<E>,
     scratch: &mut [f32],
     here: &mut Here<N>,
     #[comptime] key: StepKey,
@@ -255,7 +257,7 @@ fn recover<N: Size>(
     if comptime!(key.looks) {
         #[unroll(key.models.registers > 0)]
         for k in 0..extent(here.dim, key.models.registers) {
-            let x = load_row::<N>(&after.x, &here.grid, k, here.at, key.models.layout);
+            let x = load_row::<E, N>(&after.x, &here.grid, k, here.at, key.models.layout);
             put_coordinate::<N>(here, scratch, k, x, key.models);
         }
     }
@@ -264,8 +266,8 @@ fn recover<N: Size>(
 
 /// Gathers x where the models will look for it.
 #[cube]
-fn fetch<N: Size>(
-    before: &Carry,
+fn fetch<E: Float, N: Size>(
+    before: &Carry<E>,
     scratch: &mut [f32],
     here: &mut Here<N>,
     past: &Past<N>,
@@ -273,7 +275,7 @@ fn fetch<N: Size>(
 ) {
     #[unroll(key.models.registers > 0)]
     for k in 0..extent(here.dim, key.models.registers) {
-        let x = recall_row::<N>(&before.x, &here.grid, k, past, key.models.layout);
+        let x = recall_row::<E, N>(&before.x, &here.grid, k, past, key.models.layout);
         put_coordinate::<N>(here, scratch, k, x, key.models);
     }
 }
@@ -281,9 +283,9 @@ fn fetch<N: Size>(
 /// Evaluate at x', and the part of the weight that belongs to the new state.
 #[cube]
 #[allow(clippy::too_many_arguments)]
-fn settle<S: Score, M: Method, N: Size>(
-    before: &Carry,
-    after: &mut Carry,
+fn settle<S: Score, M: Method, E: Float, N: Size>(
+    before: &Carry<E>,
+    after: &mut Carry<E>,
     scratch: &mut [f32],
     models: &Models,
     here: &mut Here<N>,
@@ -310,14 +312,14 @@ fn settle<S: Score, M: Method, N: Size>(
             let own = score_of::<N>(&*here, &*scratch, m, k, key.models);
             if comptime!(key.carried) {
                 let (row, layout) = (m * dim + k, key.models.layout);
-                store_row::<N>(&mut after.scores, &here.score_grid, row, here.at, own, layout);
+                store_row::<E, N>(&mut after.scores, &here.score_grid, row, here.at, own, layout);
             }
             scores.push(own);
         }
         let moved = M::coordinate::<N>(&scores, c);
         rate += moved.rate;
         if comptime!(key.exact && matches!(key.stage, Stage::Fused)) {
-            let old = recall_row::<N>(&before.x, &here.grid, k, past, key.models.layout);
+            let old = recall_row::<E, N>(&before.x, &here.grid, k, past, key.models.layout);
             let new = coordinate::<N>(&*here, &*scratch, k, key.models);
             let back = fma(Vector::new(c.back_shrink), new, Vector::new(c.back_drift) * moved.score);
             residual = fma(old - back, old - back, residual);

@@ -7,14 +7,14 @@ use crate::methods::{Coeffs, Method};
 use crate::models::{Here, coordinate, extent, put_coordinate, score_of};
 use crate::prims::philox::{Stream, draw};
 use crate::prims::space::Space;
-use crate::prims::state::{Past, Shape, load, recall, recall_row, scatter, store, store_row};
+use crate::prims::state::{Past, Shape, load, recall, recall_row, rounded, scatter, store, store_row};
 
 /// Move, and the part of the weight that belongs to the old state.
 #[cube]
 #[allow(clippy::too_many_arguments)]
-pub fn advance<M: Method, P: Space, N: Size, H: Size>(
-    before: &Carry,
-    after: &mut Carry,
+pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
+    before: &Carry<E>,
+    after: &mut Carry<E>,
     common: &mut Common,
     scratch: &mut [f32],
     here: &mut Here<N>,
@@ -52,7 +52,7 @@ pub fn advance<M: Method, P: Space, N: Size, H: Size>(
                 #[unroll]
                 for t in 0..tangent {
                     let k = element * tangent + t;
-                    let scores = old_scores::<N>(before, &*scratch, &*here, past, k, key);
+                    let scores = old_scores::<E, N>(before, &*scratch, &*here, past, k, key);
                     let moved = M::coordinate::<N>(&scores, c);
                     rate += moved.rate;
                     let noise = z[i * tangent + t];
@@ -63,7 +63,7 @@ pub fn advance<M: Method, P: Space, N: Size, H: Size>(
                 for a in 0..ambient {
                     let k = element * ambient + a;
                     point[a] = if comptime!(key.carried) {
-                        recall_row::<N>(&before.x, &here.grid, k, past, key.models.layout)
+                        recall_row::<E, N>(&before.x, &here.grid, k, past, key.models.layout)
                     } else {
                         coordinate::<N>(&*here, &*scratch, k, key.models)
                     };
@@ -71,7 +71,7 @@ pub fn advance<M: Method, P: Space, N: Size, H: Size>(
                 P::retract::<N>(&mut point, &shift, Vector::new(c.shrink));
                 #[unroll]
                 for a in 0..ambient {
-                    put::<N>(after, common, scratch, here, shape, element * ambient + a, point[a], key);
+                    put::<E, N>(after, common, scratch, here, shape, element * ambient + a, point[a], key);
                 }
             }
         }
@@ -97,8 +97,8 @@ pub fn advance<M: Method, P: Space, N: Size, H: Size>(
 
 /// The scores of all models at coordinate `k` of the old state.
 #[cube]
-fn old_scores<N: Size>(
-    before: &Carry,
+fn old_scores<E: Float, N: Size>(
+    before: &Carry<E>,
     scratch: &[f32],
     here: &Here<N>,
     past: &Past<N>,
@@ -111,7 +111,7 @@ fn old_scores<N: Size>(
     for m in 0..key.models.count {
         if comptime!(key.carried) {
             let row = m * dim + k;
-            scores.push(recall_row::<N>(&before.scores, &here.score_grid, row, past, key.models.layout));
+            scores.push(recall_row::<E, N>(&before.scores, &here.score_grid, row, past, key.models.layout));
         } else {
             scores.push(score_of::<N>(here, scratch, m, k, key.models));
         }
@@ -119,10 +119,10 @@ fn old_scores<N: Size>(
     scores
 }
 
-/// Coordinate `k` of x': memory, where models look for it, and rows where a model outside wants them.
+/// Coordinate `k` of x', as it is kept: memory, where models look for it, and rows where a model outside wants them.
 #[cube]
-fn put<N: Size>(
-    after: &mut Carry,
+fn put<E: Float, N: Size>(
+    after: &mut Carry<E>,
     common: &mut Common,
     scratch: &mut [f32],
     here: &mut Here<N>,
@@ -131,7 +131,8 @@ fn put<N: Size>(
     value: Vector<f32, N>,
     #[comptime] key: StepKey,
 ) {
-    store_row::<N>(&mut after.x, &here.grid, k, here.at, value, key.models.layout);
+    let value = rounded::<E, N>(value);
+    store_row::<E, N>(&mut after.x, &here.grid, k, here.at, value, key.models.layout);
     if comptime!(key.looks_after()) {
         put_coordinate::<N>(here, scratch, k, value, key.models);
     }

@@ -100,11 +100,11 @@ impl StepKey {
 
 /// What a population carries from step to step.
 #[derive(CubeLaunch, CubeType)]
-pub struct Carry {
+pub struct Carry<E: Float> {
     /// Positions, dim rows.
-    pub x: Box<[f32]>,
+    pub x: Box<[E]>,
     /// Scores there, models * dim rows.
-    pub scores: Box<[f32]>,
+    pub scores: Box<[E]>,
     /// Log-weights, `[stride]`.
     pub log_w: Box<[f32]>,
     /// Log-densities of the target, `[stride]`; only the exact rule has them.

@@ -84,7 +84,7 @@ impl Step<'_> {
         }
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, device: &Device) -> Result<()> {
         let of = self.of;
         if of.slots == 0 || of.groups == 0 || of.dim == 0 {
             return Err(argument("particles, groups and dimension", 0, "at least 1"));
@@ -94,6 +94,10 @@ impl Step<'_> {
         }
         if !self.feed.kinds.is_empty() && self.feed.kinds.len() != self.feed.count {
             return Err(argument("model families", self.feed.kinds.len(), self.feed.count));
+        }
+        if !device.keeps(self.keeps.element) {
+            let wanted = format!("f32: {} keeps no 16-bit numbers", device.name());
+            return Err(argument("state", self.keeps.element, wanted));
         }
         if self.keeps.exact && self.feed.kinds.is_empty() {
             return Err(argument("weight rule", "exact", "left or trap: the model gives no log-density"));
@@ -196,7 +200,7 @@ impl Step<'_> {
 
     /// The compile key of a launch of `turns` turns of the loops of a unit, everything checked.
     pub(crate) fn checked(&self, device: &Device, turns: u64) -> Result<StepKey> {
-        self.check()?;
+        self.check(device)?;
         self.check_buffers(device)?;
         if let Some(most) = device.max_turns().filter(|most| turns > *most) {
             let what = "turns of the loops of a unit";
@@ -227,6 +231,7 @@ impl Step<'_> {
             self.of.arg(),
             step as u32,
             key,
+            self.keeps.element.kind(),
         );
         device.launched(self.work(device))
     }
@@ -242,29 +247,27 @@ impl Step<'_> {
         let (of, keeps) = (self.of, &self.keeps);
         let cells = |rows: usize| 4 * (rows * of.stride()) as u64;
         let kept = |kept: bool, rows: usize| if kept { cells(rows) } else { 0 };
+        let state = |rows: usize| (keeps.element.bytes() * rows * of.stride()) as u64;
+        let carried = if keeps.carried { state(self.feed.count * of.dim) } else { 0 };
         let scores = self.feed.count * of.dim;
         let outgrown = keeps.scratch(device, of) == Scratch::Particles && self.stage != Stage::Move;
         let looks = !self.feed.kinds.is_empty();
         let scratch = kept(outgrown, scores + if looks { of.dim } else { 0 });
         let records = if keeps.weighed { self.blocks.bytes() } else { 0 };
         let moved = Work {
-            read: cells(of.dim)
-                + kept(keeps.carried, scores)
+            read: state(of.dim)
+                + carried
                 + kept(keeps.weighed, 1)
                 + kept(keeps.weighed && !self.always, 1)
                 + kept(keeps.exact, 1)
                 + kept(keeps.roots, 1),
-            written: cells(of.dim) + kept(keeps.roots, 1) + kept(self.writes_rows(), of.dim),
+            written: state(of.dim) + kept(keeps.roots, 1) + kept(self.writes_rows(), of.dim),
         };
         // A later part of a split step reads x' or the scores from outside again, and the weight.
-        let again = if looks { cells(of.dim) } else { cells(scores) } + kept(keeps.weighed, 1);
+        let again = if looks { state(of.dim) } else { cells(scores) } + kept(keeps.weighed, 1);
         let weighed = Work {
             read: scratch + if self.stage == Stage::Fused { 0 } else { again },
-            written: scratch
-                + kept(keeps.carried, scores)
-                + kept(keeps.weighed, 1)
-                + kept(keeps.exact, 1)
-                + records,
+            written: scratch + carried + kept(keeps.weighed, 1) + kept(keeps.exact, 1) + records,
         };
         match self.stage {
             Stage::Fused => {

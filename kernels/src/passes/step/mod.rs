@@ -16,6 +16,6 @@ pub(crate) mod key;
 mod launch;
 pub mod oracle;
 
-pub use carried::{Carried, Keeps};
+pub use carried::{Carried, Cells, Keeps};
 pub use key::{Scratch, Stage, StepKey};
 pub use launch::{Feed, Named, Step};

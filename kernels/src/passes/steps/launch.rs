@@ -62,6 +62,7 @@ fn go<M: Method>(device: &Device, of: &Step, history: &Buf<f32>, steps: Range<us
         steps.end as u32,
         crew,
         key,
+        of.keeps.element.kind(),
     );
     let mut work = of.work(device);
     if of.keeps.weighed {
