@@ -10,6 +10,7 @@ use super::settings::Flags;
 use super::table::{bytes, columns, short};
 use super::{print, warn};
 use crate::error::Result;
+use crate::options::State;
 use crate::run::Run;
 
 /// Flags of the subcommand.
@@ -36,6 +37,9 @@ pub fn run(asked: PlanFlags) -> Result<()> {
     let (steps, at_once) = (run.coeffs.len(), run.at_once());
     if at_once > 1 {
         text.push_str(&format!("on {}: {at_once} steps a launch\n", device.backend()));
+    }
+    if job.options.state != State::F32 {
+        text.push_str(&format!("positions and carried scores in {}\n", job.options.state));
     }
     text.push_str(&format!("\n{}", moved(&run)));
     text.push_str(&format!("\n{}", held(&run)));

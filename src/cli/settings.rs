@@ -277,7 +277,7 @@ mod tests {
              steps = 3\nschedule = 've:sigma_min=0.1'\nsigma-max = 9\nt-max = 1.0\nt-min = 0.25\n\
              grid = 'edm-rho'\nrule = 'left'\nno-weights = true\nresample = 'ess:0.25'\nscheme = 'systematic'\n\
              groups = 2\nblock = 64\nfinal = 'resample'\nseed = 7\ndevice = 'cpu:2'\nno-roots = true\nunfused = true\n\
-             steps-per-launch = 4\nclass = 3\n\
+             state = 'f16'\nsteps-per-launch = 4\nclass = 3\n\
              output = 'o'\nno-picture = true\njson = false",
         )
         .unwrap();
@@ -306,6 +306,7 @@ mod tests {
             "--device=cpu:2",
             "--no-roots",
             "--unfused",
+            "--state=f16",
             "--steps-per-launch=4",
             "--class=3",
         ]);
