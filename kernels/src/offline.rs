@@ -19,7 +19,7 @@ use cubecl::profile::TimingMethod;
 use cubecl_llvm::nvptx::ptx_version::PtxVersion;
 use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
 
-use crate::methods::{Anneal, Guidance, Method, Plain};
+use crate::methods::{Compose, Method, Plain};
 use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, ModelsCompilationArg, Score};
 use crate::passes::Sharing;
 use crate::passes::copy::kernel::copy_kernel;
@@ -188,6 +188,7 @@ impl<E: Float> Blank for CarryCompilationArg<E> {
             log_w: Blank::blank(),
             log_p: Blank::blank(),
             roots: Blank::blank(),
+            clock: Blank::blank(),
         }
     }
 }
@@ -244,10 +245,10 @@ pub fn all() -> Vec<Offline> {
         }
         let (together, apart) = (key(TOGETHER), key(APART));
         list.push(entry!(format!("{kind:?}"), resample_kernel::ResampleKernel(
-            values records coeffs norms history seeds ancestors shape step; together
+            values records coeffs norms history seeds ancestors clock shape step; together
         )));
         list.push(entry!(format!("{kind:?}"), resample_serial_kernel::ResampleSerialKernel(
-            values records coeffs norms history seeds ancestors shape step pieces; LANES, apart
+            values records coeffs norms history seeds ancestors clock shape step pieces; LANES, apart
         )));
     }
     for (crew, sharing, pieces) in [(Crew::Cube, TOGETHER, 1), (Crew::One, APART, 4)] {
@@ -270,13 +271,14 @@ pub fn all() -> Vec<Offline> {
         ("D=64, rows, f16", false, true, Element::F16),
     ] {
         list.push(entry!(variant, init_kernel::InitKernel(
-            x log_w ancestors roots norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER, element.kind()
+            x log_w ancestors roots clock norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER, element.kind()
         )));
     }
     networks(&mut list);
     steps::<Plain>(&mut list, "plain", 1);
-    steps::<Anneal>(&mut list, "anneal", 1);
-    steps::<Guidance>(&mut list, "guidance", 2);
+    steps::<Compose>(&mut list, "compose 1", 1);
+    steps::<Compose>(&mut list, "compose 2", 2);
+    steps::<Compose>(&mut list, "compose 4", 4);
     list
 }
 
@@ -294,7 +296,7 @@ fn networks(list: &mut Vec<Offline>) {
     let mut push = |width: usize, vectors: usize, activation: Activation, norm: bool| {
         let key = MlpKey { width, vectors, tile: 1, activation, norm, skip: true, sharing: TOGETHER };
         let variant = format!("H={width}, {activation:?}{}", if norm { ", norm" } else { "" });
-        list.push(entry!(variant, mlp_kernel::MlpKernel(rows out net sizes; 4, key)));
+        list.push(entry!(variant, mlp_kernel::MlpKernel(rows out clock net sizes; 4, key)));
     };
     for activation in [Activation::Silu, Activation::Gelu, Activation::Tanh, Activation::Relu] {
         push(128, 4, activation, false);

@@ -15,7 +15,7 @@ pub use buffer::Buffer;
 use crate::prims::state::{Grid, Layout, load_row, store_row};
 
 /// Most models a method can combine.
-pub const MAX_MODELS: usize = 4;
+pub const MAX_MODELS: usize = 8;
 
 /// Dimension up to which coordinates and scores live in registers.
 pub const FEW: usize = 4;

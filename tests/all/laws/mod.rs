@@ -2,6 +2,7 @@
 
 mod counts;
 mod determinism;
+mod graph;
 mod half;
 mod identity;
 mod mistakes;

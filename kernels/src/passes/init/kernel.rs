@@ -27,6 +27,7 @@ pub fn init_kernel<E: Float, N: Size>(
     log_w: &mut [f32],
     ancestors: &mut [u32],
     roots: &mut [u32],
+    clock: &mut [u32],
     norms: &mut [f32],
     rows: &mut [f32],
     start: &[f32],
@@ -38,6 +39,9 @@ pub fn init_kernel<E: Float, N: Size>(
     #[comptime] sharing: Sharing,
     #[define(E)] _element: ElemType,
 ) {
+    if ABSOLUTE_POS == 0usize {
+        clock[0] = 0u32;
+    }
     let total = shape.total_blocks();
     let dim = shape.dim as usize;
     let grid = Grid { rows: dim, stride: shape.stride() };

@@ -4,7 +4,7 @@ use super::Activation;
 use super::kernel::{MlpKey, NumbersLaunch, SizesLaunch, mlp_kernel};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
-use crate::passes::{Sharing, Work};
+use crate::passes::{Number, Sharing, Work};
 
 /// A linear layer: `weight` `[rows, columns]` row-major, `bias` `[rows]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +42,7 @@ pub struct Network {
     biases: Buf<f32>,
     cond: Buf<f32>,
     levels: Buf<f32>,
+    spare: Buf<u32>,
     count: usize,
 }
 
@@ -136,26 +137,31 @@ impl Network {
             biases: device.upload("network biases", &biases)?,
             cond: device.upload("network conditioning", &rows)?,
             levels: device.upload("network levels", &levels.concat())?,
+            spare: device.empty("network level", 1)?,
             count: levels.len(),
         })
     }
 
     /// Evaluates `count` particles of `rows` `[count, dim]` at level `level` into `out`
     /// `[count, outputs]` from element `first` on.
-    pub fn launch(
-        &self,
+    pub fn launch<'a>(
+        &'a self,
         device: &Device,
         rows: &Buf<f32>,
         out: &Buf<f32>,
         first: usize,
         count: usize,
-        level: usize,
+        level: impl Into<Number<'a>>,
     ) -> Result<()> {
+        let level = level.into();
         let s = self.shape;
         if count == 0 || rows.len() < count * s.dim || out.len() < first + count * s.outputs {
             return Err(argument("network rows", rows.len().min(out.len()), format!("{count} particles")));
         }
-        if level >= self.count {
+        // Where the number is kept, whoever keeps it minds the levels.
+        if let Number::Given(level) = level
+            && level >= self.count
+        {
             return Err(argument("level", level, format!("below {}", self.count)));
         }
         let (hp, op) = (padded(s.hidden), padded(s.outputs));
@@ -179,6 +185,7 @@ impl Network {
             lanes,
             rows.arg(),
             out.arg(),
+            level.cell(&self.spare).arg(),
             NumbersLaunch::new(self.weights.arg(), self.biases.arg(), self.cond.arg(), self.levels.arg()),
             SizesLaunch::new(
                 count as u32,
@@ -191,7 +198,7 @@ impl Network {
                 if device.is_cpu() { TILE } else { hp } as u32,
                 if device.is_cpu() { TILE } else { op } as u32,
                 first as u32,
-                level as u32,
+                level.word(),
             ),
             key,
         );

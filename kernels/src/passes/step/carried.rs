@@ -164,6 +164,8 @@ pub struct Carried {
     pub log_p: Buf<f32>,
     /// Root ancestors `[stride]`, or one cell.
     pub roots: Buf<u32>,
+    /// The number of the step that starts here, one cell.
+    pub clock: Buf<u32>,
 }
 
 impl Carried {
@@ -176,6 +178,7 @@ impl Carried {
             log_w: device.empty("log-weights", where_kept(keeps.weighed))?,
             log_p: device.empty("log-densities", where_kept(keeps.exact))?,
             roots: device.empty("roots", where_kept(keeps.roots))?,
+            clock: device.empty("step numbers", 1)?,
         })
     }
 
@@ -187,17 +190,19 @@ impl Carried {
             self.log_w.arg(),
             self.log_p.arg(),
             self.roots.arg(),
+            self.clock.arg(),
         )
     }
 
     /// (what, bytes) of each buffer.
-    pub fn buffers(&self) -> [(&'static str, u64); 5] {
+    pub fn buffers(&self) -> [(&'static str, u64); 6] {
         [
             ("positions", self.x.bytes()),
             ("scores", self.scores.bytes()),
             ("log-weights", self.log_w.bytes()),
             ("log-densities", self.log_p.bytes()),
             ("roots", self.roots.bytes()),
+            ("step numbers", self.clock.bytes()),
         ]
     }
 }

@@ -5,9 +5,9 @@ use super::kernel::step_kernel;
 use super::key::{CommonLaunch, Scratch, Stage, StepKey, TablesLaunch};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
-use crate::methods::{Anneal, Guidance, Method, Plain};
+use crate::methods::{Compose, Method, Plain};
 use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, ModelsLaunch, Score};
-use crate::passes::Work;
+use crate::passes::{Number, Work};
 use crate::prims::space::{Euclid, Space};
 use crate::prims::state::Population;
 
@@ -66,8 +66,8 @@ pub struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Launches step `step` of method `M`.
-    pub fn launch<M: Method>(&self, device: &Device, step: usize) -> Result<()> {
+    /// Launches step `step` of method `M`; without a number, the one that `before` holds.
+    pub fn launch<M: Method>(&self, device: &Device, step: Option<usize>) -> Result<()> {
         if self.feed.kinds.is_empty() {
             self.go::<Buffer, M, Euclid>(device, step)
         } else {
@@ -76,11 +76,10 @@ impl Step<'_> {
     }
 
     /// Launches the named method.
-    pub fn launch_named(&self, device: &Device, method: Named, step: usize) -> Result<()> {
+    pub fn launch_named(&self, device: &Device, method: Named, step: Option<usize>) -> Result<()> {
         match method {
             Named::Plain => self.launch::<Plain>(device, step),
-            Named::Anneal => self.launch::<Anneal>(device, step),
-            Named::Guidance => self.launch::<Guidance>(device, step),
+            Named::Compose => self.launch::<Compose>(device, step),
         }
     }
 
@@ -214,7 +213,8 @@ impl Step<'_> {
         Ok(self.key(device))
     }
 
-    fn go<S: Score, M: Method, P: Space>(&self, device: &Device, step: usize) -> Result<()> {
+    fn go<S: Score, M: Method, P: Space>(&self, device: &Device, step: Option<usize>) -> Result<()> {
+        let step = step.map_or(Number::Kept(&self.before.clock), Number::Given);
         let key = self.checked(device, self.turns(device))?;
         step_kernel::launch::<S, M, P>(
             device.client(),
@@ -229,7 +229,7 @@ impl Step<'_> {
             ModelsLaunch::new(self.feed.params.arg(), self.feed.levels.arg(), self.feed.map.arg()),
             TablesLaunch::new(self.coeffs.arg(), self.seeds.arg()),
             self.of.arg(),
-            step as u32,
+            step.word(),
             key,
             self.keeps.element.kind(),
         );
@@ -284,8 +284,6 @@ impl Step<'_> {
 pub enum Named {
     /// [`Plain`].
     Plain,
-    /// [`Anneal`].
-    Anneal,
-    /// [`Guidance`].
-    Guidance,
+    /// [`Compose`].
+    Compose,
 }
