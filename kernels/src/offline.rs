@@ -34,6 +34,7 @@ use crate::passes::resample::kernel_cube::resample_kernel;
 use crate::passes::resample::kernel_serial::resample_serial_kernel;
 use crate::passes::scan::kernel::{offsets_kernel, prefix_kernel, totals_kernel};
 use crate::passes::scan::{Integers, LogWeights, Maxima, Source, Values};
+use crate::passes::step::carried::shared_units;
 use crate::passes::step::kernel::step_kernel;
 use crate::passes::step::key::{CarryCompilationArg, CommonCompilationArg, TablesCompilationArg};
 use crate::passes::step::{Scratch, Stage, StepKey};
@@ -47,6 +48,8 @@ use crate::prims::state::{Element, Layout, ShapeCompilationArg};
 
 /// Units of a cube on a GPU.
 const UNITS: u32 = 256;
+/// Bytes of shared memory of a cube.
+const SHARED: usize = 48 << 10;
 /// Particles side by side in a unit on a GPU.
 const LANES: usize = 1;
 /// The driver to write PTX for, as CUDA 12.8 reports itself.
@@ -114,7 +117,7 @@ fn properties() -> Arc<DeviceProperties> {
         plane_size_min: 32,
         plane_size_max: 32,
         max_bindings: 1024,
-        max_shared_memory_size: 48 * 1024,
+        max_shared_memory_size: SHARED,
         max_cube_count: (i32::MAX as u32, 65_535, 65_535),
         max_units_per_cube: 1024,
         max_cube_dim: (1024, 1024, 64),
@@ -171,8 +174,8 @@ impl Blank for BufferCompilationArg {
 }
 
 macro_rules! blank {
-    ($($arg:ident { $($field:ident)* })*) => {
-        $(impl Blank for $arg {
+    ($($arg:ident $(<$e:ident>)? { $($field:ident)* })*) => {
+        $(impl $(<$e: Float>)? Blank for $arg $(<$e>)? {
             fn blank() -> Self {
                 Self { $($field: Blank::blank()),* }
             }
@@ -180,21 +183,9 @@ macro_rules! blank {
     };
 }
 
-impl<E: Float> Blank for CarryCompilationArg<E> {
-    fn blank() -> Self {
-        Self {
-            x: Blank::blank(),
-            scores: Blank::blank(),
-            log_w: Blank::blank(),
-            log_p: Blank::blank(),
-            roots: Blank::blank(),
-            clock: Blank::blank(),
-        }
-    }
-}
-
 blank! {
     ShapeCompilationArg { groups slots padded dim block blocks unit spare }
+    CarryCompilationArg<E> { x scores log_w log_p roots clock }
     CommonCompilationArg { ancestors norms rows blocks }
     ModelsCompilationArg { params levels map }
     TablesCompilationArg { coeffs seeds }
@@ -307,8 +298,9 @@ fn networks(list: &mut Vec<Offline>) {
 
 /// The steps of one method, in registers (D = 2, 4), in shared memory (D = 64), and beyond (D = 784).
 fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
-    // As many as have room for their scratch.
-    let shared = Sharing { together: true, units: if count == 1 { 64 } else { 32 } };
+    // Cubes for D = 64: as many units as have room for their scratch.
+    let units = shared_units(SHARED, (1 + count) * 64);
+    let shared = if units == 0 { TOGETHER } else { Sharing { together: true, units } };
     let key = |stage, rule: Rule, kind, dim: usize, sharing: Sharing| StepKey {
         stage,
         weighed: true,
@@ -328,8 +320,8 @@ fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
         looks: true,
         scratch: match dim {
             0..=FEW => Scratch::Registers,
-            784.. => Scratch::Particles,
-            _ => Scratch::Shared((1 + count) * dim * sharing.units as usize),
+            64 if units > 0 => Scratch::Shared((1 + count) * dim * sharing.units as usize),
+            _ => Scratch::Particles,
         },
         sharing,
     };

@@ -15,7 +15,7 @@ const MOST_SHARED: usize = 48 << 10;
 const OTHER_SHARED: usize = 8 << 10;
 const UNIT_SHARED: usize = 32;
 /// In cubes of fewer units most of a GPU would be idle.
-const FEWEST_UNITS: u32 = 32;
+const FEWEST_UNITS: usize = 32;
 
 /// What is kept of a population from step to step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,24 +42,15 @@ impl Keeps {
         } else if device.is_cpu() {
             Scratch::Workers
         } else {
-            let units = self.shared_units(device, of);
-            if units < FEWEST_UNITS {
-                Scratch::Particles
-            } else {
-                Scratch::Shared(self.rows(of) * units as usize)
+            match shared_units(device.shared_memory(), self.rows(of)).min(device.units()) {
+                0 => Scratch::Particles,
+                units => Scratch::Shared(self.rows(of) * units as usize),
             }
         }
     }
 
     fn rows(&self, of: &Population) -> usize {
         (1 + self.models) * of.dim
-    }
-
-    /// Units of a cube that have room for their scratch in its shared memory: a power of two, or 0.
-    fn shared_units(&self, device: &Device, of: &Population) -> u32 {
-        let room = device.shared_memory().min(MOST_SHARED).saturating_sub(OTHER_SHARED);
-        let units = room / (4 * self.rows(of) + UNIT_SHARED);
-        (if units == 0 { 0 } else { 1 << units.ilog2() }).min(device.units())
     }
 
     /// How units share blocks: fewer a cube where each wants shared memory.
@@ -86,6 +77,13 @@ impl Keeps {
     pub(super) fn scores(&self, of: &Population) -> usize {
         if self.carried { self.models * of.dim * of.stride() } else { 1 }
     }
+}
+
+/// Units of a cube whose scratch of `rows` words fits into its `shared` bytes of memory: a power of two, or 0 where
+/// that would be too few.
+pub(crate) fn shared_units(shared: usize, rows: usize) -> u32 {
+    let units = shared.min(MOST_SHARED).saturating_sub(OTHER_SHARED) / (4 * rows + UNIT_SHARED);
+    if units < FEWEST_UNITS { 0 } else { 1 << units.ilog2() }
 }
 
 /// A buffer of coordinates or scores.

@@ -9,7 +9,7 @@
 //! the scores, as far as they are kept ([`Keeps`]): log-weight, log-density, root ancestor. All are read
 //! through the ancestors.
 
-mod carried;
+pub(crate) mod carried;
 pub(crate) mod kernel;
 mod kernel_move;
 pub(crate) mod key;
