@@ -48,7 +48,7 @@ pub mod weights;
 pub use error::{Error, Result};
 pub use feynkac_kernels as kernels;
 pub use model::{Foreign, Model, Noise};
-pub use options::{Final, Options, Policy, Rule, Sde};
+pub use options::{Final, Options, Policy, Rule, Sde, State};
 pub use registry::{Method, Scheme};
 pub use resample::{Given, resample};
 pub use run::{Outcome, sample};

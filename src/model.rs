@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use feynkac_kernels::device::{Buf, Device};
-use feynkac_kernels::models::Kind;
+use feynkac_kernels::models::{FEW, Kind};
 use feynkac_kernels::passes::mlp::{self, MlpShape};
-use feynkac_kernels::passes::step::{Feed, MAX_REGISTERS};
+use feynkac_kernels::passes::step::Feed;
 
 use crate::error::{Error, Result};
 use crate::netconfig::{self, NetConfig, NetWeights, Norm};
@@ -207,7 +207,7 @@ pub fn feed(device: &Device, targets: &[&Target], levels: &[Noise]) -> Result<Fe
 
 /// Turns of the loops of one evaluation: coordinates that live in registers have none.
 fn turns(target: &Target) -> u64 {
-    let dim = if target.dim() > MAX_REGISTERS { target.dim() as u64 } else { 0 };
+    let dim = if target.dim() > FEW { target.dim() as u64 } else { 0 };
     match target {
         Target::Gaussian(g) => dim + g.mean.len() as u64 * (1 + 2 * dim),
         Target::Mixture(m) => 2 * dim + m.components() as u64 * (2 + 2 * dim),

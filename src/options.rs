@@ -1,5 +1,6 @@
 //! What a run is asked to do, checked before any kernel is launched.
 
+use feynkac_kernels::prims::state::Element;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -61,6 +62,26 @@ pub enum Sde {
     Zeta(f64),
 }
 
+/// How positions and carried scores are kept between steps; all else, and all arithmetic, is f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// 32 bits.
+    F32,
+    /// 16 bits, each position rounded to 11 bits after each step: half the traffic, where the device can.
+    F16,
+}
+
+impl State {
+    /// The kernels' name for it.
+    pub fn element(self) -> Element {
+        match self {
+            State::F32 => Element::F32,
+            State::F16 => Element::F16,
+        }
+    }
+}
+
 /// A run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Options {
@@ -104,6 +125,8 @@ pub struct Options {
     pub seed: u64,
     /// Follow which particles of the start have descendants: 8 bytes a particle-step.
     pub roots: bool,
+    /// How positions are kept.
+    pub state: State,
     /// Launch move, score and weight apart instead of fused (for comparison).
     pub unfused: bool,
     /// Steps of a launch, where the score is a closed form; 0 is as many as pay. One kernel for many steps
@@ -144,6 +167,7 @@ impl Options {
             last: Final::Weighted,
             seed: 0,
             roots: true,
+            state: State::F32,
             unfused: false,
             at_once: 1,
             graph: true,

@@ -87,6 +87,7 @@ impl Plan {
             weighed: weighs(options),
             exact: options.rule == Rule::Exact && weighs(options),
             roots: options.roots,
+            element: options.state.element(),
         };
         let mut start: Vec<Pass> = [Pass::Init].into_iter().chain(evaluate.clone()).collect();
         if keeps.carried || keeps.weighed {

@@ -69,6 +69,7 @@ pub struct Run<'a> {
     rows: Buf<f32>,
     blocks: Buf<u32>,
     parts: Buf<u32>,
+    scratch: Buf<f32>,
     history: Buf<f32>,
     table: Buf<f32>,
     keys: Buf<u32>,
@@ -163,6 +164,7 @@ impl<'a> Run<'a> {
                 device.empty("parts of residual resampling", words)?
             },
             history: device.empty("history", RECORD * of.groups * steps.len())?,
+            scratch: device.empty("scratch", plan.keeps.scratch_cells(device, &of))?,
             table: device.upload("coefficients", &table)?,
             keys: device.upload("seeds", &keys)?,
             graph: RefCell::default(),
@@ -309,6 +311,7 @@ impl<'a> Run<'a> {
             after,
             ancestors: &self.ancestors,
             norms: &self.norms,
+            scratch: &self.scratch,
             feed: &self.feed,
             rows: &self.rows,
             outside: self.plan.outside,

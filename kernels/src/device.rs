@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytemuck::Pod;
 use cubecl::MemoryScope;
+use cubecl::ir::features::TypeUsage;
 use cubecl::prelude::*;
 use cubecl::server::{Handle, ServerError};
 
@@ -14,7 +15,7 @@ use crate::error::{KernelError, Result};
 use crate::graph;
 use crate::guard::Guards;
 use crate::passes::Work;
-use crate::prims::state::Layout;
+use crate::prims::state::{Element, Layout};
 
 pub use crate::graph::Graph;
 pub use crate::probe::{Found, Limits, list};
@@ -183,6 +184,17 @@ impl Device {
     /// when they are used up, and says nothing.
     pub fn max_turns(&self) -> Option<u64> {
         self.name.contains("llvmpipe").then_some(65_535)
+    }
+
+    /// Whether kernels can keep numbers like this in memory.
+    pub fn keeps(&self, element: Element) -> bool {
+        let usage = self.client.properties().type_usage(element.kind());
+        usage.is_superset(TypeUsage::Buffer | TypeUsage::Conversion)
+    }
+
+    /// Bytes of memory that the units of a cube can share.
+    pub fn shared_memory(&self) -> usize {
+        self.client.properties().hardware.max_shared_memory_size
     }
 
     /// Most bytes one buffer may have.

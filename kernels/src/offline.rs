@@ -1,7 +1,7 @@
 //! Every kernel compiled to PTX with no GPU in reach, as the CUDA runtime would compile it.
 //!
 //! An entry of [`all`] is a kernel under a compile key that a launch on a CUDA device uses: cubes
-//! of 256 units, one particle a unit, bounds checked. Kernels are named by the module that
+//! of 256 units (fewer where each wants shared memory), one particle a unit, bounds checked. Kernels are named by the module that
 //! `#[cube(launch)]` makes of them, so that a test can tell whether one was forgotten.
 //! Math functions come out of libdevice, which cubecl looks for below `CUDA_PATH`.
 
@@ -20,7 +20,8 @@ use cubecl_llvm::nvptx::ptx_version::PtxVersion;
 use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
 
 use crate::methods::{Compose, Method, Plain};
-use crate::models::{Analytic, Buffer, Kind, MAX_MODELS, ModelKey, ModelsCompilationArg, Score};
+use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, ModelsCompilationArg, Score};
+use crate::passes::Sharing;
 use crate::passes::copy::kernel::copy_kernel;
 use crate::passes::crew::Crew;
 use crate::passes::draws::kernel::{draws_kernel, normals_kernel};
@@ -37,20 +38,22 @@ use crate::passes::resample::kernel_draws_serial::draw_serial_kernel;
 use crate::passes::resample::kernel_serial::resample_serial_kernel;
 use crate::passes::scan::kernel::{offsets_kernel, prefix_kernel, totals_kernel};
 use crate::passes::scan::{Integers, LogWeights, Maxima, Source, Values};
+use crate::passes::step::carried::shared_units;
 use crate::passes::step::kernel::step_kernel;
 use crate::passes::step::key::{CarryCompilationArg, CommonCompilationArg, TablesCompilationArg};
-use crate::passes::step::{Stage, StepKey};
+use crate::passes::step::{Scratch, Stage, StepKey};
 use crate::passes::steps::kernel::steps_kernel;
 use crate::passes::survivors::kernel::survivors_kernel;
 use crate::passes::weights::Weights;
 use crate::passes::weights::kernel::{TallyKey, tally_kernel};
-use crate::passes::{Sharing, step};
 use crate::prims::monoid::{FixedSum, LogSumExp, Max, Monoid, Sum};
 use crate::prims::space::Euclid;
-use crate::prims::state::{Layout, ShapeCompilationArg};
+use crate::prims::state::{Element, Layout, ShapeCompilationArg};
 
 /// Units of a cube on a GPU.
 const UNITS: u32 = 256;
+/// Bytes of shared memory of a cube.
+const SHARED: usize = 48 << 10;
 /// Particles side by side in a unit on a GPU.
 const LANES: usize = 1;
 /// The driver to write PTX for, as CUDA 12.8 reports itself.
@@ -118,7 +121,7 @@ fn properties() -> Arc<DeviceProperties> {
         plane_size_min: 32,
         plane_size_max: 32,
         max_bindings: 1024,
-        max_shared_memory_size: 48 * 1024,
+        max_shared_memory_size: SHARED,
         max_cube_count: (i32::MAX as u32, 65_535, 65_535),
         max_units_per_cube: 1024,
         max_cube_dim: (1024, 1024, 64),
@@ -175,8 +178,8 @@ impl Blank for BufferCompilationArg {
 }
 
 macro_rules! blank {
-    ($($arg:ident { $($field:ident)* })*) => {
-        $(impl Blank for $arg {
+    ($($arg:ident $(<$e:ident>)? { $($field:ident)* })*) => {
+        $(impl $(<$e: Float>)? Blank for $arg $(<$e>)? {
             fn blank() -> Self {
                 Self { $($field: Blank::blank()),* }
             }
@@ -186,7 +189,7 @@ macro_rules! blank {
 
 blank! {
     ShapeCompilationArg { groups slots padded dim block blocks unit spare }
-    CarryCompilationArg { x scores log_w log_p roots clock }
+    CarryCompilationArg<E> { x scores log_w log_p roots clock }
     CommonCompilationArg { ancestors norms rows blocks }
     ModelsCompilationArg { params levels map }
     TablesCompilationArg { coeffs seeds }
@@ -196,18 +199,21 @@ blank! {
 
 /// `entry!(variant, function::Struct<types>(run-time arguments; vector widths and compile keys))`.
 macro_rules! entry {
-    ($variant:expr, $kernel:ident::$name:ident $(<$($ty:ty),+>)? ($($arg:ident)*; $($key:expr),*)) => {
+    (cubes of $units:expr, $variant:expr, $kernel:ident::$name:ident $(<$($ty:ty),+>)? ($($arg:ident)*; $($key:expr),*)) => {
         Offline {
             kernel: stringify!($kernel),
             variant: $variant.into(),
             define: Box::new(move || {
-                let settings =
-                    KernelSettings::new(CubeDim::new_1d(UNITS).into(), ExecutionMode::Checked, AddressType::U32);
+                let dim = CubeDim::new_1d($units).into();
+                let settings = KernelSettings::new(dim, ExecutionMode::Checked, AddressType::U32);
                 $(let $arg = Blank::blank();)*
                 let target = Arc::new(TargetProperties::default());
                 $kernel::$name $(::<$($ty),+>)? ::new(settings, properties(), target, $($arg,)* $($key),*).define()
             }),
         }
+    };
+    ($variant:expr, $($kernel:tt)+) => {
+        entry!(cubes of UNITS, $variant, $($kernel)+)
     };
 }
 
@@ -254,11 +260,14 @@ pub fn all() -> Vec<Offline> {
         scans::<FixedSum, Integers>(&mut list, &format!("61-bit sum, {variant}"), sharing);
     }
     let kept = Kept { weighed: true, roots: true, layout: Layout::Columns };
-    for (variant, paired, rows) in
-        [("D=2", true, false), ("D=2, rows", true, true), ("D=64, rows", false, true)]
-    {
+    for (variant, paired, rows, element) in [
+        ("D=2", true, false, Element::F32),
+        ("D=2, rows", true, true, Element::F32),
+        ("D=64, rows", false, true, Element::F32),
+        ("D=64, rows, f16", false, true, Element::F16),
+    ] {
         list.push(entry!(variant, init_kernel::InitKernel(
-            x log_w ancestors roots clock norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER
+            x log_w ancestors roots clock norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER, element.kind()
         )));
     }
     networks(&mut list);
@@ -314,9 +323,12 @@ fn networks(list: &mut Vec<Offline>) {
     push(512, 1, Activation::Silu, true);
 }
 
-/// The steps of one method, in registers (D = 2, 4) and in memory (D = 64).
+/// The steps of one method, in registers (D = 2, 4), in shared memory (D = 64), and beyond (D = 784).
 fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
-    let key = |stage, rule: Rule, kind, dim: usize, sharing| StepKey {
+    // Cubes for D = 64: as many units as have room for their scratch.
+    let units = shared_units(SHARED, (1 + count) * 64);
+    let shared = if units == 0 { TOGETHER } else { Sharing { together: true, units } };
+    let key = |stage, rule: Rule, kind, dim: usize, sharing: Sharing| StepKey {
         stage,
         weighed: true,
         exact: rule == Rule::Exact,
@@ -326,17 +338,22 @@ fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
         models: ModelKey {
             count,
             kinds: [kind; MAX_MODELS],
-            registers: if dim <= step::MAX_REGISTERS { dim } else { 0 },
+            registers: if dim <= FEW { dim } else { 0 },
             layout: Layout::Columns,
         },
         paired: dim <= 2,
         rows: stage == Stage::Move,
         wide: false,
-        scratch: false,
+        looks: true,
+        scratch: match dim {
+            0..=FEW => Scratch::Registers,
+            64 if units > 0 => Scratch::Shared((1 + count) * dim * sharing.units as usize),
+            _ => Scratch::Particles,
+        },
         sharing,
     };
     for kind in [Kind::IsotropicMixture, Kind::DiagonalMixture, Kind::Gaussian] {
-        for dim in [2, 64] {
+        for (dim, sharing) in [(2, TOGETHER), (64, shared), (784, TOGETHER)] {
             for (stage, rule) in [
                 (Stage::Start, Rule::Exact),
                 (Stage::Fused, Rule::Left),
@@ -344,19 +361,31 @@ fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
                 (Stage::Fused, Rule::Exact),
             ] {
                 let variant = format!("{method}, {kind:?}, D={dim}, {stage:?}, {rule:?}");
-                list.push(one::<Analytic, M>(variant, key(stage, rule, kind, dim, TOGETHER)));
+                list.push(one::<Analytic, M>(variant, key(stage, rule, kind, dim, sharing)));
             }
         }
     }
     for dim in [2, 64] {
         for stage in [Stage::Start, Stage::Move, Stage::Weigh] {
             let variant = format!("{method}, Buffer, D={dim}, {stage:?}");
-            list.push(one::<Buffer, M>(variant, key(stage, Rule::Trap, Kind::Gaussian, dim, TOGETHER)));
+            let sharing = if dim > FEW { shared } else { TOGETHER };
+            let key = StepKey { looks: false, ..key(stage, Rule::Trap, Kind::Gaussian, dim, sharing) };
+            list.push(one::<Buffer, M>(variant, key));
         }
     }
     let mixture = Kind::IsotropicMixture;
-    let widest = key(Stage::Fused, Rule::Exact, mixture, step::MAX_REGISTERS, TOGETHER);
+    let widest = key(Stage::Fused, Rule::Exact, mixture, FEW, TOGETHER);
     list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=4, Fused, Exact"), widest));
+    for (dim, sharing) in [(2, TOGETHER), (64, shared), (784, TOGETHER)] {
+        for rule in [Rule::Left, Rule::Trap] {
+            let variant = format!("{method}, {mixture:?}, D={dim}, Fused, {rule:?}, f16");
+            list.push(of::<Analytic, M>(
+                variant,
+                key(Stage::Fused, rule, mixture, dim, sharing),
+                Element::F16,
+            ));
+        }
+    }
     for (rule, crew, sharing) in [
         (Rule::Left, Crew::Cube, TOGETHER),
         (Rule::Exact, Crew::Cube, TOGETHER),
@@ -365,7 +394,7 @@ fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
         let key = key(Stage::Fused, rule, mixture, 2, sharing);
         let variant = format!("{method}, {mixture:?}, D=2, {rule:?}, {crew:?}");
         list.push(entry!(variant, steps_kernel::StepsKernel<Analytic, M, Euclid>(
-            a b common history models tables shape first last; LANES, LANES, crew, key
+            a b common history scratch models tables shape first last; LANES, LANES, crew, key, Element::F32.kind()
         )));
     }
     let small = key(Stage::Fused, Rule::Trap, mixture, 2, APART);
@@ -381,5 +410,9 @@ enum Rule {
 }
 
 fn one<S: Score, M: Method>(variant: String, key: StepKey) -> Offline {
-    entry!(variant, step_kernel::StepKernel<S, M, Euclid>(before after common models tables shape step; LANES, LANES, key))
+    of::<S, M>(variant, key, Element::F32)
+}
+
+fn of<S: Score, M: Method>(variant: String, key: StepKey, element: Element) -> Offline {
+    entry!(cubes of key.sharing.units, variant, step_kernel::StepKernel<S, M, Euclid>(before after common scratch models tables shape step; LANES, LANES, key, element.kind()))
 }

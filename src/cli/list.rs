@@ -1,6 +1,6 @@
 //! `feynkac list`: everything that can be named, from the registry.
 
-use super::names::{FINALS, POLICIES, RULES, SDES};
+use super::names::{FINALS, POLICIES, RULES, SDES, STATES};
 use super::print;
 use super::table::columns;
 use crate::registry::{METHODS, SCHEMES, TARGETS};
@@ -37,7 +37,7 @@ fn text() -> String {
     let two = |(name, doc): (&str, &str)| vec![name.to_string(), doc.to_string()];
     let methods =
         METHODS.iter().map(|row| vec![row.name.into(), format!("{} [{}]", row.doc, row.paper)]).collect();
-    let sections: [(&str, Vec<Vec<String>>); 9] = [
+    let sections: [(&str, Vec<Vec<String>>); 10] = [
         ("methods (--method)", methods),
         ("models (--model)", TARGETS.iter().copied().map(two).collect()),
         ("noises (--sde)", SDES.iter().copied().map(two).collect()),
@@ -47,6 +47,7 @@ fn text() -> String {
         ("times to resample (--resample)", POLICIES.iter().copied().map(two).collect()),
         ("resampling schemes (--scheme)", SCHEMES.iter().map(|row| two((row.1, row.2))).collect()),
         ("at the end (--final)", FINALS.iter().map(|row| two((row.0, row.2))).collect()),
+        ("positions are kept as (--state)", STATES.iter().map(|row| two((row.0, row.2))).collect()),
     ];
     let mut all = Vec::new();
     for (title, rows) in sections {

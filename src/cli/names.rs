@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
-use crate::options::{Final, Policy, Rule, Sde};
+use crate::options::{Final, Policy, Rule, Sde, State};
 use crate::registry::{METHODS, Method, SCHEMES, Scheme};
 
 /// A value that is not one of `wanted`, quoted as [`wanted`] expects it.
@@ -18,6 +18,12 @@ pub const RULES: &[(&str, Rule, &str)] = &[
     ("right", Rule::Right, "rate at the new state; bias O(h)"),
     ("trap", Rule::Trap, "mean of the rates at both states; the default"),
     ("exact", Rule::Exact, "from log-densities, unbiased at any step size; closed forms only"),
+];
+
+/// (name, state, doc) of every way to keep positions and carried scores.
+pub const STATES: &[(&str, State, &str)] = &[
+    ("f32", State::F32, "32 bits; the default"),
+    ("f16", State::F16, "16 bits, half the traffic, where the device can"),
 ];
 
 /// (name, choice, doc) of what can be done at the end.
@@ -76,6 +82,7 @@ macro_rules! named {
 }
 
 named!(Rule, "rule", RULES);
+named!(State, "state", STATES);
 named!(Final, "final", FINALS);
 named!(Method, "method", METHODS.iter().map(|row| (row.name, row.method)).collect::<Vec<_>>());
 

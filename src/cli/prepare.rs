@@ -129,6 +129,7 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         last: settings.last.unwrap_or(usual.last),
         seed: settings.seed.unwrap_or(usual.seed),
         roots: !settings.no_roots,
+        state: settings.state.unwrap_or(usual.state),
         unfused: settings.unfused,
         at_once: settings.steps_per_launch.unwrap_or(usual.at_once),
         graph: !settings.no_graph,
@@ -228,6 +229,7 @@ fn config(options: &Options, settings: &Settings) -> Value {
     put("seed", json!(options.seed));
     put("device", json!(settings.device.as_deref().unwrap_or("auto")));
     put("no-roots", json!(!options.roots));
+    put("state", json!(options.state.to_string()));
     put("unfused", json!(options.unfused));
     put("steps-per-launch", json!(options.at_once));
     put("no-graph", json!(!options.graph));

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::names::{device, named, number, whole};
 use crate::error::{Error, Result};
-use crate::options::{Final, Policy, Rule, Sde};
+use crate::options::{Final, Policy, Rule, Sde, State};
 use crate::registry::{Method, Scheme};
 use crate::schedule::{Grid, Schedule};
 use crate::weights::read_text;
@@ -92,6 +92,9 @@ pub struct Settings {
     /// auto, cpu[:threads], wgpu[:index] or cuda[:index]: see `feynkac devices` [default: auto]
     #[arg(long, value_parser = device)]
     pub device: Option<String>,
+    /// How positions and carried scores are kept: f32, or f16 where the device can [default: f32]
+    #[arg(long, value_parser = named::<State>)]
+    pub state: Option<State>,
     /// Do not follow which particles of the start have descendants: 8 bytes less a particle-step
     #[arg(long)]
     pub no_roots: bool,
@@ -183,6 +186,7 @@ impl Settings {
             last,
             seed,
             device,
+            state,
             steps_per_launch,
             micro_batch,
         )
@@ -287,7 +291,7 @@ mod tests {
              steps = 3\nschedule = 've:sigma_min=0.1'\nsigma-max = 9\nt-max = 1.0\nt-min = 0.25\n\
              grid = 'edm-rho'\nrule = 'left'\nno-weights = true\nresample = 'ess:0.25'\nscheme = 'systematic'\n\
              groups = 2\nblock = 64\nfinal = 'resample'\nseed = 7\ndevice = 'cpu:2'\nno-roots = true\nunfused = true\n\
-             no-graph = true\nsteps-per-launch = 4\nclass = [3, 5]\nexponent = [1.5, -0.5]\n\
+             no-graph = true\nstate = 'f16'\nsteps-per-launch = 4\nclass = [3, 5]\nexponent = [1.5, -0.5]\n\
              output = 'o'\nno-picture = true\njson = false",
         )
         .unwrap();
@@ -316,6 +320,7 @@ mod tests {
             "--device=cpu:2",
             "--no-roots",
             "--unfused",
+            "--state=f16",
             "--no-graph",
             "--steps-per-launch=4",
             "--class=3",

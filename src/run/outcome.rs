@@ -203,7 +203,7 @@ impl Outcome {
 pub fn read(run: &Run) -> Result<Outcome> {
     let (of, options, device) = (&run.of, run.options, run.device);
     let last = run.last();
-    let x = device.download(&last.x)?;
+    let x = last.x.download(device)?;
     let keeps = &run.plan.keeps;
     let log_w = if keeps.weighed { device.download(&last.log_w)? } else { vec![0.0; of.stride()] };
     let roots = if keeps.roots { device.download(&last.roots)? } else { Vec::new() };

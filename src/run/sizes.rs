@@ -13,6 +13,7 @@ impl Run<'_> {
         let carried = self.carried.iter().flat_map(|c| c.buffers());
         let networks = self.networks.iter().map(|n| ("network weights", n.bytes()));
         let others = [
+            ("scratch", self.scratch.bytes()),
             ("ancestors", self.ancestors.bytes()),
             ("block records", self.blocks.bytes()),
             ("parts of residual resampling", if self.parts.len() > 1 { self.parts.bytes() } else { 0 }),
