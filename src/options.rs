@@ -1,5 +1,6 @@
 //! What a run is asked to do, checked before any kernel is launched.
 
+use feynkac_kernels::passes::mlp::Compute;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -104,6 +105,28 @@ pub struct Options {
     /// takes seconds longer to compile, once a process, and saves some 30 us a step of a small population:
     /// for those who run again and again.
     pub at_once: usize,
+    /// What networks are multiplied in.
+    #[serde(with = "by_name")]
+    pub compute: Compute,
+}
+
+/// A choice as its name.
+mod by_name {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(value: &impl Display, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>, T>(from: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+    {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
 }
 
 impl Options {
@@ -132,6 +155,7 @@ impl Options {
             roots: true,
             unfused: false,
             at_once: 1,
+            compute: Compute::Auto,
         }
     }
 

@@ -18,6 +18,7 @@ use cubecl::prelude::*;
 use cubecl::profile::TimingMethod;
 use cubecl_llvm::nvptx::ptx_version::PtxVersion;
 use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
+use half::{bf16, f16};
 
 use crate::methods::{Anneal, Guidance, Method, Plain};
 use crate::models::{Analytic, Buffer, Kind, MAX_MODELS, ModelKey, ModelsCompilationArg, Score};
@@ -27,8 +28,13 @@ use crate::passes::draws::kernel::{draws_kernel, normals_kernel};
 use crate::passes::gather::kernel::gather_kernel;
 use crate::passes::init::kernel::Kept;
 use crate::passes::init::kernel::init_kernel;
-use crate::passes::mlp::Activation;
 use crate::passes::mlp::kernel::{MlpKey, NumbersCompilationArg, SizesCompilationArg, mlp_kernel};
+use crate::passes::mlp::kernel_tensor::{
+    TensorNumbersCompilationArg, TensorSizesCompilationArg, tensor_kernel,
+};
+use crate::passes::mlp::kernel_tile::{PLANE, TensorKey};
+use crate::passes::mlp::launch_tensor::{PLANES, key as tensor_key};
+use crate::passes::mlp::{Activation, Half, MlpShape};
 use crate::passes::resample::kernel_cube::resample_kernel;
 use crate::passes::resample::kernel_serial::resample_serial_kernel;
 use crate::passes::scan::kernel::{offsets_kernel, prefix_kernel, totals_kernel};
@@ -141,6 +147,7 @@ fn properties() -> Arc<DeviceProperties> {
         ElemType::Int(IntKind::I32),
         ElemType::Int(IntKind::I64),
         ElemType::Float(FloatKind::F16),
+        ElemType::Float(FloatKind::BF16),
         ElemType::Float(FloatKind::F32),
         ElemType::Float(FloatKind::F64),
     ] {
@@ -187,18 +194,23 @@ blank! {
     ModelsCompilationArg { params levels map }
     TablesCompilationArg { coeffs seeds }
     NumbersCompilationArg { weights biases cond levels }
+    TensorNumbersCompilationArg { weights biases cond levels }
+    TensorSizesCompilationArg { count dim hidden layers outputs out_first level }
     SizesCompilationArg { count dim hidden hidden_padded layers outputs outputs_padded pack pack_out out_first level }
 }
 
 /// `entry!(variant, function::Struct<types>(run-time arguments; vector widths and compile keys))`.
 macro_rules! entry {
     ($variant:expr, $kernel:ident::$name:ident $(<$($ty:ty),+>)? ($($arg:ident)*; $($key:expr),*)) => {
+        entry!(UNITS, $variant, $kernel::$name $(<$($ty),+>)? ($($arg)*; $($key),*))
+    };
+    ($units:expr, $variant:expr, $kernel:ident::$name:ident $(<$($ty:ty),+>)? ($($arg:ident)*; $($key:expr),*)) => {
         Offline {
             kernel: stringify!($kernel),
             variant: $variant.into(),
             define: Box::new(move || {
                 let settings =
-                    KernelSettings::new(CubeDim::new_1d(UNITS).into(), ExecutionMode::Checked, AddressType::U32);
+                    KernelSettings::new(CubeDim::new_1d($units).into(), ExecutionMode::Checked, AddressType::U32);
                 $(let $arg = Blank::blank();)*
                 let target = Arc::new(TargetProperties::default());
                 $kernel::$name $(::<$($ty),+>)? ::new(settings, properties(), target, $($arg,)* $($key),*).define()
@@ -284,6 +296,31 @@ fn networks(list: &mut Vec<Offline>) {
         push(128, 4, activation, true);
     }
     push(512, 1, Activation::Silu, true);
+    for hidden in [64, 128, 256] {
+        for norm in [false, true] {
+            tensor_network(list, hidden, Activation::Silu, norm);
+        }
+    }
+    for activation in [Activation::Gelu, Activation::Tanh, Activation::Relu] {
+        tensor_network(list, 128, activation, false);
+    }
+}
+
+/// One network by tensor cores, in both types.
+fn tensor_network(list: &mut Vec<Offline>, hidden: usize, activation: Activation, norm: bool) {
+    let shape = MlpShape { dim: 2, hidden, layers: 4, outputs: 2, activation, norm, skip: true };
+    for half in Half::ALL {
+        let key = tensor_key(&shape, half, true);
+        let variant = format!("H={hidden}, {activation:?}, {half}{}", if norm { ", norm" } else { "" });
+        list.push(match half {
+            Half::F16 => tensor::<f16>(variant, key),
+            Half::Bf16 => tensor::<bf16>(variant, key),
+        });
+    }
+}
+
+fn tensor<E: Float>(variant: String, key: TensorKey) -> Offline {
+    entry!(PLANES * PLANE, variant, tensor_kernel::TensorKernel<E>(rows out net sizes; key))
 }
 
 /// The steps of one method, in registers (D = 2, 4) and in memory (D = 64).

@@ -123,6 +123,7 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         roots: !settings.no_roots,
         unfused: settings.unfused,
         at_once: settings.steps_per_launch.unwrap_or(usual.at_once),
+        compute: settings.compute.unwrap_or(usual.compute),
         ..usual
     };
     let (t_max, t_min) = range(&options.schedule, models);
@@ -204,6 +205,7 @@ fn config(options: &Options, settings: &Settings) -> Value {
     put("no-roots", json!(!options.roots));
     put("unfused", json!(options.unfused));
     put("steps-per-launch", json!(options.at_once));
+    put("compute", json!(options.compute.to_string()));
     Value::Object(map)
 }
 
