@@ -296,13 +296,9 @@ fn networks(list: &mut Vec<Offline>) {
         push(128, 4, activation, true);
     }
     push(512, 1, Activation::Silu, true);
-    for hidden in [64, 128, 256] {
-        for norm in [false, true] {
-            tensor_network(list, hidden, Activation::Silu, norm);
-        }
-    }
-    for activation in [Activation::Gelu, Activation::Tanh, Activation::Relu] {
-        tensor_network(list, 128, activation, false);
+    for (hidden, activation) in [(64, Activation::Tanh), (128, Activation::Gelu), (256, Activation::Relu)] {
+        tensor_network(list, hidden, Activation::Silu, false);
+        tensor_network(list, hidden, activation, true);
     }
 }
 

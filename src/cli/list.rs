@@ -36,7 +36,9 @@ fn compute_doc(compute: Compute) -> &'static str {
         Compute::Auto => "f32 unless all weights were stored in a type that the device's tensor cores take",
         Compute::F32 => "f32 throughout",
         Compute::Tensor(Half::F16) => "by tensor cores, sums in f32; activations below 65,504",
-        Compute::Tensor(Half::Bf16) => "by tensor cores, sums in f32; the range of f32, eight times coarser than f16",
+        Compute::Tensor(Half::Bf16) => {
+            "by tensor cores, sums in f32; the range of f32, eight times coarser than f16"
+        }
     }
 }
 

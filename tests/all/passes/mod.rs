@@ -2,6 +2,7 @@
 
 mod draws;
 pub mod mlp;
+mod mlp_tensor;
 mod random;
 pub mod resample;
 mod rows;

@@ -9,7 +9,7 @@
 use cubecl::prelude::*;
 
 use super::kernel_tile::{
-    PLANE, Part, TensorKey, Tiles, act, column_of, multiply, pack, row_of, sum_of_row, two, unpack,
+    PLANE, Part, TILE, TensorKey, Tiles, act, column_of, multiply, pack, row_of, sum_of_row, two, unpack,
 };
 
 /// Sizes.
@@ -35,7 +35,7 @@ pub struct TensorSizes {
 #[derive(CubeLaunch, CubeType)]
 pub struct TensorNumbers {
     /// Tiles `[outputs, inputs]`: W_in, what rounding left of it, hidden layers, W_out.
-    pub weights: Box<[Vector<u32, Const<4>>]>,
+    pub weights: Box<[Vector<u32, Const<2>>]>,
     /// b_in, b_out, then LayerNorm scale and shift a layer.
     pub biases: Box<[f32]>,
     /// Biases of the hidden layers, `[levels, layers, hidden]`.
@@ -65,13 +65,13 @@ pub fn tensor_kernel<E: Float>(
     let chunk = comptime!(key.planes * key.rows as u32 * 16);
     let chunks = sizes.count.div_ceil(chunk);
     let own = UNIT_POS / PLANE * comptime!(key.rows as u32 * 16);
-    let tile = comptime!((key.tiles * key.tiles) as u32 * PLANE);
+    let tile = comptime!((key.tiles * key.tiles) as u32 * TILE);
     let mut index = CUBE_POS as u32;
     while index < chunks {
         let first = index * chunk + own;
         let mut a = Array::<u32>::new(comptime!(key.rows * key.tiles * 4));
         enter::<E>(rows, &net, &sizes, first, &mut a, &mut scratch, key);
-        let mut weights = 2u32 * sizes.dim.div_ceil(16u32) * comptime!(key.tiles as u32 * PLANE);
+        let mut weights = 2u32 * sizes.dim.div_ceil(16u32) * comptime!(key.tiles as u32 * TILE);
         for layer in 0..sizes.layers {
             let place = Place { first, index: layer, weights };
             let mut next = Array::<u32>::new(comptime!(key.rows * key.tiles * 4));
@@ -84,7 +84,11 @@ pub fn tensor_kernel<E: Float>(
         }
         let outputs = sizes.outputs.div_ceil(16u32);
         for column in 0..outputs {
-            let place = Place { first, index: column, weights: weights + column * comptime!(key.tiles as u32 * PLANE) };
+            let place = Place {
+                first,
+                index: column,
+                weights: weights + column * comptime!(key.tiles as u32 * TILE),
+            };
             leave::<E>(rows, out, &net, &sizes, &place, &a, &mut scratch, key);
         }
         index += CUBE_COUNT as u32;
@@ -128,7 +132,7 @@ fn enter<E: Float>(
     let columns = key.tiles;
     let part = comptime!(Part { columns: key.tiles, of: 1, k: 0 });
     let inputs = sizes.dim.div_ceil(16u32);
-    let stride = inputs * PLANE;
+    let stride = inputs * TILE;
     let c_in = Vector::<f32, Const<2>>::new(net.levels[3 * sizes.level as usize]);
     let mut sums = Array::<Vector<f32, Const<2>>>::new(comptime!(key.rows * key.tiles * 4));
     start(&mut sums, &net.biases, 0u32.runtime(), columns, key);
@@ -142,8 +146,8 @@ fn enter<E: Float>(
             head[i] = pack::<E>(x, key);
             rest[i] = pack::<E>(x - unpack::<E>(head[i], key), key);
         }
-        let whole = Tiles { first: k * PLANE, stride };
-        let left = Tiles { first: k * PLANE + stride * comptime!(key.tiles as u32), stride };
+        let whole = Tiles { first: k * TILE, stride };
+        let left = Tiles { first: k * TILE + stride * comptime!(key.tiles as u32), stride };
         multiply::<E>(&mut sums, &head, &net.weights, &whole, scratch, part, key);
         multiply::<E>(&mut sums, &rest, &net.weights, &whole, scratch, part, key);
         multiply::<E>(&mut sums, &head, &net.weights, &left, scratch, part, key);
@@ -194,8 +198,8 @@ fn hidden<E: Float>(
         #[unroll]
         for k in 0..tiles {
             let part = comptime!(Part { columns, of: tiles, k });
-            let first = place.weights + comptime!((before * tiles as u32 + k as u32) * PLANE);
-            let from = Tiles { first, stride: comptime!(tiles as u32 * PLANE).runtime() };
+            let first = place.weights + comptime!((before * tiles as u32 + k as u32) * TILE);
+            let from = Tiles { first, stride: comptime!(tiles as u32 * TILE).runtime() };
             multiply::<E>(&mut sums, a, &net.weights, &from, scratch, part, key);
         }
         if comptime!(key.norm) {
@@ -290,7 +294,7 @@ fn leave<E: Float>(
     #[unroll]
     for k in 0..tiles {
         let part = comptime!(Part { columns: 1, of: tiles, k });
-        let from = Tiles { first: place.weights + comptime!(k as u32 * PLANE), stride: 0u32.runtime() };
+        let from = Tiles { first: place.weights + comptime!(k as u32 * TILE), stride: 0u32.runtime() };
         multiply::<E>(&mut sums, a, &net.weights, &from, scratch, part, key);
     }
     #[unroll]

@@ -3,8 +3,8 @@
 //! With g = unit / 4 and t = unit % 4, word r = 0..3 of a unit holds row g + 8 (r mod 2) and columns
 //! 2 t + 8 (r / 2) + 0, 1 of a tile of activations: two numbers of 16 bits. Sums, two of f32, lie the
 //! same way, so that what one layer has summed is what the next multiplies, with no unit asking another.
-//! A tile of weights W `[16 outputs, 16 inputs]` is 32 vectors of four words: word 2 h + i of unit u
-//! holds output 8 h + u / 4 and inputs 2 (u % 4) + 8 i + 0, 1. (PTX ISA, `mma.m16n8k16`.)
+//! A tile of weights W `[16 outputs, 16 inputs]` is 64 vectors of two words: word i of vector 32 h + u, for
+//! unit u, holds output 8 h + u / 4 and inputs 2 (u % 4) + 8 i + 0, 1. (PTX ISA, `mma.m16n8k16`.)
 
 use cubecl::cmma::MmaDefinition;
 use cubecl::prelude::*;
@@ -13,6 +13,8 @@ use super::{Activation, Half};
 
 /// Units of a plane.
 pub const PLANE: u32 = 32;
+/// Vectors of a tile of weights.
+pub const TILE: u32 = 64;
 
 /// What changes the generated code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,11 +41,6 @@ impl TensorKey {
     /// Numbers of the memory in which planes without tensor cores show each other their tiles.
     pub fn scratch(&self) -> usize {
         if self.cores { 1 } else { self.planes as usize * self.rows * 256 }
-    }
-
-    /// bf16 is made by integers where the type may not exist.
-    fn by_bits(&self) -> bool {
-        !self.cores && self.half == Half::Bf16
     }
 }
 
@@ -79,28 +76,43 @@ pub fn column_of(#[comptime] r: usize) -> u32 {
     UNIT_POS % 4u32 * 2u32 + comptime!(8 * (r as u32 / 2))
 }
 
-/// Rounds two numbers into a word.
+/// Rounds two numbers into a word. Without tensor cores by integers, as the type may not exist; subnormal
+/// numbers of f16 may come out as 0 there.
 #[cube]
 pub fn pack<E: Float>(x: Vector<f32, Const<2>>, #[comptime] key: TensorKey) -> u32 {
-    if comptime!(key.by_bits()) {
+    if comptime!(key.cores) {
+        u32::reinterpret(Vector::<E, Const<2>>::cast_from(x))
+    } else if comptime!(key.half == Half::Bf16) {
         let bits = Vector::<u32, Const<2>>::reinterpret(x);
         let odd = (bits >> Vector::new(16u32)) & Vector::new(1u32);
-        let rounded = bits + Vector::new(0x7fffu32) + odd;
-        (rounded.extract(0usize) >> 16u32) | (rounded.extract(1usize) & 0xffff_0000u32)
+        let rounded = (bits + Vector::new(0x7fffu32) + odd) >> Vector::new(16u32);
+        rounded.extract(0usize) | (rounded.extract(1usize) << 16u32)
     } else {
-        u32::reinterpret(Vector::<E, Const<2>>::cast_from(x))
+        // 2^-112 takes f16's exponents to f32's.
+        let bits = Vector::<u32, Const<2>>::reinterpret(x * Vector::new(1.925_93e-34f32));
+        let size = bits & Vector::new(0x7fff_ffffu32);
+        let odd = (size >> Vector::new(13u32)) & Vector::new(1u32);
+        let rounded = (size + Vector::new(0xfffu32) + odd) >> Vector::new(13u32);
+        let signed = rounded | ((bits >> Vector::new(16u32)) & Vector::new(0x8000u32));
+        signed.extract(0usize) | (signed.extract(1usize) << 16u32)
     }
 }
 
 /// The two numbers of a word.
 #[cube]
 pub fn unpack<E: Float>(word: u32, #[comptime] key: TensorKey) -> Vector<f32, Const<2>> {
-    if comptime!(key.by_bits()) {
-        let mut bits = Vector::<u32, Const<2>>::new(word << 16u32);
-        bits.insert(1usize, word & 0xffff_0000u32);
-        Vector::<f32, Const<2>>::reinterpret(bits)
-    } else {
+    if comptime!(key.cores) {
         Vector::<f32, Const<2>>::cast_from(Vector::<E, Const<2>>::reinterpret(word))
+    } else {
+        let mut bits = Vector::<u32, Const<2>>::new(word & 0xffffu32);
+        bits.insert(1usize, word >> 16u32);
+        if comptime!(key.half == Half::Bf16) {
+            Vector::<f32, Const<2>>::reinterpret(bits << Vector::new(16u32))
+        } else {
+            let size = (bits & Vector::new(0x7fffu32)) << Vector::new(13u32);
+            let sign = (bits & Vector::new(0x8000u32)) << Vector::new(16u32);
+            Vector::<f32, Const<2>>::reinterpret(size | sign) * Vector::new(5.192_297e33f32)
+        }
     }
 }
 
@@ -117,7 +129,7 @@ pub fn two(table: &[f32], at: u32) -> Vector<f32, Const<2>> {
 pub fn multiply<E: Float>(
     sums: &mut Array<Vector<f32, Const<2>>>,
     a: &Array<u32>,
-    weights: &[Vector<u32, Const<4>>],
+    weights: &[Vector<u32, Const<2>>],
     tiles: &Tiles,
     scratch: &mut Shared<[f32]>,
     #[comptime] part: Part,
@@ -128,12 +140,13 @@ pub fn multiply<E: Float>(
         let own = tiles.first + UNIT_POS % PLANE;
         #[unroll]
         for c in 0..part.columns {
-            let words = weights[(own + (c as u32) * tiles.stride) as usize];
             #[unroll]
             for h in 0..2usize {
+                let at = own + (c as u32) * tiles.stride + comptime!(h as u32 * PLANE);
+                let words = weights[at as usize];
                 let mut right = Array::<Vector<E, Const<2>>>::new(2usize);
-                right[0] = Vector::<E, Const<2>>::reinterpret(words.extract(2 * h));
-                right[1] = Vector::<E, Const<2>>::reinterpret(words.extract(2 * h + 1));
+                right[0] = Vector::<E, Const<2>>::reinterpret(words.extract(0usize));
+                right[1] = Vector::<E, Const<2>>::reinterpret(words.extract(1usize));
                 #[unroll]
                 for m in 0..key.rows {
                     let mut left = Array::<Vector<E, Const<2>>>::new(4usize);
@@ -173,7 +186,7 @@ pub fn multiply<E: Float>(
 #[cube]
 fn multiply_plain<E: Float>(
     sums: &mut Array<Vector<f32, Const<2>>>,
-    weights: &[Vector<u32, Const<4>>],
+    weights: &[Vector<u32, Const<2>>],
     tiles: &Tiles,
     scratch: &mut Shared<[f32]>,
     #[comptime] part: Part,
@@ -185,14 +198,14 @@ fn multiply_plain<E: Float>(
     for q in 0..4u32 {
         #[unroll]
         for c in 0..part.columns {
-            let at = holder + (c as u32) * tiles.stride + q;
-            let (first, second) = (weights[at as usize], weights[at as usize + 4]);
             #[unroll]
             for h in 0..2usize {
+                let at = holder + (c as u32) * tiles.stride + comptime!(h as u32 * PLANE) + q;
+                let (first, second) = (weights[at as usize], weights[at as usize + 4]);
                 #[unroll]
                 for i in 0..2usize {
-                    let one = unpack::<E>(first.extract(2 * h + i), key);
-                    let other = unpack::<E>(second.extract(2 * h + i), key);
+                    let one = unpack::<E>(first.extract(i), key);
+                    let other = unpack::<E>(second.extract(i), key);
                     #[unroll]
                     for j in 0..comptime!(2 * key.rows) {
                         let row = row_of(j % 2) + comptime!(j as u32 / 2 * 16);

@@ -19,8 +19,10 @@ const SIDE: usize = 16;
 const WORDS: usize = SIDE * SIDE / 2;
 /// Planes of a cube: few, so that many cubes of many registers fit on a multiprocessor.
 pub(crate) const PLANES: u32 = 4;
-/// Numbers of f32 sums of a plane, in tiles: 128 registers a unit.
-const MOST_SUMS: usize = 16;
+/// Tiles of activations of a plane: 4 registers a unit each, and as many again of the next layer.
+const MOST_TILES: usize = 16;
+/// With LayerNorm the f32 sums of a whole layer wait for its mean: 8 registers a unit more.
+const MOST_WITH_NORM: usize = 8;
 
 /// Weights in tiles, on a device.
 #[derive(Clone, Debug)]
@@ -75,8 +77,8 @@ pub(super) fn choose(
 
 /// Where the two numbers of word `word` of a tile lie: row, and the first of two columns.
 fn cell(word: usize) -> (usize, usize) {
-    let (unit, i) = (word / 4, word % 4);
-    (i / 2 * 8 + unit / 4, i % 2 * 8 + unit % 4 * 2)
+    let (half, unit, i) = (word / 64, word / 2 % 32, word % 2);
+    (half * 8 + unit / 4, i * 8 + unit % 4 * 2)
 }
 
 /// Tiles `[rows / 16, columns / 16]` of a matrix `[rows, columns]`, padded with zeros; `number` says the
@@ -101,7 +103,7 @@ pub(crate) fn key(shape: &MlpShape, half: Half, cores: bool) -> TensorKey {
     let tiles = shape.hidden.div_ceil(SIDE);
     TensorKey {
         tiles,
-        rows: (MOST_SUMS / tiles).clamp(1, 2),
+        rows: (if shape.norm { MOST_WITH_NORM } else { MOST_TILES } / tiles).clamp(1, 2),
         planes: if cores { PLANES } else { 2 },
         half,
         cores,
@@ -165,16 +167,13 @@ impl Tiles {
         let [count, dim, hidden, layers, outputs, first, level] = numbers;
         let sizes = TensorSizesLaunch::new(count, dim, hidden, layers, outputs, first, level);
         let (client, dim) = (device.client(), CubeDim::new_1d(units));
-        match self.half {
-            Half::F16 => tensor_kernel::launch::<f16>(client, cubes, dim, rows.arg(), out.arg(), net, sizes, key),
-            Half::Bf16 if self.cores => {
-                tensor_kernel::launch::<bf16>(client, cubes, dim, rows.arg(), out.arg(), net, sizes, key);
-            }
-            // Made by integers: the type may not exist.
-            Half::Bf16 => {
-                tensor_kernel::launch::<f32>(client, cubes, dim, rows.arg(), out.arg(), net, sizes, key);
-            }
-        }
+        let launch = match self.half {
+            // Units make either type by integers.
+            _ if !self.cores => tensor_kernel::launch::<f32>,
+            Half::F16 => tensor_kernel::launch::<f16>,
+            Half::Bf16 => tensor_kernel::launch::<bf16>,
+        };
+        launch(client, cubes, dim, rows.arg(), out.arg(), net, sizes, key);
         Ok(())
     }
 }
@@ -187,16 +186,17 @@ mod tests {
     fn tiles_hold_every_rounded_weight_once() {
         for half in Half::ALL {
             for (rows, columns) in [(1, 1), (16, 16), (17, 2), (48, 33), (128, 128)] {
-                let weight: Vec<f32> = (0..rows * columns).map(|i| ((i * 7919 % 4001) as f32 - 2000.3) / 999.0).collect();
+                let weight: Vec<f32> =
+                    (0..rows * columns).map(|i| ((i * 7919 % 4001) as f32 - 2000.3) / 999.0).collect();
                 let words = pack(&weight, rows, columns, |w| half.bits(w));
                 let (down, across) = (rows.div_ceil(16), columns.div_ceil(16));
                 assert_eq!(words.len(), down * across * 128);
                 let mut seen = vec![None; down * across * 256];
                 for (i, word) in words.iter().enumerate() {
-                    let (tile, unit, which) = (i / 128, i % 128 / 4, i % 4);
-                    // PTX ISA, B of m16n8k16: k = 2 (unit % 4) + 8 i, n = unit / 4; a word more, eight outputs on.
-                    let row = tile / across * 16 + unit / 4 + 8 * (which / 2);
-                    let column = tile % across * 16 + unit % 4 * 2 + 8 * (which % 2);
+                    // PTX ISA, B of m16n8k16: register i of a unit has k = 2 (unit % 4) + 8 i, n = unit / 4.
+                    let (tile, eight, unit, which) = (i / 128, i / 64 % 2, i / 2 % 32, i % 2);
+                    let row = tile / across * 16 + eight * 8 + unit / 4;
+                    let column = tile % across * 16 + which * 8 + unit % 4 * 2;
                     for (e, bits) in [(*word & 0xffff) as u16, (*word >> 16) as u16].into_iter().enumerate() {
                         let cell = &mut seen[row * across * 16 + column + e];
                         assert_eq!(cell.replace(half.number(bits)), None, "twice");

@@ -34,13 +34,7 @@ pub fn forward(shape: &MlpShape, numbers: &Numbers, level: usize, x: &[f64]) -> 
 /// The same where matrices are multiplied in `half`: activations are rounded to it as they leave a layer,
 /// and so are weights; the input layer takes x and W_in to twice the digits. Everything between is f64, as
 /// f32 rounds far less.
-pub fn forward_rounded(
-    half: Half,
-    shape: &MlpShape,
-    numbers: &Numbers,
-    level: usize,
-    x: &[f64],
-) -> Vec<f64> {
+pub fn forward_rounded(half: Half, shape: &MlpShape, numbers: &Numbers, level: usize, x: &[f64]) -> Vec<f64> {
     let c_in = numbers.levels[level][0];
     let scaled: Vec<f32> = x.iter().map(|x| c_in * *x as f32).collect();
     let head: Vec<f64> = scaled.iter().map(|x| f64::from(half.round(*x))).collect();
@@ -81,9 +75,7 @@ fn rest(
             }
         }
         let next = z.iter().zip(&a);
-        a = next
-            .map(|(&z, &a)| kept(shape.activation.at(z) + if shape.skip { a } else { 0.0 }))
-            .collect();
+        a = next.map(|(&z, &a)| kept(shape.activation.at(z) + if shape.skip { a } else { 0.0 })).collect();
     }
     let f = linear(&numbers.output.weight, &numbers.output.bias, &a, &as_is);
     f.iter().enumerate().map(|(k, f)| c_f * f + if c_x == 0.0 { 0.0 } else { c_x * x[k] }).collect()
