@@ -93,13 +93,14 @@ fn tiles_are_multiplied_as_the_oracle_does(device: &Device) {
         },
         MlpShape { activation: Activation::Tanh, hidden: 48, layers: 1, dim: 16, ..BASE },
         MlpShape { activation: Activation::Relu, norm: true, hidden: 45, dim: 3, outputs: 33, ..BASE },
-        MlpShape { hidden: 130, layers: 1, outputs: 1, ..BASE },
+        MlpShape { norm: true, hidden: 66, layers: 1, outputs: 1, ..BASE },
         MlpShape { hidden: 16, layers: 0, dim: 33, outputs: 33, ..BASE },
     ];
     let mut rng = StdRng::seed_from_u64(11);
-    for shape in shapes {
+    for (i, shape) in shapes.into_iter().enumerate() {
         let own = Own::new(shape, &mut rng);
-        for half in Half::ALL {
+        // In turn: drivers take seconds to compile each.
+        for half in [Half::ALL[i % 2]] {
             let numbers = own.numbers();
             let cores = Network::new(device, shape, &numbers, Compute::Tensor(half));
             let networks = [cores, Network::without_cores(device, shape, &numbers, half)];
