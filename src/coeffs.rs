@@ -38,11 +38,11 @@ pub fn steps(options: &Options, levels: &[Noise], dim: usize) -> Result<Vec<Step
         let active = f64::from(u8::from(weighs(options) && active(options, t)));
         let noise = zeta * (h * noisy).sqrt();
         let back_variance = h * zeta * zeta * clean;
+        let shrunk = (total - 1.0) * d * (pair[0].alpha / pair[1].alpha).ln();
         let (rate_old, rate_new, constant) = match options.rule {
-            Rule::Left => (0.5 * h * noisy, 0.0, (total - 1.0) * d * (pair[0].alpha / pair[1].alpha).ln()),
-            Rule::Trap => {
-                (0.25 * h * noisy, 0.25 * h * clean, (total - 1.0) * d * (pair[0].alpha / pair[1].alpha).ln())
-            }
+            Rule::Left => (0.5 * h * noisy, 0.0, shrunk),
+            Rule::Right => (0.0, 0.5 * h * clean, shrunk),
+            Rule::Trap => (0.25 * h * noisy, 0.25 * h * clean, shrunk),
             Rule::Exact => (0.0, 0.0, d * (noise.ln() - 0.5 * back_variance.ln())),
         };
         StepCoeffs {

@@ -13,6 +13,8 @@ use crate::schedule::{Grid, Schedule};
 pub enum Rule {
     /// Rate at the old state; bias O(h).
     Left,
+    /// Rate at the new state; bias O(h).
+    Right,
     /// Mean of the rates at both states; the default.
     Trap,
     /// From log-densities: unbiased evidence at any step size. Closed-form models only.
@@ -65,8 +67,12 @@ pub enum Sde {
 pub struct Options {
     /// The sampler.
     pub method: Method,
-    /// Annealing power, or guidance weight of the second model.
+    /// Annealing power, power of a product, or guidance weight of each condition.
     pub beta: f64,
+    /// Models combined.
+    pub models: usize,
+    /// Exponent of each model, for [`Method::FkcCompose`] alone.
+    pub powers: Vec<f64>,
     /// Noise of the sampler.
     pub sde: Sde,
     /// Weight rule.
@@ -108,6 +114,8 @@ pub struct Options {
     /// What networks are multiplied in.
     #[serde(with = "by_name")]
     pub compute: Compute,
+    /// Record the steps as a graph and replay it, where the device can.
+    pub graph: bool,
 }
 
 /// A choice as its name.
@@ -137,6 +145,8 @@ impl Options {
         Self {
             method,
             beta: 1.0,
+            models: method.row().needs.models.0,
+            powers: if method == Method::FkcCompose { vec![1.0] } else { Vec::new() },
             sde: Sde::TargetScore,
             rule: Rule::Trap,
             weights: true,
@@ -156,13 +166,17 @@ impl Options {
             unfused: false,
             at_once: 1,
             compute: Compute::Auto,
+            graph: true,
         }
     }
 
-    /// zeta of the sampler.
+    /// zeta of the sampler; tempered noise goes by the power of a product, else by the sum of the exponents.
     pub fn zeta(&self) -> f64 {
         match self.sde {
             Sde::TargetScore => 1.0,
+            Sde::TemperedNoise if self.method == Method::FkcCompose => {
+                1.0 / self.exponents().iter().sum::<f64>().sqrt()
+            }
             Sde::TemperedNoise => 1.0 / self.beta.sqrt(),
             Sde::Ode => 0.0,
             Sde::Zeta(zeta) => zeta,
@@ -174,8 +188,43 @@ impl Options {
         match self.method {
             Method::Plain => vec![1.0],
             Method::FkcAnneal => vec![self.beta],
-            Method::FkcGuidance => vec![1.0 - self.beta, self.beta],
+            Method::FkcGuidance => {
+                let mut exponents = vec![self.beta; self.models];
+                if let Some(base) = exponents.first_mut() {
+                    *base = 1.0 - self.beta * (self.models - 1) as f64;
+                }
+                exponents
+            }
+            Method::FkcProduct => vec![self.beta; self.models],
+            Method::FkcCompose => self.powers.clone(),
         }
+    }
+
+    fn check_exponents(&self) -> Result<()> {
+        let (least, most) = self.method.row().needs.models;
+        if !(least..=most).contains(&self.models) {
+            let wanted = if least == most { least.to_string() } else { format!("{least} to {most}") };
+            return Err(Error::input(
+                "models",
+                self.models,
+                format!("{wanted} for {}", self.method.row().name),
+            ));
+        }
+        let composed = self.method == Method::FkcCompose;
+        if composed && self.powers.len() != self.models {
+            let wanted = format!("{}, one a model", self.models);
+            return Err(Error::input("number of exponents", self.powers.len(), wanted));
+        }
+        let what = if composed { "exponents" } else { "beta" };
+        let found = if composed { format!("{:?}", self.powers) } else { self.beta.to_string() };
+        if let Some(odd) = self.powers.iter().find(|power| !power.is_finite()) {
+            return Err(Error::input(what, odd, "finite numbers"));
+        }
+        if self.exponents().iter().sum::<f64>() <= 0.0 {
+            let wanted = "a total exponent above 0, or the target is not normalisable";
+            return Err(Error::input(what, found, wanted));
+        }
+        Ok(())
     }
 
     /// Refuses what cannot run, naming it.
@@ -193,10 +242,7 @@ impl Options {
         if !self.beta.is_finite() {
             return Err(Error::input("beta", self.beta, "a finite number"));
         }
-        if self.exponents().iter().sum::<f64>() <= 0.0 {
-            let wanted = "a total exponent above 0, or the target is not normalisable";
-            return Err(Error::input("beta", self.beta, wanted));
-        }
+        self.check_exponents()?;
         let zeta = self.zeta();
         if !(zeta.is_finite() && zeta >= 0.0) {
             return Err(Error::input("zeta", zeta, "a finite number, at least 0"));

@@ -60,14 +60,13 @@ impl Plan {
     /// The plan of `options` over `models`; refuses what does not fit together.
     pub fn of(options: &Options, models: &[Model]) -> Result<Self> {
         options.check()?;
-        let needs = options.method.row().needs;
-        if models.len() != needs.scores {
-            let wanted = format!("{} for {}", needs.scores, options.method.row().name);
+        if models.len() != options.models {
+            let wanted = format!("{} for {}", options.models, options.method.row().name);
             return Err(Error::input("models", models.len(), wanted));
         }
         let dim = models[0].dim();
         if let Some(other) = models.iter().find(|m| m.dim() != dim) {
-            return Err(Error::input("dimension of the second model", other.dim(), dim));
+            return Err(Error::input("dimension of another model", other.dim(), dim));
         }
         let analytic = models.iter().filter(|m| matches!(m, Model::Analytic(_))).count();
         if analytic != 0 && analytic != models.len() {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use feynkac_kernels::methods::{Anneal, Guidance, Needs, Plain, fkc_anneal, fkc_guidance, plain};
+use feynkac_kernels::methods::{Compose, Needs, Plain, compose, plain};
 use feynkac_kernels::passes::step::Named;
 use feynkac_kernels::passes::step::oracle::Coordinate;
 
@@ -15,8 +15,12 @@ pub enum Method {
     Plain,
     /// q^beta.
     FkcAnneal,
-    /// q1^(1 - beta) q2^beta.
+    /// q0^(1 - M beta) (q1 ... qM)^beta.
     FkcGuidance,
+    /// (q1 ... qM)^beta.
+    FkcProduct,
+    /// q1^beta1 ... qM^betaM.
+    FkcCompose,
 }
 
 /// A row of the table of methods.
@@ -54,18 +58,36 @@ pub const METHODS: &[MethodRow] = &[
         name: "fkc-anneal",
         doc: "the model to the power beta, exact weights",
         paper: "Skreta et al. 2025, arXiv 2503.02819",
-        needs: Anneal::NEEDS,
-        kernel: Named::Anneal,
-        oracle: fkc_anneal::oracle::coordinate,
+        needs: Compose::ONE,
+        kernel: Named::Compose,
+        oracle: compose::oracle::coordinate,
     },
     MethodRow {
         method: Method::FkcGuidance,
         name: "fkc-guidance",
-        doc: "first^(1 - beta) second^beta: classifier-free guidance, geometric average; exact weights",
+        doc: "first^(1 - beta) second^beta: classifier-free guidance, geometric average; more conditions, each to the power beta, where there are more models; exact weights",
         paper: "Skreta et al. 2025, arXiv 2503.02819; Ho and Salimans 2022, arXiv 2207.12598",
-        needs: Guidance::NEEDS,
-        kernel: Named::Guidance,
-        oracle: fkc_guidance::oracle::coordinate,
+        needs: Compose::SEVERAL,
+        kernel: Named::Compose,
+        oracle: compose::oracle::coordinate,
+    },
+    MethodRow {
+        method: Method::FkcProduct,
+        name: "fkc-product",
+        doc: "the product of all models to the power beta, exact weights",
+        paper: "Skreta et al. 2025, arXiv 2503.02819",
+        needs: Compose::SEVERAL,
+        kernel: Named::Compose,
+        oracle: compose::oracle::coordinate,
+    },
+    MethodRow {
+        method: Method::FkcCompose,
+        name: "fkc-compose",
+        doc: "each model to an exponent of its own, negative ones too; exact weights",
+        paper: "Skreta et al. 2025, arXiv 2503.02819",
+        needs: Compose::ANY,
+        kernel: Named::Compose,
+        oracle: compose::oracle::coordinate,
     },
 ];
 

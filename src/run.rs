@@ -1,12 +1,15 @@
 //! Runs a plan on a device; owns the buffers.
 
+mod graph;
 mod outcome;
 mod sizes;
 
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::methods::StepCoeffs;
+use feynkac_kernels::passes::Number;
 use feynkac_kernels::passes::init::{Start, init};
 use feynkac_kernels::passes::mlp;
 use feynkac_kernels::passes::resample::Resampling;
@@ -16,11 +19,12 @@ use feynkac_kernels::passes::weights::{RECORD, Weights};
 use feynkac_kernels::prims::state::Population;
 
 use crate::coeffs;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{self, Model, Noise};
 use crate::options::{Options, Policy};
 use crate::plan::{Pass, Plan};
 
+pub use graph::Steady;
 pub use outcome::{Counters, Glance, Outcome, Timings, read, sample};
 
 /// On the CPU a launch has about this many particle-steps, where the population is smaller.
@@ -62,6 +66,11 @@ pub struct Run<'a> {
     history: Buf<f32>,
     table: Buf<f32>,
     keys: Buf<u32>,
+    graph: RefCell<graph::Kept>,
+    /// Why the device recorded none.
+    refused: RefCell<Option<String>>,
+    /// The step whose number the device holds, as far as it is known.
+    clock: Cell<Option<usize>>,
 }
 
 /// Seed of group `group`: the run's own for the first, then one derived from it (SplitMix64,
@@ -134,6 +143,9 @@ impl<'a> Run<'a> {
             history: device.upload("history", &vec![0.0_f32; RECORD * of.groups * steps.len()])?,
             table: device.upload("coefficients", &table)?,
             keys: device.upload("seeds", &keys)?,
+            graph: RefCell::default(),
+            refused: RefCell::default(),
+            clock: Cell::default(),
             plan,
             levels,
             coeffs: steps,
@@ -175,12 +187,22 @@ impl<'a> Run<'a> {
         asked.min(most).min(self.coeffs.len())
     }
 
-    /// Launches the passes of several steps: together where they may be.
+    /// Launches the passes of several steps: together where they may be, by replays once the run was opened
+    /// ([`Run::open`]) and where they go on from the last step.
     pub fn advance_through(&self, steps: Range<usize>) -> Result<()> {
         let at_once = self.at_once();
         if at_once < 2 {
-            return steps.into_iter().try_for_each(|step| self.advance(step));
+            let mut step = steps.start;
+            while step < steps.end {
+                step += match self.replay(step, steps.end)? {
+                    0 => self.advance(step).map(|()| 1)?,
+                    replayed => replayed,
+                };
+            }
+            return Ok(());
         }
+        // These launches leave the number on the device as it was.
+        self.clock.set(None);
         let mut from = steps.start;
         while from < steps.end {
             let to = (from + at_once).min(steps.end);
@@ -193,7 +215,18 @@ impl<'a> Run<'a> {
 
     /// Launches one pass of step `step`; models are evaluated at level `level`.
     pub fn pass(&self, pass: Pass, step: usize, level: usize) -> Result<()> {
+        match pass {
+            Pass::Init => self.clock.set(Some(0)),
+            Pass::Fused | Pass::Move => self.clock.set(Some(step + 1)),
+            _ => (),
+        }
+        self.put(pass, step, Some(level))
+    }
+
+    /// The same; without a level, at the step whose number the device holds, which has the parity of `step`.
+    fn put(&self, pass: Pass, step: usize, level: Option<usize>) -> Result<()> {
         let (before, after) = (&self.carried[step % 2], &self.carried[(step + 1) % 2]);
+        let given = level.map(|_| step);
         let device = self.device;
         match pass {
             // The start fills what step 0 reads.
@@ -202,11 +235,14 @@ impl<'a> Run<'a> {
                 let (start, keeps) = (&self.start, &self.plan.keeps);
                 init(device, start, before, keeps, &self.ancestors, &self.norms, rows, &self.keys, &self.of)?;
             }
-            Pass::Start => self.step(Stage::Start, after, before, step)?,
-            Pass::Fused => self.step(Stage::Fused, before, after, step)?,
-            Pass::Move => self.step(Stage::Move, before, after, step)?,
-            Pass::Weigh => self.step(Stage::Weigh, before, after, step)?,
-            Pass::Evaluate(model) => self.evaluate(model, level)?,
+            Pass::Start => self.step(Stage::Start, after, before, given)?,
+            Pass::Fused => self.step(Stage::Fused, before, after, given)?,
+            Pass::Move => self.step(Stage::Move, before, after, given)?,
+            Pass::Weigh => self.step(Stage::Weigh, before, after, given)?,
+            // The rows are those of `after`, which is where the next step starts: its number is their level.
+            Pass::Evaluate(model) => {
+                self.evaluate(model, level.map_or(Number::Kept(&after.clock), Number::Given))?;
+            }
             Pass::Resample => {
                 let resampling = Resampling {
                     kind: Weights::Log,
@@ -219,13 +255,13 @@ impl<'a> Run<'a> {
                     ancestors: &self.ancestors,
                     of: &self.of,
                 };
-                resampling.launch(device, step)?;
+                resampling.launch(device, given.map_or(Number::Kept(&before.clock), Number::Given))?;
             }
         }
         Ok(())
     }
 
-    fn step(&self, stage: Stage, before: &Carried, after: &Carried, step: usize) -> Result<()> {
+    fn step(&self, stage: Stage, before: &Carried, after: &Carried, step: Option<usize>) -> Result<()> {
         let launch = self.launch_of(stage, before, after);
         Ok(launch.launch_named(self.device, self.options.method.row().kernel, step)?)
     }
@@ -254,12 +290,17 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn evaluate(&self, model: usize, level: usize) -> Result<()> {
+    fn evaluate(&self, model: usize, level: Number) -> Result<()> {
         let rows = &self.rows;
         let (count, out) = (self.of.particles(), &self.feed.params);
         let first = model * count * self.of.dim;
         match &self.models[model] {
-            Model::Foreign(own) => own.score(self.device, rows, count, self.levels[level], out, first),
+            Model::Foreign(own) => match level {
+                Number::Given(level) => own.score(self.device, rows, count, self.levels[level], out, first),
+                Number::Kept(_) => {
+                    Err(Error::input("foreign model", "a level on the device", "one on the host"))
+                }
+            },
             Model::Network(_) => {
                 let network = &self.networks[self.network(model)];
                 Ok(network.launch(self.device, rows, out, first, count, level)?)

@@ -223,8 +223,8 @@ fn repeated(
     let also = run.clone();
     Ok(Prepared {
         call: Box::new(move || {
-            run.begin()?;
-            run.advance_through(0..run.coeffs.len())?;
+            let done = run.open()?;
+            run.advance_through(done..run.coeffs.len())?;
             Ok(run.device.sync()?)
         }),
         check: Box::new(move || Ok(check(&read(&also)?))),

@@ -8,14 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytemuck::Pod;
 use cubecl::MemoryScope;
 use cubecl::prelude::*;
-use cubecl::server::Handle;
+use cubecl::server::{Handle, ServerError};
 
 use crate::error::{KernelError, Result};
+use crate::graph;
 use crate::guard::Guards;
 use crate::passes::Work;
 use crate::prims::state::Layout;
 
+pub use crate::graph::Graph;
 pub use crate::probe::{Found, Limits, list};
+pub use crate::request::{Backend, Request};
 
 /// Launches the CPU runtime may hold unfinished: from about 48 on its workers starve each other
 /// (430 us a launch instead of 10).
@@ -23,62 +26,13 @@ const CPU_QUEUE: u64 = 16;
 /// Slots from which a group's padding to double vectors no longer matters.
 const LONG_GROUP: usize = 256;
 
-/// Which runtime, and which of its devices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Backend {
-    /// The CPU runtime on this many threads; 0 means all.
-    Cpu(usize),
-    /// wgpu adapter by its index in [`list`].
-    Wgpu(usize),
-    /// CUDA device by index.
-    Cuda(usize),
-}
-
-impl std::fmt::Display for Backend {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Backend::Cpu(0) => write!(f, "cpu"),
-            Backend::Cpu(n) => write!(f, "cpu:{n}"),
-            Backend::Wgpu(i) => write!(f, "wgpu:{i}"),
-            Backend::Cuda(i) => write!(f, "cuda:{i}"),
-        }
-    }
-}
-
-/// What a user asks for: a backend, or the best there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Request {
-    /// CUDA, else a hardware GPU through wgpu, else the CPU runtime.
-    Auto,
-    /// Exactly this one.
-    Exactly(Backend),
-}
-
-impl std::str::FromStr for Request {
-    type Err = KernelError;
-
-    fn from_str(s: &str) -> Result<Self> {
-        let bad = || KernelError::DeviceName { found: s.to_owned() };
-        let (name, number) = match s.split_once(':') {
-            Some((name, n)) => (name, Some(n.parse::<usize>().map_err(|_| bad())?)),
-            None => (s, None),
-        };
-        Ok(match (name, number) {
-            ("auto", None) => Request::Auto,
-            ("cpu", Some(0)) => return Err(bad()),
-            ("cpu", n) => Request::Exactly(Backend::Cpu(n.unwrap_or(0))),
-            ("wgpu", n) => Request::Exactly(Backend::Wgpu(n.unwrap_or(0))),
-            ("cuda", n) => Request::Exactly(Backend::Cuda(n.unwrap_or(0))),
-            _ => return Err(bad()),
-        })
-    }
-}
-
 /// What the device layer counted since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Kernel launches.
+    /// Kernel launches, those of replays among them.
     pub launches: u64,
+    /// Replays of a graph.
+    pub replays: u64,
     /// Buffers read back by the host.
     pub downloads: u64,
     /// Bytes that launches had to read.
@@ -92,6 +46,7 @@ pub struct Counts {
 #[derive(Default)]
 struct Counters {
     launches: AtomicU64,
+    replays: AtomicU64,
     downloads: AtomicU64,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
@@ -226,6 +181,7 @@ impl Device {
     pub fn counts(&self) -> Counts {
         Counts {
             launches: self.counters.launches.load(Ordering::Relaxed),
+            replays: self.counters.replays.load(Ordering::Relaxed),
             downloads: self.counters.downloads.load(Ordering::Relaxed),
             bytes_read: self.counters.bytes_read.load(Ordering::Relaxed),
             bytes_written: self.counters.bytes_written.load(Ordering::Relaxed),
@@ -270,17 +226,13 @@ impl Device {
     /// Reads a buffer back; here the faults of earlier launches surface.
     pub fn download<T: Pod>(&self, buf: &Buf<T>) -> Result<Vec<T>> {
         self.counters.downloads.fetch_add(1, Ordering::Relaxed);
-        let fault = |message: String| KernelError::Device { during: "reading a buffer", message };
-        let read = catch_unwind(AssertUnwindSafe(|| self.client.read_one(buf.handle.clone())));
-        let bytes = match read {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) => return Err(fault(error.to_string())),
-            Err(cause) => return Err(fault(crate::probe::reason(&cause))),
-        };
+        let during = "reading a buffer";
+        let bytes = asked(during, || self.client.read_one(buf.handle.clone()))?;
         self.no_faults()?;
         let size = buf.len * size_of::<T>();
         if bytes.len() < size {
-            return Err(fault(format!("{} bytes came back of {size}", bytes.len())));
+            let message = format!("{} bytes came back of {size}", bytes.len());
+            return Err(KernelError::Device { during, message });
         }
         Ok(bytemuck::pod_collect_to_vec(&bytes[..size]))
     }
@@ -293,21 +245,63 @@ impl Device {
     }
 
     /// A launch that a runtime's thread could not even begin.
-    fn no_faults(&self) -> Result<()> {
+    pub(crate) fn no_faults(&self) -> Result<()> {
         let during = "compiling or launching a kernel";
         crate::faults::since(self.faults)
             .map_or(Ok(()), |message| Err(KernelError::Device { during, message }))
     }
 
-    /// Books one launch and what it has to move; on the CPU keeps the queue short.
-    pub fn launched(&self, work: Work) -> Result<()> {
-        let before = self.counters.launches.fetch_add(1, Ordering::Relaxed);
+    /// Whether launches can be recorded and replayed here, or why not.
+    pub fn captures(&self) -> std::result::Result<(), &'static str> {
+        if self.is_cpu() {
+            Err("the CPU runtime records no graphs")
+        } else if self.guards.is_some() {
+            Err("guard zones are read after every launch")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Runs everything that was recorded once more, in order; its launches count as launches.
+    #[allow(unsafe_code)]
+    pub fn replay(&self, graph: &Graph) -> Result<()> {
+        // SAFETY: the graph keeps every buffer that `Buf::arg` handed to its launches, and neither leaves the thread
+        // whose stream it was recorded on.
+        asked("replaying a graph", || unsafe { graph.inner.replay() })?;
+        self.counters.replays.fetch_add(1, Ordering::Relaxed);
+        self.book(graph.tape.launches, graph.tape.work);
+        Ok(())
+    }
+
+    /// Counts launches; returns how many there were before.
+    fn book(&self, launches: u64, work: Work) -> u64 {
         self.counters.bytes_read.fetch_add(work.read, Ordering::Relaxed);
         self.counters.bytes_written.fetch_add(work.written, Ordering::Relaxed);
+        self.counters.launches.fetch_add(launches, Ordering::Relaxed)
+    }
+
+    /// Books one launch and what it has to move; on the CPU keeps the queue short.
+    pub fn launched(&self, work: Work) -> Result<()> {
+        if graph::recorded(work) {
+            return Ok(());
+        }
+        let before = self.book(1, work);
         if let Some(guards) = &self.guards {
             return guards.check(&self.client);
         }
         if self.is_cpu() && before % CPU_QUEUE == CPU_QUEUE - 1 { self.sync() } else { Ok(()) }
+    }
+}
+
+/// The runtime's answer, or its panic, as an error of ours.
+pub(crate) fn asked<T>(
+    during: &'static str,
+    ask: impl FnOnce() -> std::result::Result<T, ServerError>,
+) -> Result<T> {
+    let fault = |message: String| KernelError::Device { during, message };
+    match catch_unwind(AssertUnwindSafe(ask)) {
+        Ok(answer) => answer.map_err(|error| fault(error.to_string())),
+        Err(cause) => Err(fault(crate::probe::reason(&cause))),
     }
 }
 
@@ -357,6 +351,7 @@ impl<T: Pod> Buf<T> {
     /// The launch argument of a kernel to which the buffer is vectors of `lanes` numbers.
     #[allow(unsafe_code)]
     pub(crate) fn arg_of(&self, lanes: usize) -> BufferArg {
+        graph::binds(&self.handle);
         // SAFETY: as for `arg`, of which these are whole vectors.
         unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len / lanes) }
     }
@@ -364,6 +359,7 @@ impl<T: Pod> Buf<T> {
     /// The launch argument.
     #[allow(unsafe_code)]
     pub fn arg(&self) -> BufferArg {
+        graph::binds(&self.handle);
         // SAFETY: `len` elements of `T` were allocated for this handle in `empty` or `upload`,
         // and nothing changes either afterwards.
         unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len) }

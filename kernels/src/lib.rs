@@ -15,6 +15,7 @@
 pub mod device;
 pub mod error;
 mod faults;
+mod graph;
 mod guard;
 pub mod methods;
 pub mod models;
@@ -23,3 +24,4 @@ pub mod offline;
 pub mod passes;
 pub mod prims;
 mod probe;
+mod request;

@@ -20,7 +20,7 @@ use cubecl_llvm::nvptx::ptx_version::PtxVersion;
 use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
 use half::{bf16, f16};
 
-use crate::methods::{Anneal, Guidance, Method, Plain};
+use crate::methods::{Compose, Method, Plain};
 use crate::models::{Analytic, Buffer, Kind, MAX_MODELS, ModelKey, ModelsCompilationArg, Score};
 use crate::passes::copy::kernel::copy_kernel;
 use crate::passes::crew::Crew;
@@ -189,7 +189,7 @@ macro_rules! blank {
 
 blank! {
     ShapeCompilationArg { groups slots padded dim block blocks unit spare }
-    CarryCompilationArg { x scores log_w log_p roots }
+    CarryCompilationArg { x scores log_w log_p roots clock }
     CommonCompilationArg { ancestors norms rows blocks }
     ModelsCompilationArg { params levels map }
     TablesCompilationArg { coeffs seeds }
@@ -242,10 +242,10 @@ pub fn all() -> Vec<Offline> {
         }
         let (together, apart) = (key(TOGETHER), key(APART));
         list.push(entry!(format!("{kind:?}"), resample_kernel::ResampleKernel(
-            values records coeffs norms history seeds ancestors shape step; together
+            values records coeffs norms history seeds ancestors clock shape step; together
         )));
         list.push(entry!(format!("{kind:?}"), resample_serial_kernel::ResampleSerialKernel(
-            values records coeffs norms history seeds ancestors shape step pieces; LANES, apart
+            values records coeffs norms history seeds ancestors clock shape step pieces; LANES, apart
         )));
     }
     for (crew, sharing, pieces) in [(Crew::Cube, TOGETHER, 1), (Crew::One, APART, 4)] {
@@ -265,13 +265,14 @@ pub fn all() -> Vec<Offline> {
         [("D=2", true, false), ("D=2, rows", true, true), ("D=64, rows", false, true)]
     {
         list.push(entry!(variant, init_kernel::InitKernel(
-            x log_w ancestors roots norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER
+            x log_w ancestors roots clock norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER
         )));
     }
     networks(&mut list);
     steps::<Plain>(&mut list, "plain", 1);
-    steps::<Anneal>(&mut list, "anneal", 1);
-    steps::<Guidance>(&mut list, "guidance", 2);
+    steps::<Compose>(&mut list, "compose 1", 1);
+    steps::<Compose>(&mut list, "compose 2", 2);
+    steps::<Compose>(&mut list, "compose 4", 4);
     list
 }
 
@@ -284,28 +285,26 @@ fn scans<M: Monoid, S: Source<M>>(list: &mut Vec<Offline>, variant: &str, sharin
     )));
 }
 
-/// Dense networks: every nonlinearity, with and without LayerNorm, and the widest.
+/// Dense networks: every nonlinearity, with and without LayerNorm, and the widest; by tensor cores few, as
+/// each takes many seconds to assemble.
 fn networks(list: &mut Vec<Offline>) {
     let mut push = |width: usize, vectors: usize, activation: Activation, norm: bool| {
         let key = MlpKey { width, vectors, tile: 1, activation, norm, skip: true, sharing: TOGETHER };
         let variant = format!("H={width}, {activation:?}{}", if norm { ", norm" } else { "" });
-        list.push(entry!(variant, mlp_kernel::MlpKernel(rows out net sizes; 4, key)));
+        list.push(entry!(variant, mlp_kernel::MlpKernel(rows out clock net sizes; 4, key)));
     };
     for activation in [Activation::Silu, Activation::Gelu, Activation::Tanh, Activation::Relu] {
         push(128, 4, activation, false);
         push(128, 4, activation, true);
     }
     push(512, 1, Activation::Silu, true);
-    for (hidden, activation) in [(64, Activation::Tanh), (128, Activation::Gelu), (256, Activation::Relu)] {
-        tensor_network(list, hidden, Activation::Silu, false);
-        tensor_network(list, hidden, activation, true);
-    }
-}
-
-/// One network by tensor cores, in both types.
-fn tensor_network(list: &mut Vec<Offline>, hidden: usize, activation: Activation, norm: bool) {
-    let shape = MlpShape { dim: 2, hidden, layers: 4, outputs: 2, activation, norm, skip: true };
-    for half in Half::ALL {
+    for (hidden, half, activation, norm) in [
+        (64, Half::F16, Activation::Tanh, false),
+        (128, Half::Bf16, Activation::Gelu, true),
+        (128, Half::F16, Activation::Silu, false),
+        (256, Half::F16, Activation::Silu, false),
+    ] {
+        let shape = MlpShape { dim: 2, hidden, layers: 4, outputs: 2, activation, norm, skip: true };
         let key = tensor_key(&shape, half, true);
         let variant = format!("H={hidden}, {activation:?}, {half}{}", if norm { ", norm" } else { "" });
         list.push(match half {
@@ -315,8 +314,9 @@ fn tensor_network(list: &mut Vec<Offline>, hidden: usize, activation: Activation
     }
 }
 
+/// One network by tensor cores.
 fn tensor<E: Float>(variant: String, key: TensorKey) -> Offline {
-    entry!(PLANES * PLANE, variant, tensor_kernel::TensorKernel<E>(rows out net sizes; key))
+    entry!(PLANES * PLANE, variant, tensor_kernel::TensorKernel<E>(rows out clock net sizes; key))
 }
 
 /// The steps of one method, in registers (D = 2, 4) and in memory (D = 64).

@@ -140,7 +140,7 @@ fn cases(asked: &Bench) -> Result<Vec<Case>> {
 fn options(method: Method, policy: Policy) -> Options {
     let needs = method.row().needs;
     let usual = Options::new(method, Schedule::Ve { sigma_min: SIGMA[1], sigma_max: SIGMA[0] });
-    let beta = match (needs.weights, needs.scores) {
+    let beta = match (needs.weights, needs.models.0) {
         (false, _) => usual.beta,
         (true, 1) => 2.0,
         (true, _) => 0.5,
@@ -150,7 +150,7 @@ fn options(method: Method, policy: Policy) -> Options {
 
 /// With its models: as many mixtures, each with means of its own, as the method needs.
 fn case(options: Options, dim: usize, components: usize) -> Result<Case> {
-    let seeds = 0..options.method.row().needs.scores as u64;
+    let seeds = 0..options.models as u64;
     let models: Vec<Model> = seeds.map(|seed| Model::Analytic(mixture(dim, components, seed))).collect();
     Plan::of(&options, &models)?;
     Ok(Case { options, models })
@@ -181,10 +181,11 @@ fn measure(device: &Device, case: &Case, times: (usize, usize), copy: f64) -> Re
     let run = Run::new(device, &case.models, &case.options)?;
     let steps = run.coeffs.len();
     let particle_steps = (run.of.particles() * steps) as f64;
+    run.open()?;
     let mut measured = Vec::new();
     for _ in 0..times.1 {
         run.begin()?;
-        measured.push(timed(device, || (0..steps).try_for_each(|step| run.advance(step)))?);
+        measured.push(timed(device, || run.advance_through(0..steps))?);
     }
     let spread =
         |figure: &dyn Fn(&Measured) -> f64| Spread::of(&measured.iter().map(figure).collect::<Vec<f64>>());

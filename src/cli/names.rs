@@ -17,6 +17,7 @@ fn unknown<T>(what: &str, text: &str, wanted: &str) -> Result<T> {
 /// (name, rule, doc) of every weight rule.
 pub const RULES: &[(&str, Rule, &str)] = &[
     ("left", Rule::Left, "rate at the old state; bias O(h)"),
+    ("right", Rule::Right, "rate at the new state; bias O(h)"),
     ("trap", Rule::Trap, "mean of the rates at both states; the default"),
     ("exact", Rule::Exact, "from log-densities, unbiased at any step size; closed forms only"),
 ];
@@ -219,7 +220,10 @@ mod tests {
             let wanted = "wanted one of target-score, tempered-noise, ode, zeta:F";
             assert_eq!(named::<Sde>(bad).unwrap_err(), wanted);
         }
-        assert_eq!(named::<Method>("fkc").unwrap_err(), "wanted one of plain, fkc-anneal, fkc-guidance");
+        assert_eq!(
+            named::<Method>("fkc").unwrap_err(),
+            "wanted one of plain, fkc-anneal, fkc-guidance, fkc-product, fkc-compose"
+        );
         let constants = named::<Schedule>("edm:c=1").unwrap_err();
         assert_eq!(
             constants,

@@ -40,6 +40,7 @@ pub fn run(asked: PlanFlags) -> Result<()> {
     for (i, compute) in run.compute().into_iter().enumerate() {
         text.push_str(&format!("on {}: network {} in {compute}\n", device.backend(), i + 1));
     }
+    text.push_str(&format!("on {}: {}\n", device.backend(), run.steady()));
     text.push_str(&format!("\n{}", moved(&run)));
     text.push_str(&format!("\n{}", held(&run)));
     if asked.measure {
@@ -90,18 +91,18 @@ fn held(run: &Run) -> String {
 /// Seconds of all steps, from as many as fit into [`SAMPLE_S`], after those in which kernels are compiled.
 fn predicted(run: &Run) -> Result<f64> {
     let steps = run.coeffs.len();
-    let at_once = run.at_once();
-    run.begin()?;
-    run.advance_through(0..1)?;
+    let first = match run.open()? {
+        0 => run.advance_through(0..1).map(|()| 1)?,
+        done => done,
+    };
     run.device.sync()?;
-    let began = Instant::now();
-    let mut done = 1;
+    let (stride, began, mut done) = (run.stride(), Instant::now(), first);
     while done < steps && began.elapsed().as_secs_f64() < SAMPLE_S {
-        let next = (done + at_once).min(steps);
+        let next = (done + stride).min(steps);
         run.advance_through(done..next)?;
         run.device.sync()?;
         done = next;
     }
-    let timed = (done - 1).max(1);
+    let timed = (done - first).max(1);
     Ok(began.elapsed().as_secs_f64() / timed as f64 * steps as f64)
 }

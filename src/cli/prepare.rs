@@ -11,11 +11,11 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::options::{Options, Policy, Sde};
 use crate::plan::Plan;
-use crate::registry::METHODS;
+use crate::registry::{METHODS, Method};
 use crate::schedule::Schedule;
 
 /// Keys that say how a run is carried out and do not decide what is sampled.
-const HOW: [&str; 4] = ["device", "no-roots", "unfused", "steps-per-launch"];
+const HOW: [&str; 5] = ["device", "no-roots", "unfused", "steps-per-launch", "no-graph"];
 
 /// A run that can start.
 pub struct Job {
@@ -40,12 +40,10 @@ impl Job {
             return Err(Error::input("--method", "none", format!("one of {}", names.join(", "))));
         };
         let device: Request = settings.device.as_deref().unwrap_or("auto").parse()?;
-        // The exponents are of the models: as many as there must be.
         let mut options = Options::new(method, Schedule::Edm);
-        let needed = options.exponents().len();
         let mut models = Vec::new();
         let mut warnings: Vec<String> = Vec::new();
-        for (path, class) in places(settings, needed)? {
+        for (path, class) in places(settings, method)? {
             let (model, more) = Model::open(path, class)?;
             models.push(model);
             warnings
@@ -69,27 +67,35 @@ impl Job {
     }
 }
 
-/// The models to open, with their classes. A method of two models given one and a class takes it twice: first
-/// with its null class.
-fn places(settings: &Settings, needed: usize) -> Result<Vec<(&Path, Option<usize>)>> {
+/// The models to open, with their classes. One network and classes are as many models: for guidance its null
+/// class is another, the base, and so it is where there is one more exponent than classes.
+fn places(settings: &Settings, method: Method) -> Result<Vec<(&Path, Option<usize>)>> {
     let paths: Vec<&Path> = settings.model.iter().map(PathBuf::as_path).collect();
-    match (paths.len(), settings.class) {
-        (1, Some(class)) if needed == 2 => Ok(vec![(paths[0], None), (paths[0], Some(class))]),
-        (found, class) if found == needed => {
-            // The class is asked of the last model: the one a guidance leads to.
-            let classes = (0..needed).map(|i| class.filter(|_| i + 1 == needed));
-            Ok(paths.into_iter().zip(classes).collect())
+    let (least, most) = method.row().needs.models;
+    let classes = &settings.class;
+    let places: Vec<_> = if let ([path], true) = (&paths[..], most > 1 && !classes.is_empty()) {
+        let based = method == Method::FkcGuidance || settings.exponent.len() == classes.len() + 1;
+        let base = based.then_some((*path, None));
+        base.into_iter().chain(classes.iter().map(|class| (*path, Some(*class)))).collect()
+    } else {
+        // The class is asked of the last model: the one a guidance leads to.
+        let last = paths.len().saturating_sub(1);
+        if classes.len() > 1 {
+            let wanted = "1 beside several models, or one model for all";
+            return Err(Error::input("number of classes (--class)", classes.len(), wanted));
         }
-        (found, _) => {
-            let method = settings.method.map_or(String::new(), |method| format!(" of {method}"));
-            let wanted = match needed {
-                1 => "1".to_string(),
-                2 => "2, or one class-conditional network and --class".to_string(),
-                n => n.to_string(),
-            };
-            Err(Error::input(format!("number of models (--model){method}"), found, wanted))
-        }
+        let class = |i: usize| classes.first().copied().filter(|_| i == last);
+        paths.iter().enumerate().map(|(i, path)| (*path, class(i))).collect()
+    };
+    if (least..=most).contains(&places.len()) {
+        return Ok(places);
     }
+    let wanted = match (least, most) {
+        (1, 1) => "1".to_string(),
+        (2, _) => format!("2 to {most}, or one class-conditional network and --class"),
+        _ => format!("{least} to {most}"),
+    };
+    Err(Error::input(format!("number of models (--model) of {method}"), places.len(), wanted))
 }
 
 fn same_dimension(paths: &[PathBuf], models: &[Model]) -> Result<()> {
@@ -109,6 +115,8 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
     let usual = Options::new(options.method, schedule(settings, models)?);
     *options = Options {
         beta: settings.beta.unwrap_or(usual.beta),
+        models: models.len(),
+        powers: powers(options.method, settings)?,
         sde: settings.sde.unwrap_or(usual.sde),
         rule: settings.rule.unwrap_or(usual.rule),
         weights: !settings.no_weights,
@@ -124,6 +132,7 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         unfused: settings.unfused,
         at_once: settings.steps_per_launch.unwrap_or(usual.at_once),
         compute: settings.compute.unwrap_or(usual.compute),
+        graph: !settings.no_graph,
         ..usual
     };
     let (t_max, t_min) = range(&options.schedule, models);
@@ -135,6 +144,18 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
     let resample = if still || !weighted { Policy::Never } else { options.resample };
     options.resample = settings.resample.unwrap_or(resample);
     Ok(())
+}
+
+/// The exponents of a composition; other methods have theirs from beta.
+fn powers(method: Method, settings: &Settings) -> Result<Vec<f64>> {
+    let composed = method == Method::FkcCompose;
+    if composed && settings.beta.is_some() {
+        return Err(Error::input("--beta", "fkc-compose", "one --exponent a model"));
+    }
+    if !composed && !settings.exponent.is_empty() {
+        return Err(Error::input("--exponent", method, "fkc-compose; other methods take --beta"));
+    }
+    Ok(settings.exponent.clone())
 }
 
 /// The schedule: the one named, else that of the first network, else ve; with the constants that have flags.
@@ -181,11 +202,15 @@ fn config(options: &Options, settings: &Settings) -> Value {
     let mut map = Map::new();
     let mut put = |key: &str, value: Value| map.insert(key.to_string(), value);
     put("model", json!(models));
-    if let Some(class) = settings.class {
-        put("class", json!(class));
+    if !settings.class.is_empty() {
+        put("class", json!(settings.class));
     }
     put("method", json!(options.method.to_string()));
-    put("beta", json!(options.beta));
+    if options.method == Method::FkcCompose {
+        put("exponent", json!(options.powers));
+    } else {
+        put("beta", json!(options.beta));
+    }
     put("sde", json!(options.sde.to_string()));
     put("particles", json!(options.particles));
     put("steps", json!(options.steps));
@@ -206,6 +231,7 @@ fn config(options: &Options, settings: &Settings) -> Value {
     put("unfused", json!(options.unfused));
     put("steps-per-launch", json!(options.at_once));
     put("compute", json!(options.compute.to_string()));
+    put("no-graph", json!(!options.graph));
     Value::Object(map)
 }
 

@@ -54,6 +54,7 @@ pub struct Report {
     ess: Each<Vec<f64>>,
     resampled_at: Each<Vec<usize>>,
     distinct_roots: Each<usize>,
+    steady_state: String,
     counters: Counters,
     timings: Timings,
 }
@@ -74,6 +75,7 @@ impl Report {
             ess: Each::of(&outcome.ess),
             resampled_at: Each::of(&outcome.resampled_at),
             distinct_roots: Each::of(&outcome.distinct_roots),
+            steady_state: outcome.steady.to_string(),
             counters: outcome.counters,
             timings: outcome.timings,
         }
@@ -142,10 +144,11 @@ pub fn summary(job: &Job, device: &Device, outcome: &Outcome, written: &[String]
     let roots: Vec<f64> = outcome.distinct_roots.iter().map(|n| *n as f64).collect();
     put("distinct roots", of_groups(&roots, |n| format!("{n:.0}")));
     let Timings { compile_s, loop_s, total_s, particle_steps_per_s } = outcome.timings;
+    put("steps", outcome.steady.to_string());
     put("speed", format!("{particle_steps_per_s:.3e} particle-steps/s"));
     put(
         "time",
-        format!("{} s: first step {} s, the others {} s", short(total_s), short(compile_s), short(loop_s)),
+        format!("{} s: the first {} s, the others {} s", short(total_s), short(compile_s), short(loop_s)),
     );
     for (i, file) in written.iter().enumerate() {
         put(if i == 0 { "written" } else { "" }, file.clone());

@@ -20,18 +20,22 @@ const LIMIT: u64 = 1 << 20;
 /// The settings of a run; what is `None` takes its default in [`super::prepare`].
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct Settings {
-    /// Weights folder or TOML target; twice for a method of two models, the base first
+    /// Weights folder or TOML target; once for each model of a method of several, the base first
     #[arg(long, value_name = "PATH")]
     pub model: Vec<PathBuf>,
-    /// Class of a conditional network; with fkc-guidance and one --model, its null class is the base
+    /// Class of a conditional network. One --model is taken once for each --class; with fkc-guidance its null
+    /// class is the base
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
-    pub class: Option<usize>,
+    pub class: Vec<usize>,
     /// Sampler: see `feynkac list`
     #[arg(long, value_parser = named::<Method>)]
     pub method: Option<Method>,
-    /// Annealing power, or guidance weight of the second model [default: 1]
+    /// Annealing power, power of a product, or guidance weight of each condition [default: 1]
     #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
     pub beta: Option<f64>,
+    /// Exponent of a model, for fkc-compose: once for each, in the order of the models
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
+    pub exponent: Vec<f64>,
     /// Noise: target-score, tempered-noise, ode or zeta:F [default: target-score]
     #[arg(long, value_parser = named::<Sde>)]
     pub sde: Option<Sde>,
@@ -60,7 +64,7 @@ pub struct Settings {
     /// Where the steps lie: uniform, edm-rho or log-snr [default: log-snr]
     #[arg(long, value_parser = named::<Grid>)]
     pub grid: Option<Grid>,
-    /// Weight rule: left, trap or exact [default: trap]
+    /// Weight rule: left, right, trap or exact [default: trap]
     #[arg(long, value_parser = named::<Rule>)]
     pub rule: Option<Rule>,
     /// Leave the weights out: the usual heuristic, for comparison
@@ -102,6 +106,9 @@ pub struct Settings {
     /// f32 unless all weights were stored in a type that the device's tensor cores take [default: auto]
     #[arg(long, value_name = "TYPE", value_parser = compute)]
     pub compute: Option<Compute>,
+    /// Launch every step instead of replaying a graph of them, for comparison
+    #[arg(long)]
+    pub no_graph: bool,
 }
 
 /// Where the results go.
@@ -147,15 +154,17 @@ impl Settings {
             ($($field:ident),* $(,)?) => {
                 Self {
                     model: if self.model.is_empty() { below.model } else { self.model },
+                    class: if self.class.is_empty() { below.class } else { self.class },
+                    exponent: if self.exponent.is_empty() { below.exponent } else { self.exponent },
                     no_weights: self.no_weights || below.no_weights,
                     no_roots: self.no_roots || below.no_roots,
                     unfused: self.unfused || below.unfused,
+                    no_graph: self.no_graph || below.no_graph,
                     $($field: self.$field.or(below.$field),)*
                 }
             };
         }
         first!(
-            class,
             method,
             beta,
             sde,
@@ -242,7 +251,7 @@ pub fn parse(file: &Path, text: &str) -> Result<(Settings, Writing)> {
                 .iter()
                 .map(|item| text_of(item).map(|text| format!("--{key}={text}")))
                 .collect::<Option<_>>()
-                .ok_or_else(|| bad("a list of texts"))?,
+                .ok_or_else(|| bad("a list of values"))?,
             _ => vec![format!("--{key}={}", text_of(value).ok_or_else(|| bad("one value"))?)],
         };
         if let Err(error) = command.clone().try_get_matches_from(&texts) {
@@ -279,7 +288,7 @@ mod tests {
              steps = 3\nschedule = 've:sigma_min=0.1'\nsigma-max = 9\nt-max = 1.0\nt-min = 0.25\n\
              grid = 'edm-rho'\nrule = 'left'\nno-weights = true\nresample = 'ess:0.25'\nscheme = 'systematic'\n\
              groups = 2\nblock = 64\nfinal = 'resample'\nseed = 7\ndevice = 'cpu:2'\nno-roots = true\nunfused = true\n\
-             steps-per-launch = 4\ncompute = 'bf16'\nclass = 3\n\
+             no-graph = true\nsteps-per-launch = 4\ncompute = 'bf16'\nclass = [3, 5]\nexponent = [1.5, -0.5]\n\
              output = 'o'\nno-picture = true\njson = false",
         )
         .unwrap();
@@ -308,9 +317,13 @@ mod tests {
             "--device=cpu:2",
             "--no-roots",
             "--unfused",
+            "--no-graph",
             "--steps-per-launch=4",
             "--compute=bf16",
             "--class=3",
+            "--class=5",
+            "--exponent=1.5",
+            "--exponent=-0.5",
         ]);
         assert_eq!(file, same);
         assert_eq!(writing, Writing { output: Some("o".into()), no_picture: true, json: false });
@@ -343,13 +356,13 @@ mod tests {
             ("steps = []", "steps: found a list of 0, wanted one value"),
             ("beta = 'x'", "beta: found \"x\", wanted a number"),
             ("no-weights = 1", "no-weights: found 1, wanted true or false"),
-            ("model = [1, [2]]", "model: found a list of 2, wanted a list of texts"),
+            ("model = [1, [2]]", "model: found a list of 2, wanted a list of values"),
             (
                 "device = 'tpu'",
                 "device: found \"tpu\", wanted auto, cpu[:threads], wgpu[:index] or cuda[:index]",
             ),
             ("compute = 'f8'", "compute: found \"f8\", wanted one of auto, f32, f16, bf16"),
-            ("rule = 'mid'", "rule: found \"mid\", wanted one of left, trap, exact"),
+            ("rule = 'mid'", "rule: found \"mid\", wanted one of left, right, trap, exact"),
             ("schedule = 'edm:c=1'", "schedule: found \"edm:c=1\", wanted only constants that it has"),
             ("a = 1\nb = ", "line 2: found "),
             ("help = true", "key help: found a key that is not known, wanted one of model, class, method"),

@@ -7,7 +7,7 @@ use feynkac_kernels::passes::mlp::Compute;
 use feynkac_kernels::passes::weights::RECORD;
 use serde::Serialize;
 
-use super::Run;
+use super::{Run, Steady};
 use crate::coeffs;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -29,8 +29,10 @@ pub struct Glance {
 /// What was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Counters {
-    /// Kernel launches of the whole run.
+    /// Kernel launches of the whole run, those of replays among them.
     pub launches: u64,
+    /// Replays of a graph.
+    pub replays: u64,
     /// Kernel launches of a step.
     pub launches_per_step: f64,
     /// Reads by the host between the first and the last step.
@@ -44,9 +46,9 @@ pub struct Counters {
 /// Wall-clock times.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Timings {
-    /// Start and first step, in which kernels are compiled.
+    /// Start and first step, in which kernels are compiled; the first two where a graph is recorded.
     pub compile_s: f64,
-    /// The steps after the first.
+    /// The steps after that.
     pub loop_s: f64,
     /// Everything, reading the result included.
     pub total_s: f64,
@@ -75,6 +77,8 @@ pub struct Outcome {
     pub distinct_roots: Vec<usize>,
     /// What each network was multiplied in; none for closed forms and foreign models.
     pub compute: Vec<Compute>,
+    /// How the steps reached the device.
+    pub steady: Steady,
     /// Launches, downloads, bytes.
     pub counters: Counters,
     /// Times.
@@ -92,24 +96,27 @@ pub fn sample(
     let began = Instant::now();
     let run = Run::new(device, models, options)?;
     let counted = device.counts();
-    run.begin()?;
-    run.advance_through(0..1)?;
+    let mut done = run.open()?;
+    if done == 0 {
+        run.advance_through(0..1)?;
+        done = 1;
+    }
     device.sync()?;
+    let first = done;
     let compile_s = began.elapsed().as_secs_f64();
     let (entered, looping) = (device.counts(), Instant::now());
     let mut looked = Instant::now();
     let steps = run.coeffs.len();
     let speed = |done: usize, s: f64| (run.of.particles() * done) as f64 / s.max(1.0e-9);
-    let at_once = run.at_once();
-    let mut done = 1;
+    let stride = run.stride();
     while done < steps {
-        let next = (done + at_once).min(steps);
+        let next = (done + stride).min(steps);
         run.advance_through(done..next)?;
         done = next;
         if let Some(watch) = watch.as_mut().filter(|_| looked.elapsed().as_secs_f64() >= 0.25) {
             let norms = device.download(&run.norms)?;
             let ess = if norms[2] > 0.0 { norms[1] * norms[1] / norms[2] } else { options.particles as f32 };
-            let particle_steps_per_s = speed(done - 1, looping.elapsed().as_secs_f64());
+            let particle_steps_per_s = speed(done - first, looping.elapsed().as_secs_f64());
             watch(Glance { step: done, steps, ess: f64::from(ess), particle_steps_per_s });
             looked = Instant::now();
         }
@@ -119,13 +126,17 @@ pub fn sample(
     let mut outcome = read(&run)?;
     let done = device.counts();
     let moved = |of: Counts| of.bytes_read + of.bytes_written;
-    // A run of one step has no loop: the whole of it, then.
-    let (bytes, counted_steps) =
-        if steps > 1 { (moved(left) - moved(entered), steps - 1) } else { (moved(left) - moved(counted), 1) };
+    // A run of the first step alone has no loop: the whole of it, then.
+    let (bytes, counted_steps) = if steps > first {
+        (moved(left) - moved(entered), steps - first)
+    } else {
+        (moved(left) - moved(counted), 1)
+    };
     outcome.counters = Counters {
         launches: done.launches - counted.launches,
-        launches_per_step: if steps > 1 {
-            (left.launches - entered.launches) as f64 / (steps - 1) as f64
+        replays: done.replays - counted.replays,
+        launches_per_step: if steps > first {
+            (left.launches - entered.launches) as f64 / (steps - first) as f64
         } else {
             run.plan.launches_per_step() as f64
         },
@@ -134,7 +145,7 @@ pub fn sample(
         allocations_in_loop: left.allocations - entered.allocations,
     };
     let total_s = began.elapsed().as_secs_f64();
-    let particle_steps_per_s = if steps > 1 { speed(steps - 1, loop_s) } else { speed(1, compile_s) };
+    let particle_steps_per_s = if steps > first { speed(steps - first, loop_s) } else { speed(1, compile_s) };
     outcome.timings = Timings { compile_s, loop_s, total_s, particle_steps_per_s };
     Ok(outcome)
 }
@@ -171,8 +182,10 @@ pub fn read(run: &Run) -> Result<Outcome> {
         resampled_at: Vec::new(),
         distinct_roots: Vec::new(),
         compute: run.compute(),
+        steady: run.steady(),
         counters: Counters {
             launches: 0,
+            replays: 0,
             launches_per_step: 0.0,
             downloads_in_loop: 0,
             bytes_per_particle_step: 0.0,

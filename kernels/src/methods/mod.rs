@@ -4,16 +4,14 @@
 //! A particle follows dx = (-a x + (1 + zeta^2)/2 g^2 S) dr + zeta g dW in reverse time and accrues
 //! (g^2/2) R + (B - 1) d a, with S and R from the method: docs/maths.md (7).
 
-pub mod fkc_anneal;
-pub mod fkc_guidance;
+pub mod compose;
 pub mod plain;
 
 use cubecl::prelude::*;
 
 use crate::models::MAX_MODELS;
 
-pub use fkc_anneal::Anneal;
-pub use fkc_guidance::Guidance;
+pub use compose::Compose;
 pub use plain::Plain;
 
 /// What one coordinate contributes.
@@ -28,8 +26,8 @@ pub struct Move<N: Size> {
 /// What a method asks of its surroundings; the plan is made from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// Scores of this many models are carried beside x.
-    pub scores: usize,
+    /// Fewest and most models.
+    pub models: (usize, usize),
     /// A vector-Jacobian product of the network.
     pub vjp: bool,
     /// The method weighs particles at all.
@@ -40,7 +38,11 @@ pub struct Needs {
 #[cube]
 pub trait Method: 'static + Send + Sync {
     /// One coordinate's score to follow and weight rate, from the scores of the models there.
-    fn coordinate<N: Size>(scores: &Sequence<Vector<f32, N>>, c: &Coeffs) -> Move<N>;
+    fn coordinate<N: Size>(
+        scores: &Sequence<Vector<f32, N>>,
+        c: &Coeffs,
+        #[comptime] models: usize,
+    ) -> Move<N>;
 }
 
 /// Numbers in a row of the coefficient table.
@@ -125,14 +127,22 @@ pub struct Coeffs {
     pub back_drift: f32,
     /// See [`StepCoeffs::back_precision`].
     pub back_precision: f32,
-    /// Exponent of the first model.
+    /// Exponent of model 0.
     pub beta0: f32,
-    /// Exponent of the second model.
+    /// Exponent of model 1.
     pub beta1: f32,
-    /// Exponent of the third model.
+    /// Exponent of model 2.
     pub beta2: f32,
-    /// Exponent of the fourth model.
+    /// Exponent of model 3.
     pub beta3: f32,
+    /// Exponent of model 4.
+    pub beta4: f32,
+    /// Exponent of model 5.
+    pub beta5: f32,
+    /// Exponent of model 6.
+    pub beta6: f32,
+    /// Exponent of model 7.
+    pub beta7: f32,
 }
 
 /// Row `step` of the table.
@@ -154,6 +164,10 @@ pub fn coeffs(table: &[f32], step: u32) -> Coeffs {
         beta1: table[at + 12],
         beta2: table[at + 13],
         beta3: table[at + 14],
+        beta4: table[at + 15],
+        beta5: table[at + 16],
+        beta6: table[at + 17],
+        beta7: table[at + 18],
     }
 }
 
@@ -165,7 +179,11 @@ impl Coeffs {
             0usize => self.beta0,
             1usize => self.beta1,
             2usize => self.beta2,
-            _ => self.beta3,
+            3usize => self.beta3,
+            4usize => self.beta4,
+            5usize => self.beta5,
+            6usize => self.beta6,
+            _ => self.beta7,
         }
     }
 }

@@ -9,12 +9,16 @@ pub struct Plain;
 
 impl Plain {
     /// One score, no weights.
-    pub const NEEDS: Needs = Needs { scores: 1, vjp: false, weights: false };
+    pub const NEEDS: Needs = Needs { models: (1, 1), vjp: false, weights: false };
 }
 
 #[cube]
 impl Method for Plain {
-    fn coordinate<N: Size>(scores: &Sequence<Vector<f32, N>>, _c: &Coeffs) -> Move<N> {
+    fn coordinate<N: Size>(
+        scores: &Sequence<Vector<f32, N>>,
+        _c: &Coeffs,
+        #[comptime] _models: usize,
+    ) -> Move<N> {
         Move::<N> { score: scores[0], rate: Vector::new(0.0f32) }
     }
 }

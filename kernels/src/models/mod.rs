@@ -15,7 +15,7 @@ pub use buffer::Buffer;
 use crate::prims::state::{Grid, Layout, load_row, store_row};
 
 /// Most models a method can combine.
-pub const MAX_MODELS: usize = 4;
+pub const MAX_MODELS: usize = 8;
 
 /// Numbers of all models of a run.
 #[derive(CubeLaunch, CubeType)]

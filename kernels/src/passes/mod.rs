@@ -14,7 +14,7 @@ pub mod steps;
 pub mod survivors;
 pub mod weights;
 
-use crate::device::Device;
+use crate::device::{Buf, Device};
 use cubecl::prelude::*;
 
 /// What a launch has to move, in bytes: each cell that it must read or write, once. Rows that a cache
@@ -25,6 +25,48 @@ pub struct Work {
     pub read: u64,
     /// Written.
     pub written: u64,
+}
+
+/// The number of a step or of a level: what tells one launch of a kernel from the next.
+#[derive(Clone, Copy, Debug)]
+pub enum Number<'a> {
+    /// This one.
+    Given(usize),
+    /// What this cell holds when the launch runs: the same launch, done again, does what comes next.
+    Kept(&'a Buf<u32>),
+}
+
+impl From<usize> for Number<'_> {
+    fn from(number: usize) -> Self {
+        Number::Given(number)
+    }
+}
+
+/// Given in place of a number that is kept.
+const KEPT: u32 = u32::MAX;
+
+impl<'a> Number<'a> {
+    /// What the launch is given.
+    pub(crate) fn word(self) -> u32 {
+        match self {
+            Number::Given(number) => number as u32,
+            Number::Kept(_) => KEPT,
+        }
+    }
+
+    /// The cell it binds; `spare` where it reads none.
+    pub(crate) fn cell(self, spare: &'a Buf<u32>) -> &'a Buf<u32> {
+        match self {
+            Number::Given(_) => spare,
+            Number::Kept(cell) => cell,
+        }
+    }
+}
+
+/// The number that a launch was given, or that its cell holds.
+#[cube]
+pub(crate) fn number(given: u32, cell: &[u32]) -> u32 {
+    if given == KEPT { cell[0] } else { given }
 }
 
 /// How the units of a device share blocks of slots.

@@ -68,7 +68,7 @@ mod tests {
             assert_eq!(error.exit_code(), 2);
         }
         let error = list("--rule", "left,mid", named::<Rule>).unwrap_err().to_string();
-        let wanted = "wanted one of left, trap, exact; commas between several";
+        let wanted = "wanted one of left, right, trap, exact; commas between several";
         assert_eq!(error, format!("--rule: found \"mid\" in \"left,mid\", {wanted}"));
         let error = within("--repeats", 0, 9).unwrap_err().to_string();
         assert_eq!(error, "--repeats: found 0, wanted a whole number, 1 to 9");

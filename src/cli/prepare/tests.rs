@@ -69,9 +69,33 @@ fn what_cannot_run_is_refused_by_name() {
         ("method = 'plain'", "number of models (--model) of plain: found 0, wanted 1"),
         (
             "method = 'fkc-guidance'\nmodel = 'm.toml'",
-            "number of models (--model) of fkc-guidance: found 1, wanted 2, or one class-conditional network",
+            "number of models (--model) of fkc-guidance: found 1, wanted 2 to 8, or one class-conditional network",
         ),
         ("method = 'fkc-guidance'\nmodel = ['m.toml', 'g.toml']", "dimension of the model "),
+        (
+            "method = 'fkc-compose'\nmodel = ['m.toml', 'm.toml']\nexponent = [2.0]",
+            "number of exponents: found 1, wanted 2, one a model",
+        ),
+        (
+            "method = 'fkc-compose'\nmodel = ['m.toml', 'm.toml']\nexponent = [1.0, -1.0]",
+            "exponents: found [1.0, -1.0], wanted a total exponent above 0",
+        ),
+        (
+            "method = 'fkc-compose'\nmodel = 'm.toml'\nexponent = [nan]",
+            "exponents: found NaN, wanted finite numbers",
+        ),
+        (
+            "method = 'fkc-compose'\nmodel = 'm.toml'\nbeta = 2",
+            "--beta: found fkc-compose, wanted one --exponent",
+        ),
+        (
+            "method = 'fkc-anneal'\nmodel = 'm.toml'\nexponent = [2.0]",
+            "--exponent: found fkc-anneal, wanted fkc-",
+        ),
+        (
+            "method = 'fkc-product'\nmodel = ['m.toml', 'm.toml']\nclass = [1, 2]",
+            "number of classes (--class): found 2, wanted 1 beside several models",
+        ),
         ("method = 'plain'\nmodel = 'm.toml'\nclass = 1", "class: found "),
         ("method = 'plain'\nmodel = 'm.toml'\nparticles = 0", "particles: found 0, wanted 1 to "),
         ("method = 'plain'\nmodel = 'm.toml'\nsteps = 0", "steps: found 0, wanted 1 to "),

@@ -92,7 +92,11 @@ fn bad_lists_are_refused() {
             "found \"metropolis\" in \"fkc-anneal,metropolis\", wanted one of plain",
         ),
         ("--device", "cpu:1,tpu", "found \"tpu\" in \"cpu:1,tpu\", wanted auto, cpu[:threads]"),
-        ("--rule", "trap,simpson", "found \"simpson\" in \"trap,simpson\", wanted one of left, trap, exact"),
+        (
+            "--rule",
+            "trap,simpson",
+            "found \"simpson\" in \"trap,simpson\", wanted one of left, right, trap, exact",
+        ),
         ("--resample", "never,sometimes", "found \"sometimes\" in \"never,sometimes\", wanted one of never"),
         ("--repeats", "0", "found 0, wanted a whole number, 1 to"),
         ("--warmup", "0", "found 0, wanted a whole number, 1 to"),

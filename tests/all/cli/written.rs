@@ -69,6 +69,7 @@ fn samples_a_report_and_pictures() {
         "log_z",
         "resampled_at",
         "schema_version",
+        "steady_state",
         "timings",
     ];
     assert_eq!(keys(&report), fields);
@@ -91,12 +92,15 @@ fn samples_a_report_and_pictures() {
         "downloads_in_loop",
         "launches",
         "launches_per_step",
+        "replays",
     ];
     assert_eq!(keys(counters), fields);
     assert_eq!(counters["downloads_in_loop"], 0);
     assert_eq!(counters["launches_per_step"], 2.0);
     assert_eq!(counters["launches"], 2 + 20 * 2);
     assert_eq!(counters["allocations_in_loop"], 0);
+    assert_eq!(counters["replays"], 0);
+    assert_eq!(report["steady_state"], "launches: the CPU runtime records no graphs");
     assert!(counters["bytes_per_particle_step"].as_f64().expect("a number") > 0.0);
     assert_eq!(keys(&report["timings"]), ["compile_s", "loop_s", "particle_steps_per_s", "total_s"]);
     let timing = |key: &str| report["timings"][key].as_f64().expect("a time");
@@ -107,10 +111,9 @@ fn samples_a_report_and_pictures() {
     let (_, metadata) = SafeTensors::read_metadata(&samples).expect("a header");
     let beside = json(metadata.metadata().as_ref().expect("free text")["config"].as_bytes());
     let mut config = report["config"].clone();
-    config
-        .as_object_mut()
-        .expect("an object")
-        .retain(|key, _| !["device", "no-roots", "unfused", "steps-per-launch"].contains(&key.as_str()));
+    config.as_object_mut().expect("an object").retain(|key, _| {
+        !["device", "no-roots", "unfused", "steps-per-launch", "no-graph"].contains(&key.as_str())
+    });
     assert_eq!(beside, config);
     assert_eq!(
         (&config["beta"], &config["steps"], &config["rule"]),

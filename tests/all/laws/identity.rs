@@ -123,15 +123,22 @@ fn worst(method: Method, rule: Rule, schedule: (Schedule, f64, f64), seed: u64) 
     let (mut right, mut flipped) = (0.0_f64, 0.0_f64);
     for problem in 0..20 {
         let dim = 1 + problem % 3;
-        let models: Vec<Target> =
-            (0..method.row().needs.scores).map(|m| random_target(&mut rng, dim, (problem + m) % 3)).collect();
         let mut options = Options::new(method, schedule.0);
+        let (least, most) = method.row().needs.models;
+        options.models = least.max(if most > 1 { 2 + problem % 3 } else { 1 });
+        let models: Vec<Target> =
+            (0..options.models).map(|m| random_target(&mut rng, dim, (problem + m) % 3)).collect();
         options.rule = rule;
         options.beta = if method == Method::FkcGuidance {
             rng.random_range(-1.0..2.5)
         } else {
             rng.random_range(0.3..3.0)
         };
+        if method == Method::FkcCompose {
+            options.powers = (0..options.models).map(|_| rng.random_range(-1.0..2.0)).collect();
+            // A total above 0.
+            options.powers[0] += (0.2 - options.powers.iter().sum::<f64>()).max(0.0);
+        }
         options.sde = [Sde::TargetScore, Sde::Ode, Sde::TemperedNoise, Sde::Zeta(rng.random_range(0.0..2.0))]
             [problem % 4];
         if method == Method::FkcGuidance && options.sde == Sde::TemperedNoise {
@@ -169,7 +176,7 @@ fn worst(method: Method, rule: Rule, schedule: (Schedule, f64, f64), seed: u64) 
 #[test]
 fn rates_keep_the_target() {
     for (at, schedule) in SCHEDULES.into_iter().enumerate() {
-        for method in [Method::FkcAnneal, Method::FkcGuidance] {
+        for method in [Method::FkcAnneal, Method::FkcGuidance, Method::FkcProduct, Method::FkcCompose] {
             for rule in [Rule::Left, Rule::Trap] {
                 let (right, flipped) = worst(method, rule, schedule, 60 + at as u64);
                 println!(

@@ -2,6 +2,7 @@
 
 mod counts;
 mod determinism;
+mod graph;
 mod identity;
 mod mistakes;
 mod verify;

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use feynkac::kernels::device::Device;
+use feynkac::kernels::passes::Number;
 use feynkac::kernels::passes::mlp::oracle::{forward, forward_rounded};
 use feynkac::kernels::passes::mlp::{
     Activation, Compute, Dense, Half, MAX_WIDTH, MlpShape, Network, Numbers,
@@ -132,6 +133,14 @@ fn check(device: &Device, own: &Own, half: Half, network: &Network, x: &[f32]) {
     let found = device.download(&out).expect("outputs");
     assert_eq!(found[..first], [7.0; 5], "nothing before the first element is touched");
     assert_eq!(found[found.len() - 3..], [7.0; 3], "nor behind the last");
+    let level = device.upload("level", &[1_u32]).expect("an upload");
+    network.launch(device, &rows, &out, 0, count, Number::Kept(&level)).expect("a launch");
+    let kept = device.download(&out).expect("outputs");
+    assert_eq!(
+        kept[..count * s.outputs],
+        found[first..first + count * s.outputs],
+        "the level that a cell holds"
+    );
     let (mut to_exact, mut to_rounded, mut to_other) = (Vec::new(), Vec::new(), Vec::new());
     let other = if half == Half::F16 { Half::Bf16 } else { Half::F16 };
     for (row, x) in x.chunks(s.dim).enumerate() {

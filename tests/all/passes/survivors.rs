@@ -33,7 +33,7 @@ fn one_case(device: &Device, groups: usize, slots: usize, dim: usize, share: f32
     let of = Population { groups, slots, dim, lanes: device.lanes_for(slots), max_block: BLOCK };
     let mut rng = StdRng::seed_from_u64((slots + dim) as u64);
     // Every other group is nearly even, and stays as it is at the smaller share.
-    let spread = |group: usize| if group % 2 == 0 { 2.5_f32 } else { 0.1 };
+    let spread = |group: usize| if group.is_multiple_of(2) { 2.5_f32 } else { 0.1 };
     let values: Vec<f32> =
         (0..of.stride()).map(|i| spread(i / of.padded()) * rng.random_range(-1.0..1.0_f32)).collect();
     let rows: Vec<f32> = (0..of.particles() * dim).map(|i| i as f32).collect();

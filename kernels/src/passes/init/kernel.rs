@@ -26,6 +26,7 @@ pub fn init_kernel<N: Size>(
     log_w: &mut [f32],
     ancestors: &mut [u32],
     roots: &mut [u32],
+    clock: &mut [u32],
     norms: &mut [f32],
     rows: &mut [f32],
     start: &[f32],
@@ -36,6 +37,9 @@ pub fn init_kernel<N: Size>(
     #[comptime] keeps: Kept,
     #[comptime] sharing: Sharing,
 ) {
+    if ABSOLUTE_POS == 0usize {
+        clock[0] = 0u32;
+    }
     let total = shape.total_blocks();
     let dim = shape.dim as usize;
     let grid = Grid { rows: dim, stride: shape.stride() };

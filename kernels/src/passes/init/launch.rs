@@ -69,6 +69,7 @@ pub fn init(
         into.log_w.arg(),
         ancestors.arg(),
         into.roots.arg(),
+        into.clock.arg(),
         norms.arg(),
         rows.arg(),
         row.arg(),

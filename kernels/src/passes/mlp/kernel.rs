@@ -3,7 +3,7 @@
 use cubecl::prelude::*;
 
 use super::Activation;
-use crate::passes::{Sharing, block_stride, first_block, first_vector, vector_stride};
+use crate::passes::{Sharing, block_stride, first_block, first_vector, number, vector_stride};
 use crate::prims::math::{exp_within, larger};
 
 /// What changes the generated code.
@@ -82,6 +82,7 @@ struct Matrix {
 pub fn mlp_kernel<L: Size>(
     rows: &[f32],
     out: &mut [f32],
+    clock: &[u32],
     net: Numbers,
     sizes: Sizes,
     #[comptime] key: MlpKey,
@@ -93,7 +94,8 @@ pub fn mlp_kernel<L: Size>(
     let base = if comptime!(key.sharing.together) { 0u32.runtime() } else { UNIT_POS * 2u32 * half };
     let chunk = vectors * (L::value() as u32);
     let chunks = sizes.count.div_ceil(chunk);
-    let c_in = net.levels[3 * sizes.level as usize];
+    let level = number(sizes.level, clock);
+    let c_in = net.levels[3 * level as usize];
     let mut index = first_block(key.sharing);
     while index < chunks {
         let first = index * chunk;
@@ -121,17 +123,9 @@ pub fn mlp_kernel<L: Size>(
                 from,
                 into,
             };
-            let bias = (sizes.level * sizes.layers + layer) * sizes.hidden_padded;
-            dense::<L>(
-                &mut memory,
-                &net.weights,
-                &net.cond,
-                bias,
-                &inner,
-                key.skip,
-                comptime!(!key.norm),
-                key,
-            );
+            let bias = (level * sizes.layers + layer) * sizes.hidden_padded;
+            let activate = comptime!(!key.norm);
+            dense::<L>(&mut memory, &net.weights, &net.cond, bias, &inner, key.skip, activate, key);
             meet(key.sharing);
             if comptime!(key.norm) {
                 normalise::<L>(&mut memory, &net.biases, &sizes, &inner, layer, key);
@@ -153,7 +147,7 @@ pub fn mlp_kernel<L: Size>(
         };
         dense::<L>(&mut memory, &net.weights, &net.biases, sizes.hidden_padded, &last, false, false, key);
         meet(key.sharing);
-        give::<L>(rows, out, &memory, &net, &sizes, first, into, key);
+        give::<L>(rows, out, &memory, &net, &sizes, level, first, into, key);
         meet(key.sharing);
         index += block_stride(key.sharing);
     }
@@ -304,13 +298,14 @@ fn give<L: Size>(
     memory: &Shared<[Vector<f32, L>]>,
     net: &Numbers,
     sizes: &Sizes,
+    level: u32,
     first: u32,
     from: u32,
     #[comptime] key: MlpKey,
 ) {
     let vectors = comptime!(key.vectors as u32);
-    let c_x = net.levels[3 * sizes.level as usize + 1];
-    let c_f = net.levels[3 * sizes.level as usize + 2];
+    let c_x = net.levels[3 * level as usize + 1];
+    let c_f = net.levels[3 * level as usize + 2];
     let mut item = first_vector(key.sharing);
     while item < sizes.outputs * vectors {
         let k = item / vectors;

@@ -11,6 +11,7 @@ use cubecl::prelude::*;
 use super::kernel_tile::{
     PLANE, Part, TILE, TensorKey, Tiles, act, column_of, multiply, pack, row_of, sum_of_row, two, unpack,
 };
+use crate::passes::number;
 
 /// Sizes.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
@@ -27,7 +28,7 @@ pub struct TensorSizes {
     pub outputs: u32,
     /// First element written.
     pub out_first: u32,
-    /// Row of the level tables.
+    /// Row of the level tables, or that the cell holds it.
     pub level: u32,
 }
 
@@ -44,10 +45,12 @@ pub struct TensorNumbers {
     pub levels: Box<[f32]>,
 }
 
-/// Which particles, from `first` on; which hidden layer, or tile of outputs; where its weights begin.
+/// Which particles, from `first` on; row of the level tables; which hidden layer, or tile of outputs; where
+/// its weights begin.
 #[derive(CubeType, Clone, Copy)]
 struct Place {
     first: u32,
+    level: u32,
     index: u32,
     weights: u32,
 }
@@ -57,6 +60,7 @@ struct Place {
 pub fn tensor_kernel<E: Float>(
     rows: &[f32],
     out: &mut [f32],
+    clock: &[u32],
     net: TensorNumbers,
     sizes: TensorSizes,
     #[comptime] key: TensorKey,
@@ -66,14 +70,16 @@ pub fn tensor_kernel<E: Float>(
     let chunks = sizes.count.div_ceil(chunk);
     let own = UNIT_POS / PLANE * comptime!(key.rows as u32 * 16);
     let tile = comptime!((key.tiles * key.tiles) as u32 * TILE);
+    let level = number(sizes.level, clock);
     let mut index = CUBE_POS as u32;
     while index < chunks {
         let first = index * chunk + own;
         let mut a = Array::<u32>::new(comptime!(key.rows * key.tiles * 4));
-        enter::<E>(rows, &net, &sizes, first, &mut a, &mut scratch, key);
+        let place = Place { first, level, index: 0u32.runtime(), weights: 0u32.runtime() };
+        enter::<E>(rows, &net, &sizes, &place, &mut a, &mut scratch, key);
         let mut weights = 2u32 * sizes.dim.div_ceil(16u32) * comptime!(key.tiles as u32 * TILE);
         for layer in 0..sizes.layers {
-            let place = Place { first, index: layer, weights };
+            let place = Place { first, level, index: layer, weights };
             let mut next = Array::<u32>::new(comptime!(key.rows * key.tiles * 4));
             hidden::<E>(&net, &sizes, &place, &a, &mut next, &mut scratch, key);
             #[unroll]
@@ -86,6 +92,7 @@ pub fn tensor_kernel<E: Float>(
         for column in 0..outputs {
             let place = Place {
                 first,
+                level,
                 index: column,
                 weights: weights + column * comptime!(key.tiles as u32 * TILE),
             };
@@ -124,7 +131,7 @@ fn enter<E: Float>(
     rows: &[f32],
     net: &TensorNumbers,
     sizes: &TensorSizes,
-    first: u32,
+    place: &Place,
     a: &mut Array<u32>,
     scratch: &mut Shared<[f32]>,
     #[comptime] key: TensorKey,
@@ -133,7 +140,7 @@ fn enter<E: Float>(
     let part = comptime!(Part { columns: key.tiles, of: 1, k: 0 });
     let inputs = sizes.dim.div_ceil(16u32);
     let stride = inputs * TILE;
-    let c_in = Vector::<f32, Const<2>>::new(net.levels[3 * sizes.level as usize]);
+    let c_in = Vector::<f32, Const<2>>::new(net.levels[3 * place.level as usize]);
     let mut sums = Array::<Vector<f32, Const<2>>>::new(comptime!(key.rows * key.tiles * 4));
     start(&mut sums, &net.biases, 0u32.runtime(), columns, key);
     for k in 0..inputs {
@@ -141,7 +148,7 @@ fn enter<E: Float>(
         let mut rest = Array::<u32>::new(comptime!(key.rows * 4));
         #[unroll]
         for i in 0..comptime!(key.rows * 4) {
-            let particle = first + comptime!(i as u32 / 4 * 16) + row_of(i % 4);
+            let particle = place.first + comptime!(i as u32 / 4 * 16) + row_of(i % 4);
             let x = c_in * inputs_at(rows, sizes, particle, k * 16u32 + column_of(i % 4));
             head[i] = pack::<E>(x, key);
             rest[i] = pack::<E>(x - unpack::<E>(head[i], key), key);
@@ -185,11 +192,11 @@ fn hidden<E: Float>(
     scratch: &mut Shared<[f32]>,
     #[comptime] key: TensorKey,
 ) {
-    let columns = comptime!(if key.norm { key.tiles } else { 2 - key.tiles % 2 });
+    let columns = comptime!(key.columns());
     let tiles = key.tiles;
     let width = comptime!(key.tiles as u32 * 16);
     let layer = place.index;
-    let bias = (sizes.level * sizes.layers + layer) * width;
+    let bias = (place.level * sizes.layers + layer) * width;
     #[unroll]
     for p in 0..comptime!(key.tiles / columns) {
         let before = comptime!((p * columns) as u32);
@@ -287,8 +294,8 @@ fn leave<E: Float>(
     #[comptime] key: TensorKey,
 ) {
     let tiles = key.tiles;
-    let c_x = net.levels[3 * sizes.level as usize + 1];
-    let c_f = net.levels[3 * sizes.level as usize + 2];
+    let c_x = net.levels[3 * place.level as usize + 1];
+    let c_f = net.levels[3 * place.level as usize + 2];
     let mut sums = Array::<Vector<f32, Const<2>>>::new(comptime!(key.rows * 4));
     start(&mut sums, &net.biases, comptime!(tiles as u32 * 16) + place.index * 16u32, 1usize, key);
     #[unroll]

@@ -42,6 +42,18 @@ impl TensorKey {
     pub fn scratch(&self) -> usize {
         if self.cores { 1 } else { self.planes as usize * self.rows * 256 }
     }
+
+    /// Tiles of outputs of a hidden layer summed at once: all for LayerNorm; else two, or one where they are
+    /// odd or where activations leave no registers for more.
+    pub fn columns(&self) -> usize {
+        if self.norm {
+            self.tiles
+        } else if self.tiles > 8 {
+            1
+        } else {
+            2 - self.tiles % 2
+        }
+    }
 }
 
 /// Which tiles a product takes: of `of` tiles a row of activations the `k`-th, for `columns` tiles of sums.

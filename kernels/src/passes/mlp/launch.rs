@@ -5,7 +5,7 @@ use super::launch_tensor::{Tiles, choose};
 use super::{Activation, Compute, Half};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
-use crate::passes::{Sharing, Work};
+use crate::passes::{Number, Sharing, Work};
 
 /// A linear layer: `weight` `[rows, columns]` row-major, `bias` `[rows]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +60,7 @@ pub struct Network {
     pub(super) biases: Buf<f32>,
     pub(super) cond: Buf<f32>,
     pub(super) levels: Buf<f32>,
+    pub(super) spare: Buf<u32>,
     count: usize,
 }
 
@@ -183,6 +184,7 @@ impl Network {
             biases: device.upload("network biases", &biases)?,
             cond: device.upload("network conditioning", &rows)?,
             levels: device.upload("network levels", &numbers.levels.concat())?,
+            spare: device.empty("network level", 1)?,
             count: numbers.levels.len(),
         })
     }
@@ -197,26 +199,30 @@ impl Network {
 
     /// Evaluates `count` particles of `rows` `[count, dim]` at level `level` into `out`
     /// `[count, outputs]` from element `first` on.
-    pub fn launch(
-        &self,
+    pub fn launch<'a>(
+        &'a self,
         device: &Device,
         rows: &Buf<f32>,
         out: &Buf<f32>,
         first: usize,
         count: usize,
-        level: usize,
+        level: impl Into<Number<'a>>,
     ) -> Result<()> {
+        let level = level.into();
         let s = self.shape;
         if count == 0 || rows.len() < count * s.dim || out.len() < first + count * s.outputs {
             return Err(argument("network rows", rows.len().min(out.len()), format!("{count} particles")));
         }
-        if level >= self.count {
+        // Where the number is kept, whoever keeps it minds the levels.
+        if let Number::Given(level) = level
+            && level >= self.count
+        {
             return Err(argument("level", level, format!("below {}", self.count)));
         }
         let weights = match &self.matrices {
             Matrices::Rows(weights) => weights,
             Matrices::Tiles(tiles) => {
-                tiles.launch(self, device, rows, out, [first, count, level])?;
+                tiles.launch(self, device, rows, out, [first, count], level)?;
                 return device.launched(self.work(count));
             }
         };
@@ -241,6 +247,7 @@ impl Network {
             lanes,
             rows.arg(),
             out.arg(),
+            level.cell(&self.spare).arg(),
             NumbersLaunch::new(weights.arg(), self.biases.arg(), self.cond.arg(), self.levels.arg()),
             SizesLaunch::new(
                 count as u32,
@@ -253,7 +260,7 @@ impl Network {
                 if device.is_cpu() { TILE } else { hp } as u32,
                 if device.is_cpu() { TILE } else { op } as u32,
                 first as u32,
-                level as u32,
+                level.word(),
             ),
             key,
         );

@@ -10,6 +10,7 @@ use super::kernel_tile::{PLANE, TensorKey};
 use super::{Compute, Half, MlpShape, Network, Numbers};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
+use crate::passes::Number;
 
 /// The widest hidden layer whose activations fit into the registers of a plane.
 pub const MAX_WIDTH: usize = 256;
@@ -140,14 +141,15 @@ impl Tiles {
         Ok(Self { words: device.upload("network weights", &words)?, half, cores })
     }
 
-    /// `[first, count, level]` as in [`Network::launch`], which has checked them.
+    /// `[first, count]` and `level` as in [`Network::launch`], which has checked them.
     pub(super) fn launch(
         &self,
         network: &Network,
         device: &Device,
         rows: &Buf<f32>,
         out: &Buf<f32>,
-        [first, count, level]: [usize; 3],
+        [first, count]: [usize; 2],
+        level: Number<'_>,
     ) -> Result<()> {
         let s = network.shape;
         let key = key(&s, self.half, self.cores);
@@ -163,9 +165,9 @@ impl Tiles {
             network.cond.arg(),
             network.levels.arg(),
         );
-        let numbers = [count, s.dim, s.hidden, s.layers, s.outputs, first, level].map(|n| n as u32);
-        let [count, dim, hidden, layers, outputs, first, level] = numbers;
-        let sizes = TensorSizesLaunch::new(count, dim, hidden, layers, outputs, first, level);
+        let numbers = [count, s.dim, s.hidden, s.layers, s.outputs, first].map(|n| n as u32);
+        let [count, dim, hidden, layers, outputs, first] = numbers;
+        let sizes = TensorSizesLaunch::new(count, dim, hidden, layers, outputs, first, level.word());
         let (client, dim) = (device.client(), CubeDim::new_1d(units));
         let launch = match self.half {
             // Units make either type by integers.
@@ -173,7 +175,8 @@ impl Tiles {
             Half::F16 => tensor_kernel::launch::<f16>,
             Half::Bf16 => tensor_kernel::launch::<bf16>,
         };
-        launch(client, cubes, dim, rows.arg(), out.arg(), net, sizes, key);
+        let cell = level.cell(&network.spare).arg();
+        launch(client, cubes, dim, rows.arg(), out.arg(), cell, net, sizes, key);
         Ok(())
     }
 }

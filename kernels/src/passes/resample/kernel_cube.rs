@@ -6,6 +6,7 @@ use super::kernel::{
     BlockRecord, Comb, Whole, after, block_record, book, comb, decide, first_after, shift_of, square_of,
 };
 use crate::methods::{ESS_SHARE, ROW};
+use crate::passes::number;
 use crate::passes::weights::NO_WEIGHT;
 use crate::passes::weights::kernel::{TallyKey, integer, scale_of, weights_at};
 use crate::prims::cube;
@@ -26,6 +27,7 @@ pub fn resample_kernel(
     history: &mut [f32],
     seeds: &[u32],
     ancestors: &mut [u32],
+    clock: &[u32],
     shape: Shape,
     step: u32,
     #[comptime] key: TallyKey,
@@ -34,6 +36,7 @@ pub fn resample_kernel(
     let mut memory = Shared::<[u32]>::new_slice(comptime!(4 * units as usize));
     let mut offsets = Shared::<[u32]>::new_slice(comptime!(2 * MAX_BLOCKS));
     let mut ends = Shared::<[u32]>::new_slice(comptime!((EACH * units) as usize));
+    let step = number(step, clock);
     let total = shape.total_blocks();
     let mut piece = CUBE_POS as u32;
     while piece < total {

@@ -7,6 +7,7 @@ use super::kernel::{
     BlockRecord, Comb, Whole, after, block_record, book, comb, decide, first_after, shift_of, square_of,
 };
 use crate::methods::{ESS_SHARE, ROW};
+use crate::passes::number;
 use crate::passes::weights::NO_WEIGHT;
 use crate::passes::weights::kernel::{TallyKey, integer, scale_of, weights_at};
 use crate::prims::fixed::{Fixed, add, rounded, shift_right};
@@ -23,11 +24,13 @@ pub fn resample_serial_kernel<N: Size>(
     history: &mut [f32],
     seeds: &[u32],
     ancestors: &mut [u32],
+    clock: &[u32],
     shape: Shape,
     step: u32,
     pieces: u32,
     #[comptime] key: TallyKey,
 ) {
+    let step = number(step, clock);
     let total = shape.groups * pieces;
     let mut piece = ABSOLUTE_POS as u32;
     while piece < total {

@@ -7,7 +7,7 @@ use crate::error::{Result, argument};
 use crate::methods::ROW;
 use crate::passes::weights::kernel::TallyKey;
 use crate::passes::weights::{RECORD, Weights};
-use crate::passes::{Sharing, Work};
+use crate::passes::{Number, Sharing, Work};
 use crate::prims::state::Population;
 
 /// Everything a resampling binds.
@@ -34,17 +34,19 @@ pub struct Resampling<'a> {
 }
 
 impl Resampling<'_> {
-    pub(crate) fn check(&self, step: usize) -> Result<()> {
+    pub(crate) fn check(&self, step: Number) -> Result<()> {
         let of = self.of;
+        // Where the number is kept, whoever keeps it minds the tables.
+        let steps = if let Number::Given(step) = step { step + 1 } else { 1 };
         if of.slots == 0 || of.groups == 0 || of.slots > 1 << 28 {
             return Err(argument("particles of a group", of.slots, "1 to 2^28"));
         }
         for (what, found, wanted) in [
             ("weights", self.values.len(), of.stride()),
             ("block records", self.records.len(), RECORD * of.groups * of.blocks()),
-            ("coefficient table", self.coeffs.len(), ROW * (step + 1)),
+            ("coefficient table", self.coeffs.len(), ROW * steps),
             ("group records", self.norms.len(), RECORD * of.groups),
-            ("history", self.history.len(), RECORD * of.groups * (step + 1)),
+            ("history", self.history.len(), RECORD * of.groups * steps),
             ("seeds", self.seeds.len(), 2 * of.groups),
             ("ancestors", self.ancestors.len(), of.stride()),
         ] {
@@ -56,7 +58,8 @@ impl Resampling<'_> {
     }
 
     /// Decides for every group, and resamples those that need it.
-    pub fn launch(&self, device: &Device, step: usize) -> Result<()> {
+    pub fn launch<'b>(&'b self, device: &Device, step: impl Into<Number<'b>>) -> Result<()> {
+        let step = step.into();
         self.check(step)?;
         let of = self.of;
         let sharing = Sharing::of(device, of.block());
@@ -65,13 +68,13 @@ impl Resampling<'_> {
         let (values, records, coeffs) = (self.values.arg(), self.records.arg(), self.coeffs.arg());
         let (norms, history) = (self.norms.arg(), self.history.arg());
         let (seeds, ancestors, shape) = (self.seeds.arg(), self.ancestors.arg(), of.arg());
-        let step = step as u32;
+        let (clock, step) = (step.cell(self.seeds).arg(), step.word());
         if sharing.together {
             let cubes = sharing.cubes(device, of.groups * of.blocks());
             let dim = sharing.dim();
             resample_kernel::launch(
-                client, cubes, dim, values, records, coeffs, norms, history, seeds, ancestors, shape, step,
-                key,
+                client, cubes, dim, values, records, coeffs, norms, history, seeds, ancestors, clock, shape,
+                step, key,
             );
         } else {
             // Few groups are cut up for the threads; many are not.
@@ -90,6 +93,7 @@ impl Resampling<'_> {
                 history,
                 seeds,
                 ancestors,
+                clock,
                 shape,
                 step,
                 pieces as u32,

@@ -7,7 +7,7 @@ use super::key::{Carry, Common, Stage, StepKey, Tables};
 use crate::methods::{Coeffs, Method, coeffs};
 use crate::models::{Here, Models, Score, coordinate, extent, score_of};
 use crate::passes::weights::kernel::record_block;
-use crate::passes::{block_stride, first_block, first_vector, vector_stride};
+use crate::passes::{block_stride, first_block, first_vector, number, vector_stride};
 use crate::prims::monoid::ZERO_WEIGHT;
 use crate::prims::philox::{Stream, lanes, purpose, tag};
 use crate::prims::space::Space;
@@ -27,6 +27,13 @@ pub fn step_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
     step: u32,
     #[comptime] key: StepKey,
 ) {
+    let step = number(step, &before.clock);
+    if comptime!(key.moves()) {
+        // Nobody reads it before the next step: this one's number is in the other cell.
+        if ABSOLUTE_POS == 0usize {
+            after.clock[0] = step + 1u32;
+        }
+    }
     let total = shape.total_blocks();
     let mut index = first_block(key.sharing);
     if comptime!(key.records() && key.sharing.together) {
@@ -262,7 +269,7 @@ fn settle<S: Score, M: Method, N: Size>(
             }
             scores.push(own);
         }
-        let moved = M::coordinate::<N>(&scores, c);
+        let moved = M::coordinate::<N>(&scores, c, key.models.count);
         rate += moved.rate;
         if comptime!(key.exact && matches!(key.stage, Stage::Fused)) {
             let old = recall_row::<N>(&before.x, &here.grid, k, past, key.models.layout);

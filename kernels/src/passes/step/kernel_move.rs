@@ -52,7 +52,7 @@ pub fn advance<M: Method, P: Space, N: Size, H: Size>(
                 for t in 0..tangent {
                     let k = element * tangent + t;
                     let scores = old_scores::<N>(before, &*after, &*here, past, k, key);
-                    let moved = M::coordinate::<N>(&scores, c);
+                    let moved = M::coordinate::<N>(&scores, c, key.models.count);
                     rate += moved.rate;
                     let noise = z[i * tangent + t];
                     energy = fma(noise, noise, energy);

@@ -86,6 +86,8 @@ pub struct Carry {
     pub log_p: Box<[f32]>,
     /// First ancestor of each particle at the start of the run.
     pub roots: Box<[u32]>,
+    /// One cell: the number of the step that starts here.
+    pub clock: Box<[u32]>,
 }
 
 /// What the passes of a step hand to each other.

@@ -4,9 +4,9 @@ use super::kernel::step_kernel;
 use super::key::{CarryLaunch, CommonLaunch, Stage, StepKey, TablesLaunch};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
-use crate::methods::{Anneal, Guidance, Method, Plain};
+use crate::methods::{Compose, Method, Plain};
 use crate::models::{Analytic, Buffer, Kind, MAX_MODELS, ModelKey, ModelsLaunch, Score};
-use crate::passes::{Sharing, Work};
+use crate::passes::{Number, Sharing, Work};
 use crate::prims::space::{Euclid, Space};
 use crate::prims::state::Population;
 
@@ -57,6 +57,8 @@ pub struct Carried {
     pub log_p: Buf<f32>,
     /// Root ancestors `[stride]`, or one cell.
     pub roots: Buf<u32>,
+    /// The number of the step that starts here, one cell.
+    pub clock: Buf<u32>,
 }
 
 impl Carried {
@@ -69,6 +71,7 @@ impl Carried {
             log_w: device.empty("log-weights", where_kept(keeps.weighed))?,
             log_p: device.empty("log-densities", where_kept(keeps.exact))?,
             roots: device.empty("roots", where_kept(keeps.roots))?,
+            clock: device.empty("step numbers", 1)?,
         })
     }
 
@@ -80,17 +83,19 @@ impl Carried {
             self.log_w.arg(),
             self.log_p.arg(),
             self.roots.arg(),
+            self.clock.arg(),
         )
     }
 
     /// (what, bytes) of each buffer.
-    pub fn buffers(&self) -> [(&'static str, u64); 5] {
+    pub fn buffers(&self) -> [(&'static str, u64); 6] {
         [
             ("positions", self.x.bytes()),
             ("scores", self.scores.bytes()),
             ("log-weights", self.log_w.bytes()),
             ("log-densities", self.log_p.bytes()),
             ("roots", self.roots.bytes()),
+            ("step numbers", self.clock.bytes()),
         ]
     }
 }
@@ -151,8 +156,8 @@ pub struct Step<'a> {
 pub const MAX_REGISTERS: usize = 4;
 
 impl Step<'_> {
-    /// Launches step `step` of method `M`.
-    pub fn launch<M: Method>(&self, device: &Device, step: usize) -> Result<()> {
+    /// Launches step `step` of method `M`; without a number, the one that `before` holds.
+    pub fn launch<M: Method>(&self, device: &Device, step: Option<usize>) -> Result<()> {
         if self.feed.kinds.is_empty() {
             self.go::<Buffer, M, Euclid>(device, step)
         } else {
@@ -161,11 +166,10 @@ impl Step<'_> {
     }
 
     /// Launches the named method.
-    pub fn launch_named(&self, device: &Device, method: Named, step: usize) -> Result<()> {
+    pub fn launch_named(&self, device: &Device, method: Named, step: Option<usize>) -> Result<()> {
         match method {
             Named::Plain => self.launch::<Plain>(device, step),
-            Named::Anneal => self.launch::<Anneal>(device, step),
-            Named::Guidance => self.launch::<Guidance>(device, step),
+            Named::Compose => self.launch::<Compose>(device, step),
         }
     }
 
@@ -289,7 +293,8 @@ impl Step<'_> {
         Ok(self.key(device))
     }
 
-    fn go<S: Score, M: Method, P: Space>(&self, device: &Device, step: usize) -> Result<()> {
+    fn go<S: Score, M: Method, P: Space>(&self, device: &Device, step: Option<usize>) -> Result<()> {
+        let step = step.map_or(Number::Kept(&self.before.clock), Number::Given);
         let key = self.checked(device, self.turns(device))?;
         step_kernel::launch::<S, M, P>(
             device.client(),
@@ -303,7 +308,7 @@ impl Step<'_> {
             ModelsLaunch::new(self.feed.params.arg(), self.feed.levels.arg(), self.feed.map.arg()),
             TablesLaunch::new(self.coeffs.arg(), self.seeds.arg()),
             self.of.arg(),
-            step as u32,
+            step.word(),
             key,
         );
         device.launched(self.work(device))
@@ -360,8 +365,6 @@ impl Step<'_> {
 pub enum Named {
     /// [`Plain`].
     Plain,
-    /// [`Anneal`].
-    Anneal,
-    /// [`Guidance`].
-    Guidance,
+    /// [`Compose`].
+    Compose,
 }

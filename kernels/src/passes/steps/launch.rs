@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::kernel::steps_kernel;
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
-use crate::methods::{Anneal, Guidance, Method, Plain, ROW};
+use crate::methods::{Compose, Method, Plain, ROW};
 use crate::models::{Analytic, ModelsLaunch};
 use crate::passes::crew::Crew;
 use crate::passes::step::key::TablesLaunch;
@@ -24,8 +24,7 @@ pub fn launch(
 ) -> Result<()> {
     match method {
         Named::Plain => go::<Plain>(device, of, history, steps),
-        Named::Anneal => go::<Anneal>(device, of, history, steps),
-        Named::Guidance => go::<Guidance>(device, of, history, steps),
+        Named::Compose => go::<Compose>(device, of, history, steps),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::passes::gather::{self, gather};
 use crate::passes::resample::Resampling;
 use crate::passes::weights::kernel::TallyKey;
 use crate::passes::weights::tally;
-use crate::passes::{Sharing, resample};
+use crate::passes::{Number, Sharing, resample};
 use crate::prims::state::Population;
 
 /// Slots of a group that one cube of a GPU takes on.
@@ -33,7 +33,7 @@ pub fn launch(device: &Device, of: &Resampling, rows: &Rows, step: usize) -> Res
         of.launch(device, step)?;
         return gather(device, rows.rows, of.ancestors, rows.out, population);
     }
-    of.check(step)?;
+    of.check(Number::Given(step))?;
     let lanes = gather::check(device, rows.rows, of.ancestors, rows.out, population)?;
     let groups = population.groups;
     let sharing = Sharing::of(device, population.block());
