@@ -261,6 +261,7 @@ impl Options {
                 "never: copies would stay together for ever",
             ));
         }
+        self.scheme.check()?;
         match self.resample {
             Policy::Ess(share) if !(share > 0.0 && share <= 1.0) => {
                 Err(Error::input("resample ess", share, "a share in (0, 1]"))

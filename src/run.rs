@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::model::{self, Model, Noise};
 use crate::options::{Options, Policy};
 use crate::plan::{Pass, Plan};
+use crate::registry::Scheme;
 
 pub use graph::Steady;
 pub use outcome::{Counters, Glance, Outcome, Timings, read, sample};
@@ -63,6 +64,7 @@ pub struct Run<'a> {
     feed: Feed,
     rows: Buf<f32>,
     blocks: Buf<u32>,
+    parts: Buf<u32>,
     history: Buf<f32>,
     table: Buf<f32>,
     keys: Buf<u32>,
@@ -140,6 +142,11 @@ impl<'a> Run<'a> {
             feed,
             rows: device.empty("rows", if plan.outside { rows } else { 1 })?,
             blocks: device.empty("block records", RECORD * of.groups * of.blocks())?,
+            parts: {
+                let residual = plan.step.contains(&Pass::Copies);
+                let words = if residual { RECORD * of.groups * of.blocks() } else { 1 };
+                device.empty("parts of residual resampling", words)?
+            },
             history: device.upload("history", &vec![0.0_f32; RECORD * of.groups * steps.len()])?,
             table: device.upload("coefficients", &table)?,
             keys: device.upload("seeds", &keys)?,
@@ -171,7 +178,9 @@ impl<'a> Run<'a> {
     /// Steps of a launch: several where launches would cost more than the work, which they do not where
     /// software does what a GPU is for.
     pub fn at_once(&self) -> usize {
-        let fused = self.plan.step.first() == Some(&Pass::Fused);
+        // Many steps in one launch resample systematically.
+        let systematic = !self.plan.keeps.weighed || self.options.scheme == Scheme::Systematic;
+        let fused = self.plan.step.first() == Some(&Pass::Fused) && systematic;
         let Some(launch) = fused.then(|| self.fused(0)) else { return 1 };
         let worth = if self.device.is_cpu() {
             (MANY_PARTICLES / self.of.particles()).clamp(1, MOST_STEPS)
@@ -244,21 +253,31 @@ impl<'a> Run<'a> {
                 self.evaluate(model, level.map_or(Number::Kept(&after.clock), Number::Given))?;
             }
             Pass::Resample => {
-                let resampling = Resampling {
-                    kind: Weights::Log,
-                    values: &after.log_w,
-                    records: &self.blocks,
-                    coeffs: &self.table,
-                    norms: &self.norms,
-                    history: &self.history,
-                    seeds: &self.keys,
-                    ancestors: &self.ancestors,
-                    of: &self.of,
-                };
-                resampling.launch(device, given.map_or(Number::Kept(&before.clock), Number::Given))?;
+                let number = given.map_or(Number::Kept(&before.clock), Number::Given);
+                self.resampling(after).launch(device, number)?;
+            }
+            Pass::Copies => {
+                let number = given.map_or(Number::Kept(&before.clock), Number::Given);
+                self.resampling(after).launch_copies(device, number)?;
             }
         }
         Ok(())
+    }
+
+    fn resampling<'b>(&'b self, after: &'b Carried) -> Resampling<'b> {
+        Resampling {
+            scheme: self.options.scheme.kernel(),
+            kind: Weights::Log,
+            values: &after.log_w,
+            records: &self.blocks,
+            parts: &self.parts,
+            coeffs: &self.table,
+            norms: &self.norms,
+            history: &self.history,
+            seeds: &self.keys,
+            ancestors: &self.ancestors,
+            of: &self.of,
+        }
     }
 
     fn step(&self, stage: Stage, before: &Carried, after: &Carried, step: Option<usize>) -> Result<()> {

@@ -5,17 +5,14 @@
 //! `#[cube(launch)]` makes of them, so that a test can tell whether one was forgotten.
 //! Math functions come out of libdevice, which cubecl looks for below `CUDA_PATH`.
 
+mod target;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cubecl::Compiler;
 use cubecl::ir::nvidia::SmArch;
-use cubecl::ir::{
-    DeviceIdentity, ElemType, FloatKind, HardwareProperties, IntKind, MemoryDeviceProperties, UIntKind,
-    features::{Features, Plane, TypeUsage},
-};
 use cubecl::prelude::*;
-use cubecl::profile::TimingMethod;
 use cubecl_llvm::nvptx::ptx_version::PtxVersion;
 use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
 use half::{bf16, f16};
@@ -35,7 +32,11 @@ use crate::passes::mlp::kernel_tensor::{
 use crate::passes::mlp::kernel_tile::{PLANE, TensorKey};
 use crate::passes::mlp::launch_tensor::{PLANES, key as tensor_key};
 use crate::passes::mlp::{Activation, Half, MlpShape};
+use crate::passes::resample::kernel_copies::{copies_kernel, copies_serial_kernel};
 use crate::passes::resample::kernel_cube::resample_kernel;
+use crate::passes::resample::kernel_draws::{Draw, DrawKey};
+use crate::passes::resample::kernel_draws_cube::draw_kernel;
+use crate::passes::resample::kernel_draws_serial::draw_serial_kernel;
 use crate::passes::resample::kernel_serial::resample_serial_kernel;
 use crate::passes::scan::kernel::{offsets_kernel, prefix_kernel, totals_kernel};
 use crate::passes::scan::{Integers, LogWeights, Maxima, Source, Values};
@@ -50,6 +51,7 @@ use crate::passes::{Sharing, step};
 use crate::prims::monoid::{FixedSum, LogSumExp, Max, Monoid, Sum};
 use crate::prims::space::Euclid;
 use crate::prims::state::{Layout, ShapeCompilationArg};
+use target::properties;
 
 /// Units of a cube on a GPU.
 const UNITS: u32 = 256;
@@ -110,56 +112,6 @@ impl Offline {
             Err(error) => Err(format!("{self:?}: {error}")),
         }
     }
-}
-
-/// What the CUDA runtime reports of a device, as far as kernels can see it.
-fn properties() -> Arc<DeviceProperties> {
-    let hardware = HardwareProperties {
-        load_width: 128,
-        vector_register_count: None,
-        plane_size_min: 32,
-        plane_size_max: 32,
-        max_bindings: 1024,
-        max_shared_memory_size: 48 * 1024,
-        max_cube_count: (i32::MAX as u32, 65_535, 65_535),
-        max_units_per_cube: 1024,
-        max_cube_dim: (1024, 1024, 64),
-        num_streaming_multiprocessors: Some(108),
-        num_tensor_cores: None,
-        min_tensor_cores_dim: None,
-        num_cpu_cores: None,
-        last_level_cache_size: None,
-        max_vector_size: VectorSize::MAX,
-        cube_mma_reserved_shared_memory: 0,
-    };
-    let name = "offline".to_owned();
-    let identity = DeviceIdentity { fingerprint: name.clone(), name, physical: None };
-    let memory = MemoryDeviceProperties::new(1 << 34, 512);
-    let mut all =
-        DeviceProperties::new(Features::default(), memory, hardware, TimingMethod::Device, identity);
-    all.register_address_type(AddressType::U32);
-    all.register_address_type(AddressType::U64);
-    for kind in [
-        ElemType::Index,
-        ElemType::Bool,
-        ElemType::UInt(UIntKind::U32),
-        ElemType::UInt(UIntKind::U64),
-        ElemType::Int(IntKind::I32),
-        ElemType::Int(IntKind::I64),
-        ElemType::Float(FloatKind::F16),
-        ElemType::Float(FloatKind::BF16),
-        ElemType::Float(FloatKind::F32),
-        ElemType::Float(FloatKind::F64),
-    ] {
-        all.register_type_usage(kind, TypeUsage::all());
-    }
-    all.features.memory_reinterpret = true;
-    all.features.alignment = true;
-    all.features.device_memory_scope = true;
-    all.features.plane.insert(Plane::Ops);
-    all.features.plane.insert(Plane::Sync);
-    all.features.plane.insert(Plane::NonUniformControlFlow);
-    Arc::new(all)
 }
 
 /// A compilation argument that says nothing: a buffer that aliases no other, or a scalar.
@@ -247,6 +199,7 @@ pub fn all() -> Vec<Offline> {
         list.push(entry!(format!("{kind:?}"), resample_serial_kernel::ResampleSerialKernel(
             values records coeffs norms history seeds ancestors clock shape step pieces; LANES, apart
         )));
+        draws(&mut list, kind, together, apart);
     }
     for (crew, sharing, pieces) in [(Crew::Cube, TOGETHER, 1), (Crew::One, APART, 4)] {
         let key = TallyKey { kind: Weights::Log, wide: false, sharing };
@@ -274,6 +227,28 @@ pub fn all() -> Vec<Offline> {
     steps::<Compose>(&mut list, "compose 2", 2);
     steps::<Compose>(&mut list, "compose 4", 4);
     list
+}
+
+/// The kernels of every resampling scheme but the systematic one.
+fn draws(list: &mut Vec<Offline>, kind: Weights, together: TallyKey, apart: TallyKey) {
+    for draw in Draw::ALL {
+        let (cube, unit) = (DrawKey { draw, tally: together }, DrawKey { draw, tally: apart });
+        let variant = format!("{kind:?}, {draw:?}");
+        list.push(entry!(variant.clone(), draw_kernel::DrawKernel(
+            values records parts coeffs norms history seeds ancestors clock shape step steps depth; cube
+        )));
+        list.push(entry!(variant.clone(), draw_serial_kernel::DrawSerialKernel(
+            values records parts coeffs norms history seeds ancestors clock shape step steps depth pieces; LANES, unit
+        )));
+        if draw == Draw::Residual {
+            list.push(entry!(variant.clone(), copies_kernel::CopiesKernel(
+                values records parts coeffs clock shape step; cube
+            )));
+            list.push(entry!(variant, copies_serial_kernel::CopiesSerialKernel(
+                values records parts coeffs clock shape step; LANES, unit
+            )));
+        }
+    }
 }
 
 /// The three kernels of a scan.

@@ -80,7 +80,42 @@ macro_rules! named {
 named!(Rule, "rule", RULES);
 named!(Final, "final", FINALS);
 named!(Method, "method", METHODS.iter().map(|row| (row.name, row.method)).collect::<Vec<_>>());
-named!(Scheme, "scheme", SCHEMES.iter().map(|row| (row.1, row.0)).collect::<Vec<_>>());
+
+/// The name of a scheme, without its number of steps.
+fn first_part(spelling: &str) -> &str {
+    spelling.split(':').next().unwrap_or(spelling)
+}
+
+impl FromStr for Scheme {
+    type Err = Error;
+
+    /// `systematic`, `metropolis`, `metropolis:64`.
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, steps) = match text.trim().split_once(':') {
+            Some((name, steps)) => (name, Some(steps)),
+            None => (text.trim(), None),
+        };
+        let row = SCHEMES.iter().find(|row| first_part(row.1) == name);
+        let found = match (row, steps) {
+            (Some(row), None) => Some(row.0),
+            (Some(row), Some(steps)) => steps.parse().ok().and_then(|steps| row.0.with_steps(steps)),
+            (None, _) => None,
+        };
+        let names = || SCHEMES.iter().map(|row| row.1).collect::<Vec<_>>().join(", ");
+        found.map_or_else(|| unknown("scheme", text, &format!("one of {}", names())), Ok)
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let same = |row: &Scheme| std::mem::discriminant(row) == std::mem::discriminant(self);
+        let name = SCHEMES.iter().find(|row| same(&row.0)).map_or("", |row| first_part(row.1));
+        match self {
+            Scheme::Metropolis(steps) | Scheme::Megopolis(steps) => write!(f, "{name}:{steps}"),
+            _ => f.write_str(name),
+        }
+    }
+}
 
 impl FromStr for Policy {
     type Err = Error;
@@ -202,7 +237,8 @@ mod tests {
             assert_eq!(row.method.to_string(), row.name);
         }
         for row in SCHEMES {
-            assert_eq!(row.1.parse::<Scheme>().unwrap(), row.0);
+            assert_eq!(first_part(row.1).parse::<Scheme>().unwrap(), row.0);
+            assert_eq!(row.0.to_string().parse::<Scheme>().unwrap(), row.0);
         }
     }
 
@@ -224,6 +260,12 @@ mod tests {
             named::<Method>("fkc").unwrap_err(),
             "wanted one of plain, fkc-anneal, fkc-guidance, fkc-product, fkc-compose"
         );
+        for bad in ["", "roulette", "systematic:3", "metropolis:", "metropolis:x", "metropolis:1:2"] {
+            let wanted = "wanted one of systematic, stratified, multinomial, residual, metropolis:B, \
+                megopolis:B, rejection";
+            assert_eq!(named::<Scheme>(bad).unwrap_err(), wanted);
+        }
+        assert_eq!("metropolis:64".parse::<Scheme>().unwrap(), Scheme::Metropolis(64));
         let constants = named::<Schedule>("edm:c=1").unwrap_err();
         assert_eq!(
             constants,

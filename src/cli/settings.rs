@@ -74,7 +74,8 @@ pub struct Settings {
     /// accrue or zeta is 0]
     #[arg(long, value_name = "WHEN", value_parser = named::<Policy>)]
     pub resample: Option<Policy>,
-    /// Resampling scheme [default: systematic]
+    /// Resampling scheme: systematic, stratified, multinomial, residual, metropolis:B, megopolis:B or rejection
+    /// [default: systematic]
     #[arg(long, value_parser = named::<Scheme>)]
     pub scheme: Option<Scheme>,
     /// Independent groups, each with its own weights and log-evidence [default: 1]

@@ -93,7 +93,7 @@ impl Run<'_> {
         let graph = self.graph.borrow();
         let Some((graph, window)) = graph.as_ref() else { return Ok(0) };
         let whole = step + window <= end.min(self.coeffs.len());
-        if !whole || step % 2 != 0 || self.clock.get() != Some(step) {
+        if !whole || !step.is_multiple_of(2) || self.clock.get() != Some(step) {
             return Ok(0);
         }
         self.device.replay(graph)?;

@@ -5,4 +5,5 @@ mod determinism;
 mod graph;
 mod identity;
 mod mistakes;
+mod schemes;
 mod verify;

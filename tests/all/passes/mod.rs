@@ -7,6 +7,7 @@ mod random;
 pub mod resample;
 mod rows;
 pub mod scan;
+mod schemes;
 mod survivors;
 pub mod weights;
 

@@ -264,7 +264,7 @@ fn normalise(
         let scale = Vector::<f32, Const<2>>::new(1.0f32 / (variance + 1.0e-5f32).sqrt());
         #[unroll]
         for i in 0..comptime!(2 * tiles) {
-            sums[row + 2 * i] = sums[row + 2 * i] * scale;
+            sums[row + 2 * i] *= scale;
         }
     }
     let width = comptime!(key.tiles as u32 * 16);

@@ -261,7 +261,7 @@ pub fn act(z: Vector<f32, Const<2>>, #[comptime] kind: Activation) -> Vector<f32
         Activation::Gelu => {
             // 1 + tanh(y) = 2 sigmoid(2 y)
             let inner = fma(z * z * z, Vector::new(0.044_715f32), z);
-            z * sigmoid(inner * Vector::new(1.595_769_1f32))
+            z * sigmoid(inner * Vector::new(1.595_769_f32))
         }
         Activation::Tanh => fma(sigmoid(z + z), Vector::new(2.0f32), Vector::new(-1.0f32)),
         Activation::Relu => {
