@@ -1,5 +1,6 @@
 //! What a run is asked to do, checked before any kernel is launched.
 
+use feynkac_kernels::passes::mlp::Compute;
 use feynkac_kernels::prims::state::Element;
 use serde::{Deserialize, Serialize};
 
@@ -133,12 +134,34 @@ pub struct Options {
     /// takes seconds longer to compile, once a process, and saves some 30 us a step of a small population:
     /// for those who run again and again.
     pub at_once: usize,
+    /// What networks are multiplied in.
+    #[serde(with = "by_name")]
+    pub compute: Compute,
     /// Record the steps as a graph and replay it, where the device can.
     pub graph: bool,
     /// Groups at once, in batches one after another; 0 is as many as fit into the device's memory. The particles are
     /// the same to the bit.
     #[serde(default)]
     pub micro_batch: usize,
+}
+
+/// A choice as its name.
+mod by_name {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(value: &impl Display, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>, T>(from: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+    {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
 }
 
 impl Options {
@@ -170,6 +193,7 @@ impl Options {
             state: State::F32,
             unfused: false,
             at_once: 1,
+            compute: Compute::Auto,
             graph: true,
             micro_batch: 0,
         }

@@ -122,7 +122,8 @@ impl<'a> Run<'a> {
         let rows = of.particles() * of.dim;
         let networks = models
             .iter()
-            .filter_map(|m| if let Model::Network(n) = m { Some(n.upload(device, &levels)) } else { None })
+            .filter_map(|m| if let Model::Network(n) = m { Some(n) } else { None })
+            .map(|network| network.upload(device, &levels, options.compute))
             .collect::<Result<Vec<_>>>()?;
         let feed = if plan.outside {
             let map: Vec<u32> =
@@ -175,6 +176,11 @@ impl<'a> Run<'a> {
             coeffs: steps,
             start,
         })
+    }
+
+    /// What each network is multiplied in.
+    pub fn compute(&self) -> Vec<mlp::Compute> {
+        self.networks.iter().map(mlp::Network::compute).collect()
     }
 
     /// Launches the passes before the first step.

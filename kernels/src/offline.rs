@@ -5,19 +5,17 @@
 //! `#[cube(launch)]` makes of them, so that a test can tell whether one was forgotten.
 //! Math functions come out of libdevice, which cubecl looks for below `CUDA_PATH`.
 
+mod target;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cubecl::Compiler;
 use cubecl::ir::nvidia::SmArch;
-use cubecl::ir::{
-    DeviceIdentity, ElemType, FloatKind, HardwareProperties, IntKind, MemoryDeviceProperties, UIntKind,
-    features::{Features, Plane, TypeUsage},
-};
 use cubecl::prelude::*;
-use cubecl::profile::TimingMethod;
 use cubecl_llvm::nvptx::ptx_version::PtxVersion;
 use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
+use half::{bf16, f16};
 
 use crate::methods::{Compose, Method, Plain};
 use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, ModelsCompilationArg, Score};
@@ -28,8 +26,13 @@ use crate::passes::draws::kernel::{draws_kernel, normals_kernel};
 use crate::passes::gather::kernel::gather_kernel;
 use crate::passes::init::kernel::Kept;
 use crate::passes::init::kernel::init_kernel;
-use crate::passes::mlp::Activation;
 use crate::passes::mlp::kernel::{MlpKey, NumbersCompilationArg, SizesCompilationArg, mlp_kernel};
+use crate::passes::mlp::kernel_tensor::{
+    TensorNumbersCompilationArg, TensorSizesCompilationArg, tensor_kernel,
+};
+use crate::passes::mlp::kernel_tile::{PLANE, TensorKey};
+use crate::passes::mlp::launch_tensor::{PLANES, key as tensor_key};
+use crate::passes::mlp::{Activation, Half, MlpShape};
 use crate::passes::resample::kernel_copies::{copies_kernel, copies_serial_kernel};
 use crate::passes::resample::kernel_cube::resample_kernel;
 use crate::passes::resample::kernel_draws::{Draw, DrawKey};
@@ -49,6 +52,7 @@ use crate::passes::weights::kernel::{TallyKey, tally_kernel};
 use crate::prims::monoid::{FixedSum, LogSumExp, Max, Monoid, Sum};
 use crate::prims::space::Euclid;
 use crate::prims::state::{Element, Layout, ShapeCompilationArg};
+use target::properties;
 
 /// Units of a cube on a GPU.
 const UNITS: u32 = 256;
@@ -113,55 +117,6 @@ impl Offline {
     }
 }
 
-/// What the CUDA runtime reports of a device, as far as kernels can see it.
-fn properties() -> Arc<DeviceProperties> {
-    let hardware = HardwareProperties {
-        load_width: 128,
-        vector_register_count: None,
-        plane_size_min: 32,
-        plane_size_max: 32,
-        max_bindings: 1024,
-        max_shared_memory_size: SHARED,
-        max_cube_count: (i32::MAX as u32, 65_535, 65_535),
-        max_units_per_cube: 1024,
-        max_cube_dim: (1024, 1024, 64),
-        num_streaming_multiprocessors: Some(108),
-        num_tensor_cores: None,
-        min_tensor_cores_dim: None,
-        num_cpu_cores: None,
-        last_level_cache_size: None,
-        max_vector_size: VectorSize::MAX,
-        cube_mma_reserved_shared_memory: 0,
-    };
-    let name = "offline".to_owned();
-    let identity = DeviceIdentity { fingerprint: name.clone(), name, physical: None };
-    let memory = MemoryDeviceProperties::new(1 << 34, 512);
-    let mut all =
-        DeviceProperties::new(Features::default(), memory, hardware, TimingMethod::Device, identity);
-    all.register_address_type(AddressType::U32);
-    all.register_address_type(AddressType::U64);
-    for kind in [
-        ElemType::Index,
-        ElemType::Bool,
-        ElemType::UInt(UIntKind::U32),
-        ElemType::UInt(UIntKind::U64),
-        ElemType::Int(IntKind::I32),
-        ElemType::Int(IntKind::I64),
-        ElemType::Float(FloatKind::F16),
-        ElemType::Float(FloatKind::F32),
-        ElemType::Float(FloatKind::F64),
-    ] {
-        all.register_type_usage(kind, TypeUsage::all());
-    }
-    all.features.memory_reinterpret = true;
-    all.features.alignment = true;
-    all.features.device_memory_scope = true;
-    all.features.plane.insert(Plane::Ops);
-    all.features.plane.insert(Plane::Sync);
-    all.features.plane.insert(Plane::NonUniformControlFlow);
-    Arc::new(all)
-}
-
 /// A compilation argument that says nothing: a buffer that aliases no other, or a scalar.
 trait Blank {
     fn blank() -> Self;
@@ -194,6 +149,8 @@ blank! {
     ModelsCompilationArg { params levels map }
     TablesCompilationArg { coeffs seeds }
     NumbersCompilationArg { weights biases cond levels }
+    TensorNumbersCompilationArg { weights biases cond levels }
+    TensorSizesCompilationArg { count dim hidden layers outputs out_first level }
     SizesCompilationArg { count dim hidden hidden_padded layers outputs outputs_padded pack pack_out out_first level }
 }
 
@@ -309,7 +266,8 @@ fn scans<M: Monoid, S: Source<M>>(list: &mut Vec<Offline>, variant: &str, sharin
     )));
 }
 
-/// Dense networks: every nonlinearity, with and without LayerNorm, and the widest.
+/// Dense networks: every nonlinearity, with and without LayerNorm, and the widest; by tensor cores few, as
+/// each takes many seconds to assemble.
 fn networks(list: &mut Vec<Offline>) {
     let mut push = |width: usize, vectors: usize, activation: Activation, norm: bool| {
         let key = MlpKey { width, vectors, tile: 1, activation, norm, skip: true, sharing: TOGETHER };
@@ -321,6 +279,25 @@ fn networks(list: &mut Vec<Offline>) {
         push(128, 4, activation, true);
     }
     push(512, 1, Activation::Silu, true);
+    for (hidden, half, activation, norm) in [
+        (64, Half::F16, Activation::Tanh, false),
+        (128, Half::Bf16, Activation::Gelu, true),
+        (128, Half::F16, Activation::Silu, false),
+        (256, Half::F16, Activation::Silu, false),
+    ] {
+        let shape = MlpShape { dim: 2, hidden, layers: 4, outputs: 2, activation, norm, skip: true };
+        let key = tensor_key(&shape, half, true);
+        let variant = format!("H={hidden}, {activation:?}, {half}{}", if norm { ", norm" } else { "" });
+        list.push(match half {
+            Half::F16 => tensor::<f16>(variant, key),
+            Half::Bf16 => tensor::<bf16>(variant, key),
+        });
+    }
+}
+
+/// One network by tensor cores.
+fn tensor<E: Float>(variant: String, key: TensorKey) -> Offline {
+    entry!(cubes of PLANES * PLANE, variant, tensor_kernel::TensorKernel<E>(rows out clock net sizes; key))
 }
 
 /// The steps of one method, in registers (D = 2, 4), in shared memory (D = 64), and beyond (D = 784).

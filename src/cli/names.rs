@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use feynkac_kernels::passes::mlp::Compute;
+
 use crate::error::{Error, Result};
 use crate::options::{Final, Policy, Rule, Sde, State};
 use crate::registry::{METHODS, Method, SCHEMES, Scheme};
@@ -193,6 +195,14 @@ pub fn device(text: &str) -> std::result::Result<String, String> {
         Ok(_) => Ok(text.to_string()),
         Err(_) => Err("wanted auto, cpu[:threads], wgpu[:index] or cuda[:index]".to_string()),
     }
+}
+
+/// What networks are multiplied in, for clap.
+pub fn compute(text: &str) -> std::result::Result<Compute, String> {
+    text.parse().map_err(|_| {
+        let names = Compute::NAMES.map(|(name, _)| name).join(", ");
+        format!("wanted one of {names}")
+    })
 }
 
 /// A whole number of a flag, for clap.

@@ -48,6 +48,9 @@ pub fn run(asked: PlanFlags) -> Result<()> {
     if at_once > 1 {
         text.push_str(&format!("on {}: {at_once} steps a launch\n", device.backend()));
     }
+    for (i, compute) in run.compute().into_iter().enumerate() {
+        text.push_str(&format!("on {}: network {} in {compute}\n", device.backend(), i + 1));
+    }
     text.push_str(&format!("on {}: {}\n", device.backend(), run.steady()));
     if job.options.state != State::F32 {
         text.push_str(&format!("positions and carried scores in {}\n", job.options.state));

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use feynkac_kernels::device::{Counts, Device};
+use feynkac_kernels::passes::mlp::Compute;
 use feynkac_kernels::passes::weights::RECORD;
 use serde::Serialize;
 
@@ -74,6 +75,8 @@ pub struct Outcome {
     pub resampled_at: Vec<Vec<usize>>,
     /// Particles of the start that have descendants; empty where they are not followed.
     pub distinct_roots: Vec<usize>,
+    /// What each network was multiplied in; none for closed forms and foreign models.
+    pub compute: Vec<Compute>,
     /// How the steps reached the device.
     pub steady: Steady,
     /// Launches, downloads, bytes.
@@ -230,6 +233,7 @@ pub fn read(run: &Run) -> Result<Outcome> {
         ess: Vec::new(),
         resampled_at: Vec::new(),
         distinct_roots: Vec::new(),
+        compute: run.compute(),
         steady: run.steady(),
         counters: Counters {
             launches: 0,

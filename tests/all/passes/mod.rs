@@ -3,6 +3,7 @@
 mod draws;
 mod every;
 pub mod mlp;
+mod mlp_tensor;
 mod random;
 pub mod resample;
 mod rows;
