@@ -10,13 +10,13 @@ use std::ops::Range;
 
 use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::methods::StepCoeffs;
-use feynkac_kernels::passes::{Number, genealogy};
 use feynkac_kernels::passes::init::{Start, init};
 use feynkac_kernels::passes::mlp;
 use feynkac_kernels::passes::resample::Resampling;
 use feynkac_kernels::passes::step::{Carried, Feed, Stage, Step};
 use feynkac_kernels::passes::steps;
 use feynkac_kernels::passes::weights::{RECORD, Weights};
+use feynkac_kernels::passes::{Number, genealogy};
 use feynkac_kernels::prims::state::Population;
 
 use crate::coeffs;

@@ -183,7 +183,9 @@ pub fn all() -> Vec<Offline> {
     )));
     list.push(entry!("", normals_kernel::NormalsKernel(seed out vectors step tag; LANES, false)));
     list.push(entry!("", copy_kernel::CopyKernel(from to count; 4, false)));
-    list.push(entry!("", genealogy_kernel::GenealogyKernel(ancestors norms rows stride padded step clock; false)));
+    list.push(
+        entry!("", genealogy_kernel::GenealogyKernel(ancestors norms rows stride padded step clock; false)),
+    );
     for lanes in [1, 4] {
         let variant = format!("pieces of {lanes}");
         list.push(entry!(variant, gather_kernel::GatherKernel(

@@ -7,9 +7,6 @@ mod graph;
 mod half;
 mod identity;
 mod mistakes;
-<<<<<<< HEAD
 mod schemes;
-=======
 mod trust;
->>>>>>> d7165df (Trust in one run: standard errors from the genealogy, tails of weights and of families, a verdict; the genealogy kept on request)
 mod verify;
