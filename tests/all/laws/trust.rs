@@ -105,7 +105,7 @@ fn intervals_cover() {
     let device = cpu();
     let mut wrong = Vec::new();
     for (case, (beta, rule, particles)) in
-        [(1.5, Rule::Exact, 4096), (0.5, Rule::Exact, 1024), (1.5, Rule::Trap, 4096), (0.5, Rule::Left, 1024)]
+        [(1.5, Rule::Exact, 8192), (0.5, Rule::Exact, 1024), (1.5, Rule::Trap, 8192), (0.5, Rule::Left, 1024)]
             .into_iter()
             .enumerate()
     {
