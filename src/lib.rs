@@ -42,6 +42,7 @@ pub mod resample;
 pub mod run;
 pub mod schedule;
 pub mod target;
+pub mod trust;
 pub mod verify;
 pub mod weights;
 

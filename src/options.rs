@@ -128,6 +128,8 @@ pub struct Options {
     pub roots: bool,
     /// How positions are kept.
     pub state: State,
+    /// Keep the parents of every step on the device: 4 bytes a particle and step, and a launch more a step.
+    pub genealogy: bool,
     /// Launch move, score and weight apart instead of fused (for comparison).
     pub unfused: bool,
     /// Steps of a launch, where the score is a closed form; 0 is as many as pay. One kernel for many steps
@@ -191,6 +193,7 @@ impl Options {
             seed: 0,
             roots: true,
             state: State::F32,
+            genealogy: false,
             unfused: false,
             at_once: 1,
             compute: Compute::Auto,

@@ -29,6 +29,8 @@ pub enum Pass {
     Copies,
     /// Log-sum-exp, ESS, decision, prefix sums, ancestors.
     Resample,
+    /// Keep the parents that the step chose.
+    Genealogy,
 }
 
 impl Pass {
@@ -43,6 +45,7 @@ impl Pass {
             Pass::Weigh => ("weigh", "take scores, weigh, block sums"),
             Pass::Copies => ("copies", "whole copies of each particle, and what is left of it, block sums"),
             Pass::Resample => ("resample", "log-sum-exp, ESS, decision, prefix sums, ancestors"),
+            Pass::Genealogy => ("genealogy", "keep the parents of every particle"),
         }
     }
 }
@@ -110,6 +113,9 @@ impl Plan {
         }
         if weighs(options) {
             step.push(Pass::Resample);
+        }
+        if options.genealogy {
+            step.push(Pass::Genealogy);
         }
         Ok(Self { start, step, outside, keeps })
     }

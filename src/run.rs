@@ -10,13 +10,13 @@ use std::ops::Range;
 
 use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::methods::StepCoeffs;
-use feynkac_kernels::passes::Number;
 use feynkac_kernels::passes::init::{Start, init};
 use feynkac_kernels::passes::mlp;
 use feynkac_kernels::passes::resample::Resampling;
 use feynkac_kernels::passes::step::{Carried, Feed, Stage, Step};
 use feynkac_kernels::passes::steps;
 use feynkac_kernels::passes::weights::{RECORD, Weights};
+use feynkac_kernels::passes::{Number, genealogy};
 use feynkac_kernels::prims::state::Population;
 
 use crate::coeffs;
@@ -71,6 +71,7 @@ pub struct Run<'a> {
     parts: Buf<u32>,
     scratch: Buf<f32>,
     history: Buf<f32>,
+    genealogy: Buf<u32>,
     table: Buf<f32>,
     keys: Buf<u32>,
     graph: RefCell<graph::Kept>,
@@ -166,6 +167,8 @@ impl<'a> Run<'a> {
             },
             history: device.empty("history", RECORD * of.groups * steps.len())?,
             scratch: device.empty("scratch", plan.keeps.scratch_cells(device, &of))?,
+            genealogy: device
+                .empty("genealogy", if options.genealogy { of.stride() * steps.len() } else { 1 })?,
             table: device.upload("coefficients", &table)?,
             keys: device.upload("seeds", &keys)?,
             graph: RefCell::default(),
@@ -198,7 +201,7 @@ impl<'a> Run<'a> {
     pub fn at_once(&self) -> usize {
         // Many steps in one launch resample systematically.
         let systematic = !self.plan.keeps.weighed || self.options.scheme == Scheme::Systematic;
-        let fused = self.plan.step.first() == Some(&Pass::Fused) && systematic;
+        let fused = self.plan.step.first() == Some(&Pass::Fused) && systematic && !self.options.genealogy;
         let Some(launch) = fused.then(|| self.fused(0)) else { return 1 };
         let worth = if self.device.is_cpu() {
             (MANY_PARTICLES / self.of.particles()).clamp(1, MOST_STEPS)
@@ -277,6 +280,10 @@ impl<'a> Run<'a> {
             Pass::Copies => {
                 let number = given.map_or(Number::Kept(&before.clock), Number::Given);
                 self.resampling(after).launch_copies(device, number)?;
+            }
+            Pass::Genealogy => {
+                let number = given.map_or(Number::Kept(&before.clock), Number::Given);
+                genealogy::record(device, &self.ancestors, &self.norms, &self.genealogy, &self.of, number)?;
             }
         }
         Ok(())
@@ -361,5 +368,15 @@ impl<'a> Run<'a> {
     pub fn records(&self) -> Result<Vec<[f32; RECORD]>> {
         let flat = self.device.download(&self.history)?;
         Ok(flat.chunks_exact(RECORD).map(|r| [r[0], r[1], r[2], r[3]]).collect())
+    }
+
+    /// Reads the parents of all steps: `[step][group][slot]` within the group; nothing where they were not kept.
+    pub fn parents(&self) -> Result<Vec<u32>> {
+        if !self.options.genealogy {
+            return Ok(Vec::new());
+        }
+        let of = &self.of;
+        let flat = self.device.download(&self.genealogy)?;
+        Ok(flat.chunks(of.padded()).flat_map(|group| &group[..of.slots]).copied().collect())
     }
 }

@@ -24,6 +24,7 @@ use crate::passes::copy::kernel::copy_kernel;
 use crate::passes::crew::Crew;
 use crate::passes::draws::kernel::{draws_kernel, normals_kernel};
 use crate::passes::gather::kernel::gather_kernel;
+use crate::passes::genealogy::kernel::genealogy_kernel;
 use crate::passes::init::kernel::Kept;
 use crate::passes::init::kernel::init_kernel;
 use crate::passes::mlp::kernel::{MlpKey, NumbersCompilationArg, SizesCompilationArg, mlp_kernel};
@@ -182,6 +183,9 @@ pub fn all() -> Vec<Offline> {
     )));
     list.push(entry!("", normals_kernel::NormalsKernel(seed out vectors step tag; LANES, false)));
     list.push(entry!("", copy_kernel::CopyKernel(from to count; 4, false)));
+    list.push(
+        entry!("", genealogy_kernel::GenealogyKernel(ancestors norms rows stride padded step clock; false)),
+    );
     for lanes in [1, 4] {
         let variant = format!("pieces of {lanes}");
         list.push(entry!(variant, gather_kernel::GatherKernel(

@@ -15,7 +15,8 @@ use crate::registry::{METHODS, Method};
 use crate::schedule::Schedule;
 
 /// Keys that say how a run is carried out and do not decide what is sampled.
-const HOW: [&str; 6] = ["device", "no-roots", "unfused", "steps-per-launch", "no-graph", "micro-batch"];
+const HOW: [&str; 7] =
+    ["device", "no-roots", "genealogy", "unfused", "steps-per-launch", "no-graph", "micro-batch"];
 
 /// A run that can start.
 pub struct Job {
@@ -130,6 +131,7 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         seed: settings.seed.unwrap_or(usual.seed),
         roots: !settings.no_roots,
         state: settings.state.unwrap_or(usual.state),
+        genealogy: settings.genealogy,
         unfused: settings.unfused,
         at_once: settings.steps_per_launch.unwrap_or(usual.at_once),
         compute: settings.compute.unwrap_or(usual.compute),
@@ -231,6 +233,7 @@ fn config(options: &Options, settings: &Settings) -> Value {
     put("device", json!(settings.device.as_deref().unwrap_or("auto")));
     put("no-roots", json!(!options.roots));
     put("state", json!(options.state.to_string()));
+    put("genealogy", json!(options.genealogy));
     put("unfused", json!(options.unfused));
     put("steps-per-launch", json!(options.at_once));
     put("compute", json!(options.compute.to_string()));

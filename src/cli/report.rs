@@ -14,6 +14,7 @@ use super::prepare::Job;
 use super::table::{columns, short};
 use crate::error::{Error, Result};
 use crate::run::{Counters, Outcome, Timings};
+use crate::trust::{OverGroups, Trust, Verdict};
 use crate::weights::{Data, Tensor, save, write_atomically};
 
 /// The version of the report's fields.
@@ -54,6 +55,9 @@ pub struct Report {
     ess: Each<Vec<f64>>,
     resampled_at: Each<Vec<usize>>,
     distinct_roots: Each<usize>,
+    verdict: Verdict,
+    trust: Each<Trust>,
+    over_groups: Option<OverGroups>,
     steady_state: String,
     counters: Counters,
     timings: Timings,
@@ -75,6 +79,9 @@ impl Report {
             ess: Each::of(&outcome.ess),
             resampled_at: Each::of(&outcome.resampled_at),
             distinct_roots: Each::of(&outcome.distinct_roots),
+            verdict: verdict(outcome),
+            trust: Each::of(&outcome.trust),
+            over_groups: outcome.over_groups(),
             steady_state: outcome.steady.to_string(),
             counters: outcome.counters,
             timings: outcome.timings,
@@ -86,6 +93,11 @@ impl Report {
         let text = if pretty { serde_json::to_string_pretty(self) } else { serde_json::to_string(self) };
         text.expect("a report has text keys only") + "\n"
     }
+}
+
+/// The worst of all groups.
+fn verdict(outcome: &Outcome) -> Verdict {
+    outcome.trust.iter().map(|trust| trust.verdict).max().unwrap_or(Verdict::Reliable)
 }
 
 /// The least, the mean and the most.
@@ -134,6 +146,13 @@ pub fn summary(job: &Job, device: &Device, outcome: &Outcome, written: &[String]
     put("schedule", range);
     if outcome.log_z.iter().any(|z| !z.is_nan()) {
         put("log Z", of_groups(&outcome.log_z, |z| format!("{z:.4}")));
+        let errors: Vec<f64> = outcome.trust.iter().filter_map(|trust| trust.log_z_se).collect();
+        if !errors.is_empty() {
+            put("its error in one run", of_groups(&errors, |se| format!("{se:.4}")));
+        }
+        if let Some(all) = outcome.over_groups() {
+            put("log Z of all groups", format!("{:.4} +- {:.4}, by their spread", all.log_z, all.log_z_se));
+        }
         let last: Vec<f64> = outcome.ess.iter().filter_map(|ess| ess.last().copied()).collect();
         let least: Vec<f64> = outcome.ess.iter().map(|ess| spread(ess)[0]).collect();
         put("ESS at the end", of_groups(&last, share));
@@ -143,6 +162,14 @@ pub fn summary(job: &Job, device: &Device, outcome: &Outcome, written: &[String]
     }
     let roots: Vec<f64> = outcome.distinct_roots.iter().map(|n| *n as f64).collect();
     put("distinct roots", of_groups(&roots, |n| format!("{n:.0}")));
+    if let Some(means) = means(outcome) {
+        put("means", means);
+    }
+    let (worst, reasons) = told(outcome);
+    put("verdict", worst);
+    for reason in reasons {
+        put("", reason);
+    }
     let Timings { compile_s, loop_s, total_s, particle_steps_per_s } = outcome.timings;
     put("steps", outcome.steady.to_string());
     put("speed", format!("{particle_steps_per_s:.3e} particle-steps/s"));
@@ -154,6 +181,35 @@ pub fn summary(job: &Job, device: &Device, outcome: &Outcome, written: &[String]
         put(if i == 0 { "written" } else { "" }, file.clone());
     }
     columns(&rows)
+}
+
+/// The first means, with standard errors: over groups where there are several, by the genealogy of the run else.
+fn means(outcome: &Outcome) -> Option<String> {
+    const SHOWN: usize = 3;
+    let (mean, se) = match (outcome.over_groups(), outcome.trust.first()) {
+        (Some(all), _) => (all.mean, all.mean_se),
+        (None, Some(trust)) => (trust.mean.clone(), trust.mean_se.clone()?),
+        _ => return None,
+    };
+    let each: Vec<String> =
+        mean.iter().zip(&se).take(SHOWN).map(|(mean, se)| format!("{mean:.4} +- {se:.4}")).collect();
+    let more = if mean.len() > SHOWN { format!(", and {} more", mean.len() - SHOWN) } else { String::new() };
+    Some(each.join(", ") + &more)
+}
+
+/// The verdict, of several groups with how many are worse than reliable, and the reasons of the worst.
+fn told(outcome: &Outcome) -> (String, Vec<String>) {
+    let worst = verdict(outcome);
+    let groups = outcome.trust.len();
+    let of = |wanted: Verdict| outcome.trust.iter().filter(|trust| trust.verdict == wanted).count();
+    let text = if groups > 1 && worst != Verdict::Reliable {
+        let (broken, doubtful) = (of(Verdict::Broken), of(Verdict::Doubtful));
+        format!("{worst}: of {groups} groups {broken} broken, {doubtful} doubtful")
+    } else {
+        worst.to_string()
+    };
+    let reasons = outcome.trust.iter().find(|trust| trust.verdict == worst);
+    (text, reasons.map_or_else(Vec::new, |trust| trust.reasons.clone()))
 }
 
 /// The files of a run.
@@ -198,10 +254,15 @@ pub fn write(
     let mut files: Vec<PathBuf> = vec![folder.join("samples.safetensors")];
     let mut remarks = Vec::new();
     let n = outcome.log_w.len();
+    // Parents of all steps in place of the last ones.
+    let (shape, parents) = match &outcome.genealogy {
+        Some(all) => (vec![all.steps(), all.groups, all.slots], &all.parents),
+        None => (vec![n], &outcome.ancestors),
+    };
     let tensors = [
         ("x".to_string(), Tensor { shape: vec![n, outcome.dim], data: Data::F32(&outcome.x) }),
         ("log_w".to_string(), Tensor { shape: vec![n], data: Data::F32(&outcome.log_w) }),
-        ("ancestors".to_string(), Tensor { shape: vec![n], data: Data::U32(&outcome.ancestors) }),
+        ("ancestors".to_string(), Tensor { shape, data: Data::U32(parents) }),
     ];
     let metadata = BTreeMap::from([("config".to_string(), job.recipe().to_string())]);
     save(&files[0], &tensors, &metadata)?;

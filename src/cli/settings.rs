@@ -99,6 +99,10 @@ pub struct Settings {
     /// Do not follow which particles of the start have descendants: 8 bytes less a particle-step
     #[arg(long)]
     pub no_roots: bool,
+    /// Keep the parents of every step, and write them as `ancestors` [steps, groups, particles]: 4 bytes a
+    /// particle-step
+    #[arg(long)]
+    pub genealogy: bool,
     /// Launch move, score and weight apart instead of fused, for comparison
     #[arg(long)]
     pub unfused: bool,
@@ -165,6 +169,7 @@ impl Settings {
                     exponent: if self.exponent.is_empty() { below.exponent } else { self.exponent },
                     no_weights: self.no_weights || below.no_weights,
                     no_roots: self.no_roots || below.no_roots,
+                    genealogy: self.genealogy || below.genealogy,
                     unfused: self.unfused || below.unfused,
                     no_graph: self.no_graph || below.no_graph,
                     $($field: self.$field.or(below.$field),)*
@@ -296,7 +301,7 @@ mod tests {
             "model = ['a.toml', 'b']\nmethod = 'fkc-guidance'\nbeta = -2\nsde = 'zeta:0.5'\nparticles = 10\n\
              steps = 3\nschedule = 've:sigma_min=0.1'\nsigma-max = 9\nt-max = 1.0\nt-min = 0.25\n\
              grid = 'edm-rho'\nrule = 'left'\nno-weights = true\nresample = 'ess:0.25'\nscheme = 'systematic'\n\
-             groups = 2\nblock = 64\nfinal = 'resample'\nseed = 7\ndevice = 'cpu:2'\nno-roots = true\nunfused = true\n\
+             groups = 2\nblock = 64\nfinal = 'resample'\nseed = 7\ndevice = 'cpu:2'\nno-roots = true\ngenealogy = true\nunfused = true\n\
              no-graph = true\nstate = 'f16'\nsteps-per-launch = 4\ncompute = 'bf16'\nclass = [3, 5]\nexponent = [1.5, -0.5]\n\
              output = 'o'\nno-picture = true\njson = false",
         )
@@ -325,6 +330,7 @@ mod tests {
             "--seed=7",
             "--device=cpu:2",
             "--no-roots",
+            "--genealogy",
             "--unfused",
             "--state=f16",
             "--no-graph",

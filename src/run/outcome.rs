@@ -12,6 +12,8 @@ use crate::coeffs;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::options::{Final, Options};
+use crate::registry::Scheme;
+use crate::trust::{self, Finished, Genealogy, OverGroups, Trust};
 
 /// A look at a run under way.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +77,10 @@ pub struct Outcome {
     pub resampled_at: Vec<Vec<usize>>,
     /// Particles of the start that have descendants; empty where they are not followed.
     pub distinct_roots: Vec<usize>,
+    /// Standard errors of each group by itself, and whether to believe them.
+    pub trust: Vec<Trust>,
+    /// Parents of every step, where they were kept.
+    pub genealogy: Option<Genealogy>,
     /// What each network was multiplied in; none for closed forms and foreign models.
     pub compute: Vec<Compute>,
     /// How the steps reached the device.
@@ -83,6 +89,14 @@ pub struct Outcome {
     pub counters: Counters,
     /// Times.
     pub timings: Timings,
+}
+
+impl Outcome {
+    /// Estimates of all groups together, with errors by their spread; `None` of a single group.
+    pub fn over_groups(&self) -> Option<OverGroups> {
+        let means: Vec<&[f64]> = self.trust.iter().map(|trust| &trust.mean[..]).collect();
+        trust::over_groups(&self.log_z, &means)
+    }
 }
 
 /// Draws particles, as many groups at once as [`super::batches`] says. `watch` is called at most four times a
@@ -184,6 +198,10 @@ impl Outcome {
         self.ess.extend(more.ess);
         self.resampled_at.extend(more.resampled_at);
         self.distinct_roots.extend(more.distinct_roots);
+        self.trust.extend(more.trust);
+        if let (Some(own), Some(other)) = (&mut self.genealogy, &more.genealogy) {
+            own.append(other);
+        }
         let (counters, counted) = (&mut self.counters, more.counters);
         counters.launches += counted.launches;
         counters.replays += counted.replays;
@@ -213,6 +231,7 @@ pub fn read(run: &Run) -> Result<Outcome> {
     let ancestors = device.download(&run.ancestors)?;
     let records = run.records()?;
     let weighed = coeffs::weighs(options);
+    let steps = run.coeffs.len();
     for (i, record) in records.iter().enumerate().filter(|_| weighed) {
         let (step, group) = (i / of.groups, run.first_group + i % of.groups);
         if record[3] < -1.5 {
@@ -223,6 +242,9 @@ pub fn read(run: &Run) -> Result<Outcome> {
         }
     }
     let (k, d) = (of.slots, of.dim);
+    let parents = run.parents()?;
+    let genealogy =
+        (!parents.is_empty()).then_some(Genealogy { parents, groups: of.groups, slots: of.slots });
     let gathers = weighed && options.last == Final::Resample;
     let mut out = Outcome {
         x: Vec::with_capacity(of.particles() * d),
@@ -233,6 +255,8 @@ pub fn read(run: &Run) -> Result<Outcome> {
         ess: Vec::new(),
         resampled_at: Vec::new(),
         distinct_roots: Vec::new(),
+        trust: Vec::new(),
+        genealogy: None,
         compute: run.compute(),
         steady: run.steady(),
         counters: Counters {
@@ -274,7 +298,23 @@ pub fn read(run: &Run) -> Result<Outcome> {
             out.log_z.push(f64::NAN);
             out.resampled_at.push(Vec::new());
         }
+        // The last resampling adds noise and no information: errors are those of the weights before it.
+        let own_log_w: Vec<f64> = log_w[base..base + k].iter().map(|l| f64::from(*l)).collect();
+        let before: Vec<usize> = out.resampled_at[g].iter().copied().filter(|s| s + 1 < steps).collect();
+        let finished = Finished {
+            log_w: &own_log_w,
+            roots: keeps.roots.then(|| &roots[base..base + k]),
+            genealogy: genealogy.as_ref().map(|all| (all, g)),
+            resampled_at: &before,
+            independent: options.scheme == Scheme::Multinomial,
+            weighed,
+            least_ess: out.ess[g].iter().copied().fold(k as f64, f64::min),
+            left_out: !options.weights && options.method.row().needs.weights,
+        };
+        let at = |c: usize, slot: usize| f64::from(x[of.cell(device.layout(), d, c, base + slot)]);
+        out.trust.push(trust::assess(&finished, d, at));
     }
+    out.genealogy = genealogy;
     if let Some(i) = out.x.iter().position(|v| !v.is_finite()) {
         let group = run.first_group + i / (k * d);
         return Err(Error::Run { step: run.coeffs.len() - 1, group, what: "a coordinate is not finite" });

@@ -1,7 +1,7 @@
 //! What a run holds and moves, before it runs.
 
 use feynkac_kernels::passes::step::Stage;
-use feynkac_kernels::passes::{Work, resample};
+use feynkac_kernels::passes::{Work, genealogy, resample};
 
 use super::Run;
 use crate::model::Model;
@@ -19,6 +19,7 @@ impl Run<'_> {
             ("parts of residual resampling", if self.parts.len() > 1 { self.parts.bytes() } else { 0 }),
             ("group records", self.norms.bytes()),
             ("group records of all steps", self.history.bytes()),
+            ("genealogy", if self.options.genealogy { self.genealogy.bytes() } else { 0 }),
             ("coefficients of all steps", self.table.bytes()),
             ("seeds", self.keys.bytes()),
             ("models", self.feed.params.bytes() + self.feed.levels.bytes() + self.feed.map.bytes()),
@@ -51,6 +52,7 @@ impl Run<'_> {
             Pass::Weigh => step(Stage::Weigh),
             Pass::Copies => resample::work_copies(&self.of),
             Pass::Resample => resample::work(&self.of),
+            Pass::Genealogy => genealogy::work(&self.of),
             Pass::Evaluate(model) => match &self.models[model] {
                 Model::Network(_) => self.networks[self.network(model)].work(self.of.particles()),
                 _ => Work::default(),

@@ -5,6 +5,7 @@ pub mod copy;
 pub(crate) mod crew;
 pub mod draws;
 pub mod gather;
+pub mod genealogy;
 pub mod init;
 pub mod mlp;
 pub mod resample;

@@ -40,7 +40,8 @@ fn floats(bytes: &[u8], name: &str) -> Vec<f32> {
 fn samples_a_report_and_pictures() {
     let scratch = Scratch::new("written");
     let table = scratch.run(&format!("sample {SMALL} --device cpu:1 -o a/b")).fine();
-    for row in ["method ", "device ", "log Z ", "ESS at the end ", "distinct roots ", "written "] {
+    for row in ["method ", "device ", "log Z ", "ESS at the end ", "distinct roots ", "verdict ", "written "]
+    {
         assert!(table.lines().any(|line| line.starts_with(row)), "{row}:\n{table}");
     }
     let files = ["report.json", "samples.png", "samples.safetensors", "samples.svg"];
@@ -67,10 +68,13 @@ fn samples_a_report_and_pictures() {
         "distinct_roots",
         "ess",
         "log_z",
+        "over_groups",
         "resampled_at",
         "schema_version",
         "steady_state",
         "timings",
+        "trust",
+        "verdict",
     ];
     assert_eq!(keys(&report), fields);
     assert_eq!(report["schema_version"], 1);
@@ -85,6 +89,23 @@ fn samples_a_report_and_pictures() {
     assert_eq!(resampled, low);
     assert!(!low.is_empty(), "the case must resample");
     assert!((1..=200).contains(&report["distinct_roots"].as_u64().expect("a count")));
+    let trust = &report["trust"];
+    let fields = [
+        "effective_roots",
+        "families_tail",
+        "lag",
+        "log_z_se",
+        "mean",
+        "mean_se",
+        "reasons",
+        "verdict",
+        "weights_tail",
+    ];
+    assert_eq!(keys(trust), fields);
+    assert!(trust["log_z_se"].as_f64().expect("a number") > 0.0);
+    assert!(list(&trust["mean_se"]).len() == 2 && list(&trust["mean_se"]).iter().all(|se| *se > 0.0));
+    assert_eq!(trust["verdict"], report["verdict"]);
+    assert!(report["over_groups"].is_null(), "one group has no spread");
     let counters = &report["counters"];
     let fields = [
         "allocations_in_loop",
@@ -112,7 +133,8 @@ fn samples_a_report_and_pictures() {
     let beside = json(metadata.metadata().as_ref().expect("free text")["config"].as_bytes());
     let mut config = report["config"].clone();
     config.as_object_mut().expect("an object").retain(|key, _| {
-        let how = ["device", "no-roots", "unfused", "steps-per-launch", "no-graph", "micro-batch"];
+        let how =
+            ["device", "no-roots", "genealogy", "unfused", "steps-per-launch", "no-graph", "micro-batch"];
         !how.contains(&key.as_str())
     });
     assert_eq!(beside, config);
@@ -145,6 +167,28 @@ fn groups_are_lists() {
     let alone = scratch.read("one/samples.safetensors");
     assert_eq!(floats(&samples, "x")[..34], floats(&alone, "x"));
     assert_eq!(floats(&samples, "log_w")[..17], floats(&alone, "log_w"));
+}
+
+/// With the genealogy the parents of all steps are written, the rest does not change.
+#[test]
+fn a_genealogy_is_written() {
+    let scratch = Scratch::new("genealogy");
+    let few = SMALL.replace("200", "30");
+    scratch.run(&format!("sample {few} --groups 2 --genealogy --device cpu:1 --no-picture -o out")).fine();
+    scratch.run(&format!("sample {few} --groups 2 --device cpu:1 --no-picture -o without")).fine();
+    let (with, without) =
+        (scratch.read("out/samples.safetensors"), scratch.read("without/samples.safetensors"));
+    assert_eq!(floats(&with, "x"), floats(&without, "x"));
+    let (shape, parents) = tensor(&with, "ancestors", Dtype::U32);
+    assert_eq!(shape, [20, 2, 30]);
+    let report = json(&scratch.read("out/report.json"));
+    for (at, row) in parents.chunks(30).enumerate() {
+        let resampled = list(&report["resampled_at"][at % 2]).contains(&((at / 2) as f64));
+        assert_eq!(row.iter().enumerate().any(|(i, &p)| p != i as u32), resampled, "row {at}");
+    }
+    assert_eq!(list(&report["over_groups"]["mean"]).len(), 2);
+    let plan = scratch.run(&format!("plan {few} --groups 2 --genealogy --device cpu:1")).fine();
+    assert!(plan.lines().any(|line| line.starts_with("genealogy ")), "{plan}");
 }
 
 #[test]

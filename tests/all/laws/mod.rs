@@ -8,4 +8,5 @@ mod half;
 mod identity;
 mod mistakes;
 mod schemes;
+mod trust;
 mod verify;
