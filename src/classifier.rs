@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use feynkac_kernels::device::Device;
-use feynkac_kernels::passes::mlp;
+use feynkac_kernels::passes::mlp::{self, Compute};
 
 use crate::error::{Error, Result};
 use crate::model::{dense_network, shape};
@@ -23,7 +23,8 @@ impl Classifier {
         let (config, weights, warnings) = load_classifier(path)?;
         let cond: Vec<f32> = weights.trunk.layers.iter().flat_map(|l| l.dense.bias.clone()).collect();
         let shape = shape(&config.trunk, config.outputs);
-        let network = dense_network(device, shape, &weights.trunk, &[cond], &[[1.0, 0.0, 1.0]])?;
+        let levels = [[1.0, 0.0, 1.0]];
+        let network = dense_network(device, shape, &weights.trunk, &[cond], &levels, Compute::F32)?;
         Ok((Self { config, network }, warnings))
     }
 

@@ -6,7 +6,7 @@ use feynkac_kernels::passes::init::Start;
 
 use crate::error::{Error, Result};
 use crate::model::{Model, Noise};
-use crate::options::{Final, Options, Policy, Rule};
+use crate::options::{Final, Options, Policy, Rule, State};
 
 /// The noise levels of a run: `steps` + 1 of them.
 pub fn levels(options: &Options) -> Result<Vec<Noise>> {
@@ -134,5 +134,23 @@ pub fn start(options: &Options, models: &[Model], noise: Noise) -> Result<Start>
         - parts().map(|(b, (_, v))| b * 0.5 * d * (tau * v).ln()).sum::<f64>();
     let weighted = weighs(options) && models.iter().all(|m| matches!(m, Model::Analytic(_)));
     let offset = if weighs(options) && !weighted { normaliser } else { 0.0 };
+    fits(options, noise, models, &mean, precision.recip().sqrt())?;
     Ok(Start { mean, std: precision.recip().sqrt(), weighted, offset })
+}
+
+/// Largest number of an f16.
+const MOST_F16: f64 = 65_504.0;
+/// Standard deviations from the mean that positions may reach.
+const REACH: f64 = 6.0;
+
+/// Refuses positions that the state cannot hold: at the start, or at the scale of the data.
+fn fits(options: &Options, noise: Noise, models: &[Model], mean: &[f64], std: f64) -> Result<()> {
+    let far = |mean: &[f64], std: f64| mean.iter().fold(0.0, |far: f64, m| far.max(m.abs())) + REACH * std;
+    let data = models.iter().map(Model::moments).map(|(mean, variance)| far(&mean, variance.sqrt()));
+    let reach = data.fold(far(mean, std), f64::max);
+    if options.state == State::F32 || reach <= MOST_F16 {
+        return Ok(());
+    }
+    let found = format!("f16 with positions up to {reach:.0} at noise {:.4}", noise.sigma);
+    Err(Error::input("state", found, format!("f32, or positions up to {MOST_F16}")))
 }

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use feynkac_kernels::device::{Buf, Device};
-use feynkac_kernels::models::Kind;
-use feynkac_kernels::passes::mlp::{self, MlpShape};
-use feynkac_kernels::passes::step::{Feed, MAX_REGISTERS};
+use feynkac_kernels::models::{FEW, Kind};
+use feynkac_kernels::passes::mlp::{self, Compute, MlpShape};
+use feynkac_kernels::passes::step::Feed;
 
 use crate::error::{Error, Result};
 use crate::netconfig::{self, NetConfig, NetWeights, Norm};
@@ -207,7 +207,7 @@ pub fn feed(device: &Device, targets: &[&Target], levels: &[Noise]) -> Result<Fe
 
 /// Turns of the loops of one evaluation: coordinates that live in registers have none.
 fn turns(target: &Target) -> u64 {
-    let dim = if target.dim() > MAX_REGISTERS { target.dim() as u64 } else { 0 };
+    let dim = if target.dim() > FEW { target.dim() as u64 } else { 0 };
     match target {
         Target::Gaussian(g) => dim + g.mean.len() as u64 * (1 + 2 * dim),
         Target::Mixture(m) => 2 * dim + m.components() as u64 * (2 + 2 * dim),
@@ -217,7 +217,7 @@ fn turns(target: &Target) -> u64 {
 impl Network {
     /// The network on a device, with its conditioning and coefficients at every level of a run on
     /// `schedule`, which need not be the one it was trained on: docs/maths.md (9).
-    pub fn upload(&self, device: &Device, levels: &[Noise]) -> Result<mlp::Network> {
+    pub fn upload(&self, device: &Device, levels: &[Noise], compute: Compute) -> Result<mlp::Network> {
         let (own, trunk) = (&self.config.schedule, &self.config.trunk);
         let (noisy, clean) = (own.log_noise_ratio(self.config.t_max), own.log_noise_ratio(self.config.t_min));
         let mut cond = Vec::with_capacity(levels.len());
@@ -243,7 +243,7 @@ impl Network {
             cond.push(self.weights.conditioning(&self.config, t, self.class)?);
         }
         let shape = shape(trunk, trunk.dim);
-        dense_network(device, shape, &self.weights.trunk, &cond, &numbers)
+        dense_network(device, shape, &self.weights.trunk, &cond, &numbers, compute)
     }
 }
 
@@ -260,14 +260,25 @@ pub fn shape(trunk: &netconfig::TrunkConfig, outputs: usize) -> MlpShape {
     }
 }
 
-/// Uploads a trunk with the biases of its hidden layers at each level.
+/// Uploads a trunk with the biases of its hidden layers at each level, to be computed in `compute`.
 pub fn dense_network(
     device: &Device,
     shape: MlpShape,
     trunk: &netconfig::Trunk,
     cond: &[Vec<f32>],
     levels: &[[f32; 3]],
+    compute: Compute,
 ) -> Result<mlp::Network> {
+    with_numbers(trunk, cond, levels, |numbers| Ok(mlp::Network::new(device, shape, numbers, compute)?))
+}
+
+/// Shows `what` a trunk as the kernels take it, with the biases of its hidden layers at each level.
+pub fn with_numbers<R>(
+    trunk: &netconfig::Trunk,
+    cond: &[Vec<f32>],
+    levels: &[[f32; 3]],
+    what: impl FnOnce(&mlp::Numbers) -> R,
+) -> R {
     let dense =
         |layer: &netconfig::Dense| mlp::Dense { weight: layer.weight.clone(), bias: layer.bias.clone() };
     let hidden: Vec<Vec<f32>> = trunk.layers.iter().map(|l| l.dense.weight.clone()).collect();
@@ -276,14 +287,6 @@ pub fn dense_network(
         .iter()
         .filter_map(|l| l.norm.as_ref().map(|n| (n.weight.clone(), n.bias.clone())))
         .collect();
-    Ok(mlp::Network::new(
-        device,
-        shape,
-        &dense(&trunk.input),
-        &hidden,
-        &norms,
-        &dense(&trunk.out),
-        cond,
-        levels,
-    )?)
+    let (input, output) = (dense(&trunk.input), dense(&trunk.out));
+    what(&mlp::Numbers { input: &input, hidden: &hidden, norms: &norms, output: &output, cond, levels })
 }

@@ -1,5 +1,7 @@
 //! What a run is asked to do, checked before any kernel is launched.
 
+use feynkac_kernels::passes::mlp::Compute;
+use feynkac_kernels::prims::state::Element;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -61,6 +63,26 @@ pub enum Sde {
     Zeta(f64),
 }
 
+/// How positions and carried scores are kept between steps; all else, and all arithmetic, is f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// 32 bits.
+    F32,
+    /// 16 bits, each position rounded to 11 bits after each step: half the traffic, where the device can.
+    F16,
+}
+
+impl State {
+    /// The kernels' name for it.
+    pub fn element(self) -> Element {
+        match self {
+            State::F32 => Element::F32,
+            State::F16 => Element::F16,
+        }
+    }
+}
+
 /// A run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Options {
@@ -104,18 +126,42 @@ pub struct Options {
     pub seed: u64,
     /// Follow which particles of the start have descendants: 8 bytes a particle-step.
     pub roots: bool,
+    /// How positions are kept.
+    pub state: State,
     /// Launch move, score and weight apart instead of fused (for comparison).
     pub unfused: bool,
     /// Steps of a launch, where the score is a closed form; 0 is as many as pay. One kernel for many steps
     /// takes seconds longer to compile, once a process, and saves some 30 us a step of a small population:
     /// for those who run again and again.
     pub at_once: usize,
+    /// What networks are multiplied in.
+    #[serde(with = "by_name")]
+    pub compute: Compute,
     /// Record the steps as a graph and replay it, where the device can.
     pub graph: bool,
     /// Groups at once, in batches one after another; 0 is as many as fit into the device's memory. The particles are
     /// the same to the bit.
     #[serde(default)]
     pub micro_batch: usize,
+}
+
+/// A choice as its name.
+mod by_name {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(value: &impl Display, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>, T>(from: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+    {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
 }
 
 impl Options {
@@ -144,8 +190,10 @@ impl Options {
             last: Final::Weighted,
             seed: 0,
             roots: true,
+            state: State::F32,
             unfused: false,
             at_once: 1,
+            compute: Compute::Auto,
             graph: true,
             micro_batch: 0,
         }
@@ -242,6 +290,7 @@ impl Options {
                 "never: copies would stay together for ever",
             ));
         }
+        self.scheme.check()?;
         match self.resample {
             Policy::Ess(share) if !(share > 0.0 && share <= 1.0) => {
                 Err(Error::input("resample ess", share, "a share in (0, 1]"))

@@ -8,6 +8,7 @@ use crate::coeffs::weighs;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::options::{Options, Rule};
+use crate::registry::Scheme;
 
 /// One launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +25,8 @@ pub enum Pass {
     Evaluate(usize),
     /// Take scores, finish the weight.
     Weigh,
+    /// Whole copies of each particle, for residual resampling.
+    Copies,
     /// Log-sum-exp, ESS, decision, prefix sums, ancestors.
     Resample,
 }
@@ -38,6 +41,7 @@ impl Pass {
             Pass::Move => ("move", "gather, move"),
             Pass::Evaluate(_) => ("evaluate", "network or foreign score"),
             Pass::Weigh => ("weigh", "take scores, weigh, block sums"),
+            Pass::Copies => ("copies", "whole copies of each particle, and what is left of it, block sums"),
             Pass::Resample => ("resample", "log-sum-exp, ESS, decision, prefix sums, ancestors"),
         }
     }
@@ -83,6 +87,7 @@ impl Plan {
             weighed: weighs(options),
             exact: options.rule == Rule::Exact && weighs(options),
             roots: options.roots,
+            element: options.state.element(),
         };
         let mut start: Vec<Pass> = [Pass::Init].into_iter().chain(evaluate.clone()).collect();
         if keeps.carried || keeps.weighed {
@@ -99,6 +104,9 @@ impl Plan {
                 "with the exact rule",
                 "left or trap: both states are needed at once",
             ));
+        }
+        if weighs(options) && options.scheme == Scheme::Residual {
+            step.push(Pass::Copies);
         }
         if weighs(options) {
             step.push(Pass::Resample);

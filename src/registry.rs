@@ -4,8 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 use feynkac_kernels::methods::{Compose, Needs, Plain, compose, plain};
+use feynkac_kernels::passes::resample::{self, CHAIN_STEPS, MOST_CHAIN_STEPS};
 use feynkac_kernels::passes::step::Named;
 use feynkac_kernels::passes::step::oracle::Coordinate;
+
+use crate::error::{Error, Result};
 
 /// A sampler by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -104,11 +107,78 @@ impl Method {
 pub enum Scheme {
     /// One uniform offset, evenly spaced points.
     Systematic,
+    /// A uniform point in each of N equal strata.
+    Stratified,
+    /// N independent points.
+    Multinomial,
+    /// The whole parts of N W, independent points for what is left.
+    Residual,
+    /// So many Metropolis steps a slot.
+    Metropolis(u32),
+    /// So many Metropolis steps a slot, with shared proposals.
+    Megopolis(u32),
+    /// Trials until one is accepted.
+    Rejection,
 }
 
-/// (scheme, name, doc) of every resampling scheme.
-pub const SCHEMES: &[(Scheme, &str, &str)] =
-    &[(Scheme::Systematic, "systematic", "one offset, even spacing; offspring are floor or ceil of N W")];
+impl Scheme {
+    /// Its kernels.
+    pub fn kernel(self) -> resample::Scheme {
+        match self {
+            Scheme::Systematic => resample::Scheme::Systematic,
+            Scheme::Stratified => resample::Scheme::Stratified,
+            Scheme::Multinomial => resample::Scheme::Multinomial,
+            Scheme::Residual => resample::Scheme::Residual,
+            Scheme::Metropolis(steps) => resample::Scheme::Metropolis(steps),
+            Scheme::Megopolis(steps) => resample::Scheme::Megopolis(steps),
+            Scheme::Rejection => resample::Scheme::Rejection,
+        }
+    }
+
+    /// The same with this many steps a slot, where it counts them.
+    pub fn with_steps(self, steps: u32) -> Option<Self> {
+        match self {
+            Scheme::Metropolis(_) => Some(Scheme::Metropolis(steps)),
+            Scheme::Megopolis(_) => Some(Scheme::Megopolis(steps)),
+            _ => None,
+        }
+    }
+
+    /// Refuses what cannot run, naming it.
+    pub fn check(self) -> Result<()> {
+        match self {
+            Scheme::Metropolis(steps) | Scheme::Megopolis(steps)
+                if steps == 0 || steps > MOST_CHAIN_STEPS =>
+            {
+                Err(Error::input("steps of the scheme", steps, format!("1 to {MOST_CHAIN_STEPS}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// (scheme, spelling, doc) of every resampling scheme.
+pub const SCHEMES: &[(Scheme, &str, &str)] = &[
+    (
+        Scheme::Systematic,
+        "systematic",
+        "one offset, even spacing; offspring are floor or ceil of N W; the default",
+    ),
+    (Scheme::Stratified, "stratified", "a point in each of N equal strata; offspring within 2 of N W"),
+    (Scheme::Multinomial, "multinomial", "N independent points"),
+    (Scheme::Residual, "residual", "floor of N W copies, independent points for the rest; one launch more"),
+    (
+        Scheme::Metropolis(CHAIN_STEPS),
+        "metropolis:B",
+        "B Metropolis steps a slot, 32 unless said; no sums, bias (1 - mean w/max w)^B",
+    ),
+    (
+        Scheme::Megopolis(CHAIN_STEPS),
+        "megopolis:B",
+        "the same with proposals at shared distances, whose memory is read in order",
+    ),
+    (Scheme::Rejection, "rejection", "own particle or uniform ones until one is accepted; no bias"),
+];
 
 /// (name, doc) of every kind of model.
 pub const TARGETS: &[(&str, &str)] = &[

@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::model::{self, Model, Noise};
 use crate::options::{Options, Policy};
 use crate::plan::{Pass, Plan};
+use crate::registry::Scheme;
 
 pub use batches::{Batches, batches};
 pub use graph::Steady;
@@ -67,6 +68,8 @@ pub struct Run<'a> {
     feed: Feed,
     rows: Buf<f32>,
     blocks: Buf<u32>,
+    parts: Buf<u32>,
+    scratch: Buf<f32>,
     history: Buf<f32>,
     table: Buf<f32>,
     keys: Buf<u32>,
@@ -119,7 +122,8 @@ impl<'a> Run<'a> {
         let rows = of.particles() * of.dim;
         let networks = models
             .iter()
-            .filter_map(|m| if let Model::Network(n) = m { Some(n.upload(device, &levels)) } else { None })
+            .filter_map(|m| if let Model::Network(n) = m { Some(n) } else { None })
+            .map(|network| network.upload(device, &levels, options.compute))
             .collect::<Result<Vec<_>>>()?;
         let feed = if plan.outside {
             let map: Vec<u32> =
@@ -155,7 +159,13 @@ impl<'a> Run<'a> {
             feed,
             rows: device.empty("rows", if plan.outside { rows } else { 1 })?,
             blocks: device.empty("block records", RECORD * of.groups * of.blocks())?,
+            parts: {
+                let residual = plan.step.contains(&Pass::Copies);
+                let words = if residual { RECORD * of.groups * of.blocks() } else { 1 };
+                device.empty("parts of residual resampling", words)?
+            },
             history: device.empty("history", RECORD * of.groups * steps.len())?,
+            scratch: device.empty("scratch", plan.keeps.scratch_cells(device, &of))?,
             table: device.upload("coefficients", &table)?,
             keys: device.upload("seeds", &keys)?,
             graph: RefCell::default(),
@@ -166,6 +176,11 @@ impl<'a> Run<'a> {
             coeffs: steps,
             start,
         })
+    }
+
+    /// What each network is multiplied in.
+    pub fn compute(&self) -> Vec<mlp::Compute> {
+        self.networks.iter().map(mlp::Network::compute).collect()
     }
 
     /// Launches the passes before the first step.
@@ -181,7 +196,9 @@ impl<'a> Run<'a> {
     /// Steps of a launch: several where launches would cost more than the work, which they do not where
     /// software does what a GPU is for.
     pub fn at_once(&self) -> usize {
-        let fused = self.plan.step.first() == Some(&Pass::Fused);
+        // Many steps in one launch resample systematically.
+        let systematic = !self.plan.keeps.weighed || self.options.scheme == Scheme::Systematic;
+        let fused = self.plan.step.first() == Some(&Pass::Fused) && systematic;
         let Some(launch) = fused.then(|| self.fused(0)) else { return 1 };
         let worth = if self.device.is_cpu() {
             (MANY_PARTICLES / self.of.particles()).clamp(1, MOST_STEPS)
@@ -254,21 +271,31 @@ impl<'a> Run<'a> {
                 self.evaluate(model, level.map_or(Number::Kept(&after.clock), Number::Given))?;
             }
             Pass::Resample => {
-                let resampling = Resampling {
-                    kind: Weights::Log,
-                    values: &after.log_w,
-                    records: &self.blocks,
-                    coeffs: &self.table,
-                    norms: &self.norms,
-                    history: &self.history,
-                    seeds: &self.keys,
-                    ancestors: &self.ancestors,
-                    of: &self.of,
-                };
-                resampling.launch(device, given.map_or(Number::Kept(&before.clock), Number::Given))?;
+                let number = given.map_or(Number::Kept(&before.clock), Number::Given);
+                self.resampling(after).launch(device, number)?;
+            }
+            Pass::Copies => {
+                let number = given.map_or(Number::Kept(&before.clock), Number::Given);
+                self.resampling(after).launch_copies(device, number)?;
             }
         }
         Ok(())
+    }
+
+    fn resampling<'b>(&'b self, after: &'b Carried) -> Resampling<'b> {
+        Resampling {
+            scheme: self.options.scheme.kernel(),
+            kind: Weights::Log,
+            values: &after.log_w,
+            records: &self.blocks,
+            parts: &self.parts,
+            coeffs: &self.table,
+            norms: &self.norms,
+            history: &self.history,
+            seeds: &self.keys,
+            ancestors: &self.ancestors,
+            of: &self.of,
+        }
     }
 
     fn step(&self, stage: Stage, before: &Carried, after: &Carried, step: Option<usize>) -> Result<()> {
@@ -290,6 +317,7 @@ impl<'a> Run<'a> {
             after,
             ancestors: &self.ancestors,
             norms: &self.norms,
+            scratch: &self.scratch,
             feed: &self.feed,
             rows: &self.rows,
             outside: self.plan.outside,

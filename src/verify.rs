@@ -15,7 +15,7 @@ use feynkac_kernels::passes::step::oracle::{At, Particle, step as oracle_step};
 use crate::coeffs::weighs;
 use crate::error::{Error, Result};
 use crate::model::{Model, Noise};
-use crate::options::{Options, Rule};
+use crate::options::{Options, Rule, State};
 use crate::run::Run;
 use crate::target::{Scales, Target};
 
@@ -107,6 +107,15 @@ struct Judge<'a> {
 }
 
 const EPS: f64 = f32::EPSILON as f64;
+
+/// What keeping a number of the state can do to it: half of its last bit, where that is not an f32's own.
+fn kept(run: &Run, value: f64) -> f64 {
+    match run.options.state {
+        State::F32 => 0.0,
+        // 11 bits of precision, down to 2^-14.
+        State::F16 => (2.0_f64).powi(-11) * value.abs().max((2.0_f64).powi(-14)),
+    }
+}
 
 impl Judge<'_> {
     /// (`[model][dim]` scores, `[model]` log-densities).
@@ -212,8 +221,8 @@ fn walk(
 fn snapshot(run: &Run, step: usize) -> Result<Snapshot> {
     let carried = &run.carried[step % 2];
     Ok(Snapshot {
-        x: run.device.download(&carried.x)?,
-        scores: run.device.download(&carried.scores)?,
+        x: carried.x.download(run.device)?,
+        scores: carried.scores.download(run.device)?,
         log_w: run.device.download(&carried.log_w)?,
         log_p: run.device.download(&carried.log_p)?,
         ancestors: run.device.download(&run.ancestors)?,
@@ -255,11 +264,11 @@ fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdict) 
         let (x, log_w) = init::oracle::draw(&run.start, run.seeds[g], i);
         let found = particle(run, judge, now, 0, (g, i))?;
         for (k, wanted) in x.iter().enumerate() {
-            let allowed = 4.0e-6 * run.start.std + 4.0 * EPS * wanted.abs();
+            let allowed = 4.0e-6 * run.start.std + 4.0 * EPS * wanted.abs() + kept(run, *wanted);
             verdict.compare("init: x", 0, (g, i), found.x[k] as f32, *wanted, allowed);
         }
         let (scores, log_q) = judge.evaluate(&found.x, 0)?;
-        compare_scores("start: score", judge, 0, 0, (g, i), &found, &scores, verdict);
+        compare_scores("start: score", run, judge, 0, 0, (g, i), &found, &scores, verdict);
         let log_p: f64 = log_q.iter().zip(&run.coeffs[0].beta).map(|(q, b)| b * q).sum();
         let wanted =
             if run.plan.keeps.weighed { log_w + if run.start.weighted { log_p } else { 0.0 } } else { 0.0 };
@@ -279,6 +288,7 @@ fn log_slack(judge: &Judge, run: &Run, level: usize, x: &[f64]) -> f64 {
 #[allow(clippy::too_many_arguments)]
 fn compare_scores(
     what: &'static str,
+    run: &Run,
     judge: &Judge,
     level: usize,
     step: usize,
@@ -296,7 +306,7 @@ fn compare_scores(
                 at,
                 found.scores[m][k] as f32,
                 *wanted,
-                allowed + 8.0 * EPS * wanted.abs(),
+                allowed + 8.0 * EPS * wanted.abs() + kept(run, *wanted),
             );
         }
     }
@@ -334,11 +344,13 @@ fn check_step(
                 .map(|m| if run.plan.keeps.carried { 0.0 } else { judge.slack(m, &from.x, step).0 })
                 .sum();
             let beta: f64 = c.beta.iter().map(|b| b.abs()).sum();
-            let allowed =
-                8.0 * EPS * (parts + 7.0 * c.noise) + 4.0e-6 * c.noise + c.drift * beta.max(1.0) * worst;
+            let allowed = 8.0 * EPS * (parts + 7.0 * c.noise)
+                + 4.0e-6 * c.noise
+                + c.drift * beta.max(1.0) * worst
+                + kept(run, wanted.x[k]);
             verdict.compare("step: x", step, (g, i), found.x[k] as f32, wanted.x[k], allowed);
         }
-        compare_scores("step: score", judge, step + 1, step, (g, i), &found, &evaluated.0, verdict);
+        compare_scores("step: score", run, judge, step + 1, step, (g, i), &found, &evaluated.0, verdict);
         let allowed = weight_slack(run, judge, step, &from, &found, wanted.log_w, exact);
         verdict.compare("step: log-weight", step, (g, i), found.log_w as f32, wanted.log_w, allowed);
     }
@@ -379,7 +391,8 @@ fn weight_slack(
             + d * (4.0e-5 + back + 4.0 * EPS * c.back_precision * residual * residual)
             + 16.0 * EPS * (from.log_p.abs() + found.log_p.abs());
         // x' itself is rounded, which moves its density and the drawn noise.
-        allowed += d * 8.0 * EPS * spread * (linear + 6.0 / c.noise.max(1.0e-30));
+        let apart = 8.0 * EPS * spread + kept(run, spread);
+        allowed += d * apart * (linear + 6.0 / c.noise.max(1.0e-30));
     }
     allowed
 }

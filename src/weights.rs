@@ -194,6 +194,15 @@ impl Weights {
         }
     }
 
+    /// The values of an F32 tensor, row-major, as they stand: finite or not.
+    pub fn plain_f32(&self, name: &str) -> Result<Vec<f32>> {
+        let info = self.info(name)?;
+        match info.dtype {
+            Dtype::F32 => Ok(numbers(self.data(name, info)?, f32::from_le_bytes)),
+            other => Err(self.bad(name, format!("type {other:?}"), "type F32")),
+        }
+    }
+
     /// The values of an I32 or I64 tensor, row-major.
     pub fn i64(&self, name: &str) -> Result<Vec<i64>> {
         let info = self.info(name)?;

@@ -3,7 +3,7 @@
 use feynkac::kernels::device::{Buf, Device};
 use feynkac::kernels::error::KernelError;
 use feynkac::kernels::methods::{ESS_SHARE, ROW};
-use feynkac::kernels::passes::resample::Resampling;
+use feynkac::kernels::passes::resample::{Resampling, Scheme};
 use feynkac::kernels::passes::survivors::{self, Rows};
 use feynkac::kernels::passes::weights::{RECORD, Weights, tally};
 use feynkac::kernels::prims::state::{BLOCK, Population};
@@ -83,6 +83,8 @@ impl Problem {
 
     fn resampling(&self) -> Resampling<'_> {
         Resampling {
+            scheme: Scheme::Systematic,
+            parts: &self.records,
             kind: self.kind,
             values: &self.values,
             records: &self.records,

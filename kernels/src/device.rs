@@ -3,19 +3,22 @@
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytemuck::Pod;
 use cubecl::MemoryScope;
+use cubecl::ir::features::TypeUsage;
 use cubecl::prelude::*;
 use cubecl::server::{Handle, ServerError};
 
+use crate::counts::Counters;
 use crate::error::{KernelError, Result};
 use crate::graph;
 use crate::guard::Guards;
 use crate::passes::Work;
-use crate::prims::state::Layout;
+use crate::prims::state::{Element, Layout};
 
+pub use crate::counts::Counts;
 pub use crate::graph::Graph;
 pub use crate::probe::{Found, Limits, list};
 pub use crate::request::{Backend, Request};
@@ -25,33 +28,6 @@ pub use crate::request::{Backend, Request};
 const CPU_QUEUE: u64 = 16;
 /// Slots from which a group's padding to double vectors no longer matters.
 const LONG_GROUP: usize = 256;
-
-/// What the device layer counted since it was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Kernel launches, those of replays among them.
-    pub launches: u64,
-    /// Replays of a graph.
-    pub replays: u64,
-    /// Buffers read back by the host.
-    pub downloads: u64,
-    /// Bytes that launches had to read.
-    pub bytes_read: u64,
-    /// Bytes that launches had to write.
-    pub bytes_written: u64,
-    /// Buffers reserved.
-    pub allocations: u64,
-}
-
-#[derive(Default)]
-struct Counters {
-    launches: AtomicU64,
-    replays: AtomicU64,
-    downloads: AtomicU64,
-    bytes_read: AtomicU64,
-    bytes_written: AtomicU64,
-    allocations: AtomicU64,
-}
 
 /// An opened device.
 #[derive(Clone)]
@@ -185,6 +161,17 @@ impl Device {
         self.name.contains("llvmpipe").then_some(65_535)
     }
 
+    /// Whether kernels can keep numbers like this in memory.
+    pub fn keeps(&self, element: Element) -> bool {
+        let usage = self.client.properties().type_usage(element.kind());
+        usage.is_superset(TypeUsage::Buffer | TypeUsage::Conversion)
+    }
+
+    /// Bytes of memory that the units of a cube can share.
+    pub fn shared_memory(&self) -> usize {
+        self.client.properties().hardware.max_shared_memory_size
+    }
+
     /// Most bytes one buffer may have.
     pub fn max_binding(&self) -> u64 {
         self.client.properties().memory.max_page_size
@@ -192,14 +179,7 @@ impl Device {
 
     /// Launches, downloads, bytes and allocations since the device was opened.
     pub fn counts(&self) -> Counts {
-        Counts {
-            launches: self.counters.launches.load(Ordering::Relaxed),
-            replays: self.counters.replays.load(Ordering::Relaxed),
-            downloads: self.counters.downloads.load(Ordering::Relaxed),
-            bytes_read: self.counters.bytes_read.load(Ordering::Relaxed),
-            bytes_written: self.counters.bytes_written.load(Ordering::Relaxed),
-            allocations: self.counters.allocations.load(Ordering::Relaxed),
-        }
+        self.counters.read()
     }
 
     /// An uninitialised buffer. Refused above the device's binding limit.
@@ -291,9 +271,7 @@ impl Device {
 
     /// Counts launches; returns how many there were before.
     fn book(&self, launches: u64, work: Work) -> u64 {
-        self.counters.bytes_read.fetch_add(work.read, Ordering::Relaxed);
-        self.counters.bytes_written.fetch_add(work.written, Ordering::Relaxed);
-        self.counters.launches.fetch_add(launches, Ordering::Relaxed)
+        self.counters.book(launches, work)
     }
 
     /// Books one launch and what it has to move; on the CPU keeps the queue short.

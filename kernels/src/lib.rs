@@ -12,6 +12,7 @@
 #![deny(unsafe_code)]
 // What `#[cube]` generates cannot carry documentation, so `missing_docs` is left to the root crate.
 
+mod counts;
 pub mod device;
 pub mod error;
 mod faults;

@@ -1,52 +1,63 @@
 //! Every kernel compiled to PTX with no GPU in reach, as the CUDA runtime would compile it.
 //!
 //! An entry of [`all`] is a kernel under a compile key that a launch on a CUDA device uses: cubes
-//! of 256 units, one particle a unit, bounds checked. Kernels are named by the module that
+//! of 256 units (fewer where each wants shared memory), one particle a unit, bounds checked. Kernels are named by the module that
 //! `#[cube(launch)]` makes of them, so that a test can tell whether one was forgotten.
 //! Math functions come out of libdevice, which cubecl looks for below `CUDA_PATH`.
+
+mod target;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cubecl::Compiler;
 use cubecl::ir::nvidia::SmArch;
-use cubecl::ir::{
-    DeviceIdentity, ElemType, FloatKind, HardwareProperties, IntKind, MemoryDeviceProperties, UIntKind,
-    features::{Features, Plane, TypeUsage},
-};
 use cubecl::prelude::*;
-use cubecl::profile::TimingMethod;
 use cubecl_llvm::nvptx::ptx_version::PtxVersion;
 use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
+use half::{bf16, f16};
 
 use crate::methods::{Compose, Method, Plain};
-use crate::models::{Analytic, Buffer, Kind, MAX_MODELS, ModelKey, ModelsCompilationArg, Score};
+use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, ModelsCompilationArg, Score};
+use crate::passes::Sharing;
 use crate::passes::copy::kernel::copy_kernel;
 use crate::passes::crew::Crew;
 use crate::passes::draws::kernel::{draws_kernel, normals_kernel};
 use crate::passes::gather::kernel::gather_kernel;
 use crate::passes::init::kernel::Kept;
 use crate::passes::init::kernel::init_kernel;
-use crate::passes::mlp::Activation;
 use crate::passes::mlp::kernel::{MlpKey, NumbersCompilationArg, SizesCompilationArg, mlp_kernel};
+use crate::passes::mlp::kernel_tensor::{
+    TensorNumbersCompilationArg, TensorSizesCompilationArg, tensor_kernel,
+};
+use crate::passes::mlp::kernel_tile::{PLANE, TensorKey};
+use crate::passes::mlp::launch_tensor::{PLANES, key as tensor_key};
+use crate::passes::mlp::{Activation, Half, MlpShape};
+use crate::passes::resample::kernel_copies::{copies_kernel, copies_serial_kernel};
 use crate::passes::resample::kernel_cube::resample_kernel;
+use crate::passes::resample::kernel_draws::{Draw, DrawKey};
+use crate::passes::resample::kernel_draws_cube::draw_kernel;
+use crate::passes::resample::kernel_draws_serial::draw_serial_kernel;
 use crate::passes::resample::kernel_serial::resample_serial_kernel;
 use crate::passes::scan::kernel::{offsets_kernel, prefix_kernel, totals_kernel};
 use crate::passes::scan::{Integers, LogWeights, Maxima, Source, Values};
+use crate::passes::step::carried::shared_units;
 use crate::passes::step::kernel::step_kernel;
 use crate::passes::step::key::{CarryCompilationArg, CommonCompilationArg, TablesCompilationArg};
-use crate::passes::step::{Stage, StepKey};
+use crate::passes::step::{Scratch, Stage, StepKey};
 use crate::passes::steps::kernel::steps_kernel;
 use crate::passes::survivors::kernel::survivors_kernel;
 use crate::passes::weights::Weights;
 use crate::passes::weights::kernel::{TallyKey, tally_kernel};
-use crate::passes::{Sharing, step};
 use crate::prims::monoid::{FixedSum, LogSumExp, Max, Monoid, Sum};
 use crate::prims::space::Euclid;
-use crate::prims::state::{Layout, ShapeCompilationArg};
+use crate::prims::state::{Element, Layout, ShapeCompilationArg};
+use target::properties;
 
 /// Units of a cube on a GPU.
 const UNITS: u32 = 256;
+/// Bytes of shared memory of a cube.
+const SHARED: usize = 48 << 10;
 /// Particles side by side in a unit on a GPU.
 const LANES: usize = 1;
 /// The driver to write PTX for, as CUDA 12.8 reports itself.
@@ -106,55 +117,6 @@ impl Offline {
     }
 }
 
-/// What the CUDA runtime reports of a device, as far as kernels can see it.
-fn properties() -> Arc<DeviceProperties> {
-    let hardware = HardwareProperties {
-        load_width: 128,
-        vector_register_count: None,
-        plane_size_min: 32,
-        plane_size_max: 32,
-        max_bindings: 1024,
-        max_shared_memory_size: 48 * 1024,
-        max_cube_count: (i32::MAX as u32, 65_535, 65_535),
-        max_units_per_cube: 1024,
-        max_cube_dim: (1024, 1024, 64),
-        num_streaming_multiprocessors: Some(108),
-        num_tensor_cores: None,
-        min_tensor_cores_dim: None,
-        num_cpu_cores: None,
-        last_level_cache_size: None,
-        max_vector_size: VectorSize::MAX,
-        cube_mma_reserved_shared_memory: 0,
-    };
-    let name = "offline".to_owned();
-    let identity = DeviceIdentity { fingerprint: name.clone(), name, physical: None };
-    let memory = MemoryDeviceProperties::new(1 << 34, 512);
-    let mut all =
-        DeviceProperties::new(Features::default(), memory, hardware, TimingMethod::Device, identity);
-    all.register_address_type(AddressType::U32);
-    all.register_address_type(AddressType::U64);
-    for kind in [
-        ElemType::Index,
-        ElemType::Bool,
-        ElemType::UInt(UIntKind::U32),
-        ElemType::UInt(UIntKind::U64),
-        ElemType::Int(IntKind::I32),
-        ElemType::Int(IntKind::I64),
-        ElemType::Float(FloatKind::F16),
-        ElemType::Float(FloatKind::F32),
-        ElemType::Float(FloatKind::F64),
-    ] {
-        all.register_type_usage(kind, TypeUsage::all());
-    }
-    all.features.memory_reinterpret = true;
-    all.features.alignment = true;
-    all.features.device_memory_scope = true;
-    all.features.plane.insert(Plane::Ops);
-    all.features.plane.insert(Plane::Sync);
-    all.features.plane.insert(Plane::NonUniformControlFlow);
-    Arc::new(all)
-}
-
 /// A compilation argument that says nothing: a buffer that aliases no other, or a scalar.
 trait Blank {
     fn blank() -> Self;
@@ -171,8 +133,8 @@ impl Blank for BufferCompilationArg {
 }
 
 macro_rules! blank {
-    ($($arg:ident { $($field:ident)* })*) => {
-        $(impl Blank for $arg {
+    ($($arg:ident $(<$e:ident>)? { $($field:ident)* })*) => {
+        $(impl $(<$e: Float>)? Blank for $arg $(<$e>)? {
             fn blank() -> Self {
                 Self { $($field: Blank::blank()),* }
             }
@@ -182,28 +144,33 @@ macro_rules! blank {
 
 blank! {
     ShapeCompilationArg { groups slots padded dim block blocks unit spare }
-    CarryCompilationArg { x scores log_w log_p roots clock }
+    CarryCompilationArg<E> { x scores log_w log_p roots clock }
     CommonCompilationArg { ancestors norms rows blocks }
     ModelsCompilationArg { params levels map }
     TablesCompilationArg { coeffs seeds }
     NumbersCompilationArg { weights biases cond levels }
+    TensorNumbersCompilationArg { weights biases cond levels }
+    TensorSizesCompilationArg { count dim hidden layers outputs out_first level }
     SizesCompilationArg { count dim hidden hidden_padded layers outputs outputs_padded pack pack_out out_first level }
 }
 
 /// `entry!(variant, function::Struct<types>(run-time arguments; vector widths and compile keys))`.
 macro_rules! entry {
-    ($variant:expr, $kernel:ident::$name:ident $(<$($ty:ty),+>)? ($($arg:ident)*; $($key:expr),*)) => {
+    (cubes of $units:expr, $variant:expr, $kernel:ident::$name:ident $(<$($ty:ty),+>)? ($($arg:ident)*; $($key:expr),*)) => {
         Offline {
             kernel: stringify!($kernel),
             variant: $variant.into(),
             define: Box::new(move || {
-                let settings =
-                    KernelSettings::new(CubeDim::new_1d(UNITS).into(), ExecutionMode::Checked, AddressType::U32);
+                let dim = CubeDim::new_1d($units).into();
+                let settings = KernelSettings::new(dim, ExecutionMode::Checked, AddressType::U32);
                 $(let $arg = Blank::blank();)*
                 let target = Arc::new(TargetProperties::default());
                 $kernel::$name $(::<$($ty),+>)? ::new(settings, properties(), target, $($arg,)* $($key),*).define()
             }),
         }
+    };
+    ($variant:expr, $($kernel:tt)+) => {
+        entry!(cubes of UNITS, $variant, $($kernel)+)
     };
 }
 
@@ -235,6 +202,7 @@ pub fn all() -> Vec<Offline> {
         list.push(entry!(format!("{kind:?}"), resample_serial_kernel::ResampleSerialKernel(
             values records coeffs norms history seeds ancestors clock shape step pieces; LANES, apart
         )));
+        draws(&mut list, kind, together, apart);
     }
     for (crew, sharing, pieces) in [(Crew::Cube, TOGETHER, 1), (Crew::One, APART, 4)] {
         let key = TallyKey { kind: Weights::Log, wide: false, sharing };
@@ -249,11 +217,14 @@ pub fn all() -> Vec<Offline> {
         scans::<FixedSum, Integers>(&mut list, &format!("61-bit sum, {variant}"), sharing);
     }
     let kept = Kept { weighed: true, roots: true, layout: Layout::Columns };
-    for (variant, paired, rows) in
-        [("D=2", true, false), ("D=2, rows", true, true), ("D=64, rows", false, true)]
-    {
+    for (variant, paired, rows, element) in [
+        ("D=2", true, false, Element::F32),
+        ("D=2, rows", true, true, Element::F32),
+        ("D=64, rows", false, true, Element::F32),
+        ("D=64, rows, f16", false, true, Element::F16),
+    ] {
         list.push(entry!(variant, init_kernel::InitKernel(
-            x log_w ancestors roots clock norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER
+            x log_w ancestors roots clock norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER, element.kind()
         )));
     }
     networks(&mut list);
@@ -262,6 +233,28 @@ pub fn all() -> Vec<Offline> {
     steps::<Compose>(&mut list, "compose 2", 2);
     steps::<Compose>(&mut list, "compose 4", 4);
     list
+}
+
+/// The kernels of every resampling scheme but the systematic one.
+fn draws(list: &mut Vec<Offline>, kind: Weights, together: TallyKey, apart: TallyKey) {
+    for draw in Draw::ALL {
+        let (cube, unit) = (DrawKey { draw, tally: together }, DrawKey { draw, tally: apart });
+        let variant = format!("{kind:?}, {draw:?}");
+        list.push(entry!(variant.clone(), draw_kernel::DrawKernel(
+            values records parts coeffs norms history seeds ancestors clock shape step steps depth; cube
+        )));
+        list.push(entry!(variant.clone(), draw_serial_kernel::DrawSerialKernel(
+            values records parts coeffs norms history seeds ancestors clock shape step steps depth pieces; LANES, unit
+        )));
+        if draw == Draw::Residual {
+            list.push(entry!(variant.clone(), copies_kernel::CopiesKernel(
+                values records parts coeffs clock shape step; cube
+            )));
+            list.push(entry!(variant, copies_serial_kernel::CopiesSerialKernel(
+                values records parts coeffs clock shape step; LANES, unit
+            )));
+        }
+    }
 }
 
 /// The three kernels of a scan.
@@ -273,7 +266,8 @@ fn scans<M: Monoid, S: Source<M>>(list: &mut Vec<Offline>, variant: &str, sharin
     )));
 }
 
-/// Dense networks: every nonlinearity, with and without LayerNorm, and the widest.
+/// Dense networks: every nonlinearity, with and without LayerNorm, and the widest; by tensor cores few, as
+/// each takes many seconds to assemble.
 fn networks(list: &mut Vec<Offline>) {
     let mut push = |width: usize, vectors: usize, activation: Activation, norm: bool| {
         let key = MlpKey { width, vectors, tile: 1, activation, norm, skip: true, sharing: TOGETHER };
@@ -285,11 +279,33 @@ fn networks(list: &mut Vec<Offline>) {
         push(128, 4, activation, true);
     }
     push(512, 1, Activation::Silu, true);
+    for (hidden, half, activation, norm) in [
+        (64, Half::F16, Activation::Tanh, false),
+        (128, Half::Bf16, Activation::Gelu, true),
+        (128, Half::F16, Activation::Silu, false),
+        (256, Half::F16, Activation::Silu, false),
+    ] {
+        let shape = MlpShape { dim: 2, hidden, layers: 4, outputs: 2, activation, norm, skip: true };
+        let key = tensor_key(&shape, half, true);
+        let variant = format!("H={hidden}, {activation:?}, {half}{}", if norm { ", norm" } else { "" });
+        list.push(match half {
+            Half::F16 => tensor::<f16>(variant, key),
+            Half::Bf16 => tensor::<bf16>(variant, key),
+        });
+    }
 }
 
-/// The steps of one method, in registers (D = 2, 4) and in memory (D = 64).
+/// One network by tensor cores.
+fn tensor<E: Float>(variant: String, key: TensorKey) -> Offline {
+    entry!(cubes of PLANES * PLANE, variant, tensor_kernel::TensorKernel<E>(rows out clock net sizes; key))
+}
+
+/// The steps of one method, in registers (D = 2, 4), in shared memory (D = 64), and beyond (D = 784).
 fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
-    let key = |stage, rule: Rule, kind, dim: usize, sharing| StepKey {
+    // Cubes for D = 64: as many units as have room for their scratch.
+    let units = shared_units(SHARED, (1 + count) * 64);
+    let shared = if units == 0 { TOGETHER } else { Sharing { together: true, units } };
+    let key = |stage, rule: Rule, kind, dim: usize, sharing: Sharing| StepKey {
         stage,
         weighed: true,
         exact: rule == Rule::Exact,
@@ -299,17 +315,22 @@ fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
         models: ModelKey {
             count,
             kinds: [kind; MAX_MODELS],
-            registers: if dim <= step::MAX_REGISTERS { dim } else { 0 },
+            registers: if dim <= FEW { dim } else { 0 },
             layout: Layout::Columns,
         },
         paired: dim <= 2,
         rows: stage == Stage::Move,
         wide: false,
-        scratch: false,
+        looks: true,
+        scratch: match dim {
+            0..=FEW => Scratch::Registers,
+            64 if units > 0 => Scratch::Shared((1 + count) * dim * sharing.units as usize),
+            _ => Scratch::Particles,
+        },
         sharing,
     };
     for kind in [Kind::IsotropicMixture, Kind::DiagonalMixture, Kind::Gaussian] {
-        for dim in [2, 64] {
+        for (dim, sharing) in [(2, TOGETHER), (64, shared), (784, TOGETHER)] {
             for (stage, rule) in [
                 (Stage::Start, Rule::Exact),
                 (Stage::Fused, Rule::Left),
@@ -317,19 +338,31 @@ fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
                 (Stage::Fused, Rule::Exact),
             ] {
                 let variant = format!("{method}, {kind:?}, D={dim}, {stage:?}, {rule:?}");
-                list.push(one::<Analytic, M>(variant, key(stage, rule, kind, dim, TOGETHER)));
+                list.push(one::<Analytic, M>(variant, key(stage, rule, kind, dim, sharing)));
             }
         }
     }
     for dim in [2, 64] {
         for stage in [Stage::Start, Stage::Move, Stage::Weigh] {
             let variant = format!("{method}, Buffer, D={dim}, {stage:?}");
-            list.push(one::<Buffer, M>(variant, key(stage, Rule::Trap, Kind::Gaussian, dim, TOGETHER)));
+            let sharing = if dim > FEW { shared } else { TOGETHER };
+            let key = StepKey { looks: false, ..key(stage, Rule::Trap, Kind::Gaussian, dim, sharing) };
+            list.push(one::<Buffer, M>(variant, key));
         }
     }
     let mixture = Kind::IsotropicMixture;
-    let widest = key(Stage::Fused, Rule::Exact, mixture, step::MAX_REGISTERS, TOGETHER);
+    let widest = key(Stage::Fused, Rule::Exact, mixture, FEW, TOGETHER);
     list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=4, Fused, Exact"), widest));
+    for (dim, sharing) in [(2, TOGETHER), (64, shared), (784, TOGETHER)] {
+        for rule in [Rule::Left, Rule::Trap] {
+            let variant = format!("{method}, {mixture:?}, D={dim}, Fused, {rule:?}, f16");
+            list.push(of::<Analytic, M>(
+                variant,
+                key(Stage::Fused, rule, mixture, dim, sharing),
+                Element::F16,
+            ));
+        }
+    }
     for (rule, crew, sharing) in [
         (Rule::Left, Crew::Cube, TOGETHER),
         (Rule::Exact, Crew::Cube, TOGETHER),
@@ -338,7 +371,7 @@ fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
         let key = key(Stage::Fused, rule, mixture, 2, sharing);
         let variant = format!("{method}, {mixture:?}, D=2, {rule:?}, {crew:?}");
         list.push(entry!(variant, steps_kernel::StepsKernel<Analytic, M, Euclid>(
-            a b common history models tables shape first last; LANES, LANES, crew, key
+            a b common history scratch models tables shape first last; LANES, LANES, crew, key, Element::F32.kind()
         )));
     }
     let small = key(Stage::Fused, Rule::Trap, mixture, 2, APART);
@@ -354,5 +387,9 @@ enum Rule {
 }
 
 fn one<S: Score, M: Method>(variant: String, key: StepKey) -> Offline {
-    entry!(variant, step_kernel::StepKernel<S, M, Euclid>(before after common models tables shape step; LANES, LANES, key))
+    of::<S, M>(variant, key, Element::F32)
+}
+
+fn of<S: Score, M: Method>(variant: String, key: StepKey, element: Element) -> Offline {
+    entry!(cubes of key.sharing.units, variant, step_kernel::StepKernel<S, M, Euclid>(before after common scratch models tables shape step; LANES, LANES, key, element.kind()))
 }

@@ -1,6 +1,8 @@
 //! `feynkac list`: everything that can be named, from the registry.
 
-use super::names::{FINALS, POLICIES, RULES, SDES};
+use feynkac_kernels::passes::mlp::{Compute, Half};
+
+use super::names::{FINALS, POLICIES, RULES, SDES, STATES};
 use super::print;
 use super::table::columns;
 use crate::registry::{METHODS, SCHEMES, TARGETS};
@@ -28,6 +30,18 @@ fn grid_doc(name: &str) -> &'static str {
     }
 }
 
+/// One line for each type that networks are multiplied in.
+fn compute_doc(compute: Compute) -> &'static str {
+    match compute {
+        Compute::Auto => "f32 unless all weights were stored in a type that the device's tensor cores take",
+        Compute::F32 => "f32 throughout",
+        Compute::Tensor(Half::F16) => "by tensor cores, sums in f32; activations below 65,504",
+        Compute::Tensor(Half::Bf16) => {
+            "by tensor cores, sums in f32; the range of f32, eight times coarser than f16"
+        }
+    }
+}
+
 /// The whole list.
 fn text() -> String {
     let schedule = |name: &str| match name.parse::<Schedule>() {
@@ -37,7 +51,7 @@ fn text() -> String {
     let two = |(name, doc): (&str, &str)| vec![name.to_string(), doc.to_string()];
     let methods =
         METHODS.iter().map(|row| vec![row.name.into(), format!("{} [{}]", row.doc, row.paper)]).collect();
-    let sections: [(&str, Vec<Vec<String>>); 9] = [
+    let sections: [(&str, Vec<Vec<String>>); 11] = [
         ("methods (--method)", methods),
         ("models (--model)", TARGETS.iter().copied().map(two).collect()),
         ("noises (--sde)", SDES.iter().copied().map(two).collect()),
@@ -46,7 +60,12 @@ fn text() -> String {
         ("weight rules (--rule)", RULES.iter().map(|row| two((row.0, row.2))).collect()),
         ("times to resample (--resample)", POLICIES.iter().copied().map(two).collect()),
         ("resampling schemes (--scheme)", SCHEMES.iter().map(|row| two((row.1, row.2))).collect()),
+        (
+            "networks (--compute)",
+            Compute::NAMES.into_iter().map(|(name, compute)| two((name, compute_doc(compute)))).collect(),
+        ),
         ("at the end (--final)", FINALS.iter().map(|row| two((row.0, row.2))).collect()),
+        ("positions are kept as (--state)", STATES.iter().map(|row| two((row.0, row.2))).collect()),
     ];
     let mut all = Vec::new();
     for (title, rows) in sections {

@@ -11,6 +11,7 @@ mod plan;
 mod prepare;
 mod profile;
 mod report;
+mod resample;
 mod sample;
 mod settings;
 mod table;
@@ -41,6 +42,8 @@ struct Cli {
 enum Command {
     /// Draw samples
     Sample(Box<sample::Sample>),
+    /// Resample weights of your own: a tensor in, ancestors out
+    Resample(resample::Resample),
     /// Show the passes of a run, its buffers and what it moves, without running it
     Plan(Box<plan::PlanFlags>),
     /// Check every pass of a run on a device against its f64 oracle
@@ -77,6 +80,7 @@ pub fn main_of(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match cli.command {
         Command::Sample(arguments) => sample::run(*arguments).map(|()| true),
+        Command::Resample(arguments) => resample::run(arguments).map(|()| true),
         Command::Plan(flags) => plan::run(*flags).map(|()| true),
         Command::Verify(flags) => verify::run(*flags),
         Command::Bench(arguments) => bench::run(*arguments).map(|()| true),

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use feynkac_kernels::passes::mlp::Compute;
+
 use crate::error::{Error, Result};
-use crate::options::{Final, Policy, Rule, Sde};
+use crate::options::{Final, Policy, Rule, Sde, State};
 use crate::registry::{METHODS, Method, SCHEMES, Scheme};
 
 /// A value that is not one of `wanted`, quoted as [`wanted`] expects it.
@@ -18,6 +20,12 @@ pub const RULES: &[(&str, Rule, &str)] = &[
     ("right", Rule::Right, "rate at the new state; bias O(h)"),
     ("trap", Rule::Trap, "mean of the rates at both states; the default"),
     ("exact", Rule::Exact, "from log-densities, unbiased at any step size; closed forms only"),
+];
+
+/// (name, state, doc) of every way to keep positions and carried scores.
+pub const STATES: &[(&str, State, &str)] = &[
+    ("f32", State::F32, "32 bits; the default"),
+    ("f16", State::F16, "16 bits, half the traffic, where the device can"),
 ];
 
 /// (name, choice, doc) of what can be done at the end.
@@ -76,9 +84,45 @@ macro_rules! named {
 }
 
 named!(Rule, "rule", RULES);
+named!(State, "state", STATES);
 named!(Final, "final", FINALS);
 named!(Method, "method", METHODS.iter().map(|row| (row.name, row.method)).collect::<Vec<_>>());
-named!(Scheme, "scheme", SCHEMES.iter().map(|row| (row.1, row.0)).collect::<Vec<_>>());
+
+/// The name of a scheme, without its number of steps.
+fn first_part(spelling: &str) -> &str {
+    spelling.split(':').next().unwrap_or(spelling)
+}
+
+impl FromStr for Scheme {
+    type Err = Error;
+
+    /// `systematic`, `metropolis`, `metropolis:64`.
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, steps) = match text.trim().split_once(':') {
+            Some((name, steps)) => (name, Some(steps)),
+            None => (text.trim(), None),
+        };
+        let row = SCHEMES.iter().find(|row| first_part(row.1) == name);
+        let found = match (row, steps) {
+            (Some(row), None) => Some(row.0),
+            (Some(row), Some(steps)) => steps.parse().ok().and_then(|steps| row.0.with_steps(steps)),
+            (None, _) => None,
+        };
+        let names = || SCHEMES.iter().map(|row| row.1).collect::<Vec<_>>().join(", ");
+        found.map_or_else(|| unknown("scheme", text, &format!("one of {}", names())), Ok)
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let same = |row: &Scheme| std::mem::discriminant(row) == std::mem::discriminant(self);
+        let name = SCHEMES.iter().find(|row| same(&row.0)).map_or("", |row| first_part(row.1));
+        match self {
+            Scheme::Metropolis(steps) | Scheme::Megopolis(steps) => write!(f, "{name}:{steps}"),
+            _ => f.write_str(name),
+        }
+    }
+}
 
 impl FromStr for Policy {
     type Err = Error;
@@ -153,6 +197,14 @@ pub fn device(text: &str) -> std::result::Result<String, String> {
     }
 }
 
+/// What networks are multiplied in, for clap.
+pub fn compute(text: &str) -> std::result::Result<Compute, String> {
+    text.parse().map_err(|_| {
+        let names = Compute::NAMES.map(|(name, _)| name).join(", ");
+        format!("wanted one of {names}")
+    })
+}
+
 /// A whole number of a flag, for clap.
 pub fn whole<T: FromStr>(text: &str) -> std::result::Result<T, String> {
     text.trim().parse().map_err(|_| "wanted a whole number, at least 0".to_string())
@@ -192,7 +244,8 @@ mod tests {
             assert_eq!(row.method.to_string(), row.name);
         }
         for row in SCHEMES {
-            assert_eq!(row.1.parse::<Scheme>().unwrap(), row.0);
+            assert_eq!(first_part(row.1).parse::<Scheme>().unwrap(), row.0);
+            assert_eq!(row.0.to_string().parse::<Scheme>().unwrap(), row.0);
         }
     }
 
@@ -214,6 +267,12 @@ mod tests {
             named::<Method>("fkc").unwrap_err(),
             "wanted one of plain, fkc-anneal, fkc-guidance, fkc-product, fkc-compose"
         );
+        for bad in ["", "roulette", "systematic:3", "metropolis:", "metropolis:x", "metropolis:1:2"] {
+            let wanted = "wanted one of systematic, stratified, multinomial, residual, metropolis:B, \
+                megopolis:B, rejection";
+            assert_eq!(named::<Scheme>(bad).unwrap_err(), wanted);
+        }
+        assert_eq!("metropolis:64".parse::<Scheme>().unwrap(), Scheme::Metropolis(64));
         let constants = named::<Schedule>("edm:c=1").unwrap_err();
         assert_eq!(
             constants,

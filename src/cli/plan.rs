@@ -11,6 +11,7 @@ use super::table::{bytes, columns, short};
 use super::{print, warn};
 use crate::error::Result;
 use crate::measure::{Spread, timed};
+use crate::options::State;
 use crate::run::{Batches, Run, batches, sample};
 
 /// Flags of the subcommand.
@@ -47,7 +48,13 @@ pub fn run(asked: PlanFlags) -> Result<()> {
     if at_once > 1 {
         text.push_str(&format!("on {}: {at_once} steps a launch\n", device.backend()));
     }
+    for (i, compute) in run.compute().into_iter().enumerate() {
+        text.push_str(&format!("on {}: network {} in {compute}\n", device.backend(), i + 1));
+    }
     text.push_str(&format!("on {}: {}\n", device.backend(), run.steady()));
+    if job.options.state != State::F32 {
+        text.push_str(&format!("positions and carried scores in {}\n", job.options.state));
+    }
     text.push_str(&format!("\n{}", moved(&run)));
     text.push_str(&format!("\n{}", held(&run)));
     text.push_str(&format!("micro-batch: {}\n", groups(&batches)));

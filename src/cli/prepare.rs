@@ -129,8 +129,10 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         last: settings.last.unwrap_or(usual.last),
         seed: settings.seed.unwrap_or(usual.seed),
         roots: !settings.no_roots,
+        state: settings.state.unwrap_or(usual.state),
         unfused: settings.unfused,
         at_once: settings.steps_per_launch.unwrap_or(usual.at_once),
+        compute: settings.compute.unwrap_or(usual.compute),
         graph: !settings.no_graph,
         micro_batch: settings.micro_batch.unwrap_or(usual.micro_batch),
         ..usual
@@ -228,8 +230,10 @@ fn config(options: &Options, settings: &Settings) -> Value {
     put("seed", json!(options.seed));
     put("device", json!(settings.device.as_deref().unwrap_or("auto")));
     put("no-roots", json!(!options.roots));
+    put("state", json!(options.state.to_string()));
     put("unfused", json!(options.unfused));
     put("steps-per-launch", json!(options.at_once));
+    put("compute", json!(options.compute.to_string()));
     put("no-graph", json!(!options.graph));
     put("micro-batch", json!(options.micro_batch));
     Value::Object(map)

@@ -198,6 +198,7 @@ fn table(lines: &[Line], spans: &[Span], copy: f64) -> String {
 #[cfg(test)]
 mod tests {
     use feynkac_kernels::passes::step::Keeps;
+    use feynkac_kernels::prims::state::Element;
 
     use super::*;
 
@@ -207,7 +208,14 @@ mod tests {
             start: vec![Pass::Init, Pass::Evaluate(0), Pass::Start],
             step: vec![Pass::Move, Pass::Evaluate(0), Pass::Evaluate(1), Pass::Weigh],
             outside: true,
-            keeps: Keeps { models: 2, carried: true, weighed: true, exact: false, roots: true },
+            keeps: Keeps {
+                models: 2,
+                carried: true,
+                weighed: true,
+                exact: false,
+                roots: true,
+                element: Element::F32,
+            },
         };
         let names: Vec<String> = lines(&plan).into_iter().map(|line| line.name).collect();
         assert_eq!(names, ["init", "evaluate", "start", "move", "evaluate 1", "evaluate 2", "weigh"]);

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use feynkac_kernels::device::Device;
+use feynkac_kernels::passes::mlp::Compute;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -48,6 +49,7 @@ pub struct Report {
     schema_version: u32,
     config: Value,
     device: On,
+    compute: Vec<String>,
     log_z: Each<f64>,
     ess: Each<Vec<f64>>,
     resampled_at: Each<Vec<usize>>,
@@ -68,6 +70,7 @@ impl Report {
                 name: device.name().to_string(),
                 driver: Some(device.driver().to_owned()),
             },
+            compute: outcome.compute.iter().map(Compute::to_string).collect(),
             log_z: Each::of(&outcome.log_z),
             ess: Each::of(&outcome.ess),
             resampled_at: Each::of(&outcome.resampled_at),
@@ -120,7 +123,8 @@ pub fn summary(job: &Job, device: &Device, outcome: &Outcome, written: &[String]
     let paths = job.config["model"].as_array().map(Vec::as_slice).unwrap_or_default();
     for (i, model) in job.models.iter().enumerate() {
         let path = paths.get(i).or(paths.last()).and_then(Value::as_str).unwrap_or_default();
-        put("model", format!("{path}: {}", model.describe()));
+        let compute = outcome.compute.get(i).map_or(String::new(), |compute| format!(", in {compute}"));
+        put("model", format!("{path}: {}{compute}", model.describe()));
     }
     put("device", format!("{}  {}", device.backend(), device.name()));
     let groups = if options.groups > 1 { format!(" x {} groups", options.groups) } else { String::new() };

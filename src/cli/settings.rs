@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Command, FromArgMatches};
+use feynkac_kernels::passes::mlp::Compute;
 use toml::{Table, Value};
 
-use super::names::{device, named, number, whole};
+use super::names::{compute, device, named, number, whole};
 use crate::error::{Error, Result};
-use crate::options::{Final, Policy, Rule, Sde};
+use crate::options::{Final, Policy, Rule, Sde, State};
 use crate::registry::{Method, Scheme};
 use crate::schedule::{Grid, Schedule};
 use crate::weights::read_text;
@@ -73,7 +74,8 @@ pub struct Settings {
     /// accrue or zeta is 0]
     #[arg(long, value_name = "WHEN", value_parser = named::<Policy>)]
     pub resample: Option<Policy>,
-    /// Resampling scheme [default: systematic]
+    /// Resampling scheme: systematic, stratified, multinomial, residual, metropolis:B, megopolis:B or rejection
+    /// [default: systematic]
     #[arg(long, value_parser = named::<Scheme>)]
     pub scheme: Option<Scheme>,
     /// Independent groups, each with its own weights and log-evidence [default: 1]
@@ -91,6 +93,9 @@ pub struct Settings {
     /// auto, cpu[:threads], wgpu[:index] or cuda[:index]: see `feynkac devices` [default: auto]
     #[arg(long, value_parser = device)]
     pub device: Option<String>,
+    /// How positions and carried scores are kept: f32, or f16 where the device can [default: f32]
+    #[arg(long, value_parser = named::<State>)]
+    pub state: Option<State>,
     /// Do not follow which particles of the start have descendants: 8 bytes less a particle-step
     #[arg(long)]
     pub no_roots: bool,
@@ -101,6 +106,10 @@ pub struct Settings {
     /// which takes seconds longer [default: 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub steps_per_launch: Option<usize>,
+    /// What networks are multiplied in: f32; f16 or bf16, by tensor cores, with sums in f32; or auto, which is
+    /// f32 unless all weights were stored in a type that the device's tensor cores take [default: auto]
+    #[arg(long, value_name = "TYPE", value_parser = compute)]
+    pub compute: Option<Compute>,
     /// Launch every step instead of replaying a graph of them, for comparison
     #[arg(long)]
     pub no_graph: bool,
@@ -182,8 +191,10 @@ impl Settings {
             last,
             seed,
             device,
+            state,
             steps_per_launch,
             micro_batch,
+            compute,
         )
     }
 }
@@ -286,7 +297,7 @@ mod tests {
              steps = 3\nschedule = 've:sigma_min=0.1'\nsigma-max = 9\nt-max = 1.0\nt-min = 0.25\n\
              grid = 'edm-rho'\nrule = 'left'\nno-weights = true\nresample = 'ess:0.25'\nscheme = 'systematic'\n\
              groups = 2\nblock = 64\nfinal = 'resample'\nseed = 7\ndevice = 'cpu:2'\nno-roots = true\nunfused = true\n\
-             no-graph = true\nsteps-per-launch = 4\nclass = [3, 5]\nexponent = [1.5, -0.5]\n\
+             no-graph = true\nstate = 'f16'\nsteps-per-launch = 4\ncompute = 'bf16'\nclass = [3, 5]\nexponent = [1.5, -0.5]\n\
              output = 'o'\nno-picture = true\njson = false",
         )
         .unwrap();
@@ -315,8 +326,10 @@ mod tests {
             "--device=cpu:2",
             "--no-roots",
             "--unfused",
+            "--state=f16",
             "--no-graph",
             "--steps-per-launch=4",
+            "--compute=bf16",
             "--class=3",
             "--class=5",
             "--exponent=1.5",
@@ -358,6 +371,7 @@ mod tests {
                 "device = 'tpu'",
                 "device: found \"tpu\", wanted auto, cpu[:threads], wgpu[:index] or cuda[:index]",
             ),
+            ("compute = 'f8'", "compute: found \"f8\", wanted one of auto, f32, f16, bf16"),
             ("rule = 'mid'", "rule: found \"mid\", wanted one of left, right, trap, exact"),
             ("schedule = 'edm:c=1'", "schedule: found \"edm:c=1\", wanted only constants that it has"),
             ("a = 1\nb = ", "line 2: found "),

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use feynkac_kernels::device::{Counts, Device};
+use feynkac_kernels::passes::mlp::Compute;
 use feynkac_kernels::passes::weights::RECORD;
 use serde::Serialize;
 
@@ -74,6 +75,8 @@ pub struct Outcome {
     pub resampled_at: Vec<Vec<usize>>,
     /// Particles of the start that have descendants; empty where they are not followed.
     pub distinct_roots: Vec<usize>,
+    /// What each network was multiplied in; none for closed forms and foreign models.
+    pub compute: Vec<Compute>,
     /// How the steps reached the device.
     pub steady: Steady,
     /// Launches, downloads, bytes.
@@ -203,7 +206,7 @@ impl Outcome {
 pub fn read(run: &Run) -> Result<Outcome> {
     let (of, options, device) = (&run.of, run.options, run.device);
     let last = run.last();
-    let x = device.download(&last.x)?;
+    let x = last.x.download(device)?;
     let keeps = &run.plan.keeps;
     let log_w = if keeps.weighed { device.download(&last.log_w)? } else { vec![0.0; of.stride()] };
     let roots = if keeps.roots { device.download(&last.roots)? } else { Vec::new() };
@@ -230,6 +233,7 @@ pub fn read(run: &Run) -> Result<Outcome> {
         ess: Vec::new(),
         resampled_at: Vec::new(),
         distinct_roots: Vec::new(),
+        compute: run.compute(),
         steady: run.steady(),
         counters: Counters {
             launches: 0,

@@ -13,8 +13,10 @@ impl Run<'_> {
         let carried = self.carried.iter().flat_map(|c| c.buffers());
         let networks = self.networks.iter().map(|n| ("network weights", n.bytes()));
         let others = [
+            ("scratch", self.scratch.bytes()),
             ("ancestors", self.ancestors.bytes()),
             ("block records", self.blocks.bytes()),
+            ("parts of residual resampling", if self.parts.len() > 1 { self.parts.bytes() } else { 0 }),
             ("group records", self.norms.bytes()),
             ("group records of all steps", self.history.bytes()),
             ("coefficients of all steps", self.table.bytes()),
@@ -23,7 +25,7 @@ impl Run<'_> {
             ("rows for networks", self.rows.bytes()),
         ];
         let mut all: Vec<(&'static str, u64)> = Vec::new();
-        for (what, bytes) in carried.chain(others).chain(networks) {
+        for (what, bytes) in carried.chain(others.into_iter().filter(|b| b.1 > 0)).chain(networks) {
             match all.iter_mut().find(|(name, _)| *name == what) {
                 Some((_, sum)) => *sum += bytes,
                 None => all.push((what, bytes)),
@@ -47,6 +49,7 @@ impl Run<'_> {
             Pass::Fused => step(Stage::Fused),
             Pass::Move => step(Stage::Move),
             Pass::Weigh => step(Stage::Weigh),
+            Pass::Copies => resample::work_copies(&self.of),
             Pass::Resample => resample::work(&self.of),
             Pass::Evaluate(model) => match &self.models[model] {
                 Model::Network(_) => self.networks[self.network(model)].work(self.of.particles()),

@@ -3,8 +3,8 @@
 
 use feynkac_kernels::device::Device;
 use feynkac_kernels::passes::draws::{draws, normals};
-use feynkac_kernels::passes::mlp::oracle::forward;
-use feynkac_kernels::passes::mlp::{Activation, Dense, MlpShape, Network};
+use feynkac_kernels::passes::mlp::oracle::{forward, forward_rounded};
+use feynkac_kernels::passes::mlp::{Activation, Compute, Dense, Half, MlpShape, Network, Numbers};
 use feynkac_kernels::passes::{copy::copy, gather};
 use feynkac_kernels::prims::philox::oracle::{Stream, normal, uniform, words};
 use feynkac_kernels::prims::state::{BLOCK, Population};
@@ -138,13 +138,19 @@ fn networks(device: &Device) -> Result<Verdict> {
         MlpShape { activation: Activation::Relu, layers: 0, ..plain },
     ] {
         for count in [1, 47, 300] {
-            verdict = verdict.and(network(device, shape, count)?);
+            verdict = verdict.and(network(device, shape, count, Compute::F32)?);
+            for half in [Half::F16, Half::Bf16] {
+                // A device without such cores refuses, and has nothing to be checked.
+                if let Ok(found) = network(device, shape, count, Compute::Tensor(half)) {
+                    verdict = verdict.and(found);
+                }
+            }
         }
     }
     Ok(verdict)
 }
 
-fn network(device: &Device, shape: MlpShape, count: usize) -> Result<Verdict> {
+fn network(device: &Device, shape: MlpShape, count: usize, compute: Compute) -> Result<Verdict> {
     let (dim, hidden, layers) = (shape.dim, shape.hidden, shape.layers);
     let mut next = 0;
     let mut some = |len: usize, size: f64| -> Vec<f32> {
@@ -160,16 +166,33 @@ fn network(device: &Device, shape: MlpShape, count: usize) -> Result<Verdict> {
     let cond = [some(layers * hidden, 0.5), some(layers * hidden, 0.5)];
     let levels = [[0.0; 3], [0.8, if dim == shape.outputs { -0.7 } else { 0.0 }, 1.3]];
     let x = some(count * dim, 2.0);
-    let network = Network::new(device, shape, &input, &between, &norms, &output, &cond, &levels)?;
+    let numbers = Numbers {
+        input: &input,
+        hidden: &between,
+        norms: &norms,
+        output: &output,
+        cond: &cond,
+        levels: &levels,
+    };
+    let network = Network::new(device, shape, &numbers, compute)?;
     let (rows, out) = (device.upload("rows", &x)?, device.empty("outputs", count * shape.outputs)?);
     network.launch(device, &rows, &out, 0, count, 1)?;
     let found = device.download(&out)?;
-    // Each layer sums as many products of numbers of size about 1, rounded each time.
-    let allowed = 4.0 * EPS * ((layers + 2) * hidden.max(dim)) as f64;
+    // Each layer sums as many products of numbers of size about 1, rounded each time; where activations are
+    // rounded to 16 bits, a sum may fall to either side.
+    let rounding = match compute {
+        Compute::Tensor(Half::F16) => 4.0e-3,
+        Compute::Tensor(Half::Bf16) => 3.0e-2,
+        _ => 0.0,
+    };
+    let allowed = rounding + 4.0 * EPS * ((layers + 2) * hidden.max(dim)) as f64;
     let mut verdict = Verdict::default();
     for (row, x) in x.chunks(dim).enumerate() {
         let x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
-        let wanted = forward(shape, &input, &between, &norms, &output, &cond[1], levels[1], &x);
+        let wanted = match compute {
+            Compute::Tensor(half) => forward_rounded(half, &shape, &numbers, 1, &x),
+            _ => forward(&shape, &numbers, 1, &x),
+        };
         for (k, wanted) in wanted.into_iter().enumerate() {
             verdict.compare("mlp", 0, (row, k), found[row * shape.outputs + k], wanted, allowed);
         }
@@ -205,7 +228,7 @@ fn runs(unfused: bool) -> Vec<(Vec<Model>, Options)> {
                     continue;
                 }
                 let at = m + 2 * n + k;
-                let mut options = Options::new(row.method, Schedule::Ve { sigma_min: 0.05, sigma_max: 20.0 });
+                let mut options = Options::new(row.method, Schedule::Ve { sigma_min: 0.5, sigma_max: 8.0 });
                 (options.beta, options.rule, options.steps, options.unfused) = (1.4, rule, 5, unfused);
                 (options.particles, options.groups) = [(257, 3), (1030, 1), (17, 40), (1, 2)][at % 4];
                 if row.method == Method::FkcCompose {

@@ -1,8 +1,9 @@
 //! Normalisation, decisions and ancestors against their oracles.
 
-use feynkac_kernels::passes::weights;
+use feynkac_kernels::passes::{resample, weights};
 
 use super::{EPS, Snapshot, Verdict};
+use crate::registry::Scheme;
 use crate::run::Run;
 
 /// The records of step `step`, and the ancestors of the groups that were resampled.
@@ -43,34 +44,61 @@ pub fn check(run: &Run, step: usize, after: &Snapshot, verdict: &mut Verdict) {
         }
         if record[3] > 0.5 {
             let parents = &after.ancestors[g * padded..g * padded + k];
-            check_ancestors(step, g, log_w, (m, s), parents, verdict);
+            check_ancestors(run, step, g, log_w, (m, s), (record[0], parents), verdict);
         }
     }
 }
 
-/// Ancestors never decrease and each count is within one of its share.
+/// Ancestors are those of the oracle but for a few that rounding flips, and counts are what the scheme
+/// promises.
 fn check_ancestors(
+    run: &Run,
     step: usize,
     g: usize,
     log_w: &[f32],
     (m, s): (f64, f64),
-    parents: &[u32],
+    (exponent, parents): (f32, &[u32]),
     verdict: &mut Verdict,
 ) {
     let k = log_w.len();
-    let falls = parents.windows(2).filter(|p| p[0] > p[1]).count();
-    verdict.compare("resample: order", step, (g, 0), falls as f32, 0.0, 0.0);
+    let scheme = run.options.scheme;
     let mut counts = vec![0_u32; k];
     for &p in parents {
         if let Some(count) = counts.get_mut(p as usize) {
             *count += 1;
         } else {
             verdict.compare("resample: range", step, (g, 0), p as f32, k as f64, 0.0);
+            return;
         }
     }
+    if matches!(scheme, Scheme::Systematic | Scheme::Stratified) {
+        let falls = parents.windows(2).filter(|p| p[0] > p[1]).count();
+        verdict.compare("resample: order", step, (g, 0), falls as f32, 0.0, 0.0);
+    }
+    // The oracle's weights are right to f32, as the device's are: a slot whose point lies that close to the
+    // border of two particles may fall on either side. A wrong scheme has nearly all of them wrong.
+    let weigh = |unit: f64| log_w.iter().map(|&w| (f64::from(w) - unit).exp() as f32).collect::<Vec<_>>();
+    let whole = weights::oracle::integers(&weigh(m), run.of.block());
+    let mantissas = weigh(f64::from(exponent) * std::f64::consts::LN_2);
+    let wanted = resample::oracle::ancestors(scheme.kernel(), &whole, &mantissas, run.seeds[g], step);
+    let flipped = parents.iter().zip(&wanted).filter(|(a, b)| a != b).count();
+    verdict.compare("resample: ancestors", step, (g, 0), flipped as f32, 0.0, 2.0 + 0.01 * k as f64);
     for (i, (&w, count)) in log_w.iter().zip(counts).enumerate() {
         let share = k as f64 * (f64::from(w) - m).exp() / s;
-        let allowed = 1.0 + 2.0e-5 * (share + 1.0);
-        verdict.compare("resample: offspring", step, (g, i), count as f32, share, allowed);
+        let rounding = 2.0e-5 * (share + 1.0);
+        let (found, at) = (count as f32, (g, i));
+        match scheme {
+            Scheme::Systematic => {
+                verdict.compare("resample: offspring", step, at, found, share, 1.0 + rounding);
+            }
+            Scheme::Stratified => {
+                verdict.compare("resample: offspring", step, at, found, share, 2.0 + rounding);
+            }
+            Scheme::Residual => {
+                let least = (share - rounding).floor().max(0.0);
+                verdict.compare("resample: copies", step, at, found.min(least as f32), least, 0.0);
+            }
+            _ => {}
+        }
     }
 }

@@ -3,8 +3,8 @@
 use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::methods::{ESS_SHARE, ROW};
 use feynkac_kernels::passes::gather;
-use feynkac_kernels::passes::resample::Resampling;
-use feynkac_kernels::passes::resample::oracle::{systematic, word};
+use feynkac_kernels::passes::resample::oracle::{ancestors, systematic, word};
+use feynkac_kernels::passes::resample::{Resampling, Scheme};
 use feynkac_kernels::passes::scan::{Integers, LogWeights, Maxima, Scan, Values, oracle as scans, scan};
 use feynkac_kernels::passes::survivors::{self, Rows};
 use feynkac_kernels::passes::weights::{RECORD, Weights, oracle, tally};
@@ -14,15 +14,18 @@ use feynkac_kernels::prims::state::{BLOCK, Population};
 use super::passes::{SIZES, fraction, population};
 use super::{EPS, Verdict};
 use crate::error::Result;
+use crate::registry::{self, SCHEMES};
 
 const SEED: u64 = 11;
 
 /// One group to be resampled.
 struct Group {
     of: Population,
+    scheme: Scheme,
     kind: Weights,
     values: Buf<f32>,
     records: Buf<u32>,
+    parts: Buf<u32>,
     coeffs: Buf<f32>,
     norms: Buf<f32>,
     history: Buf<f32>,
@@ -33,6 +36,17 @@ struct Group {
 impl Group {
     /// Resampled where its ESS is below `share` of the particles.
     fn new(device: &Device, kind: Weights, values: &[f32], dim: usize, share: f32) -> Result<Self> {
+        Self::of(device, Scheme::Systematic, kind, values, dim, share)
+    }
+
+    fn of(
+        device: &Device,
+        scheme: Scheme,
+        kind: Weights,
+        values: &[f32],
+        dim: usize,
+        share: f32,
+    ) -> Result<Self> {
         let of = Population { dim, ..population(device, values.len(), BLOCK) };
         let mut padded = values.to_vec();
         // What lies behind a group is not its own.
@@ -41,9 +55,11 @@ impl Group {
         row[ESS_SHARE] = share;
         Ok(Self {
             of,
+            scheme,
             kind,
             values: device.upload("weights", &padded)?,
             records: device.empty("block records", RECORD * of.blocks())?,
+            parts: device.empty("parts of residual resampling", RECORD * of.blocks())?,
             coeffs: device.upload("coefficients", &row)?,
             norms: device.empty("group records", RECORD)?,
             history: device.empty("history", RECORD)?,
@@ -54,9 +70,11 @@ impl Group {
 
     fn resampling(&self) -> Resampling<'_> {
         Resampling {
+            scheme: self.scheme,
             kind: self.kind,
             values: &self.values,
             records: &self.records,
+            parts: &self.parts,
             coeffs: &self.coeffs,
             norms: &self.norms,
             history: &self.history,
@@ -69,6 +87,7 @@ impl Group {
     /// Its records, then its ancestors.
     fn resample(&self, device: &Device) -> Result<()> {
         tally(device, self.kind, &self.values, &self.records, &self.of)?;
+        self.resampling().launch_copies(device, 0)?;
         Ok(self.resampling().launch(device, 0)?)
     }
 }
@@ -87,21 +106,37 @@ fn shapes(n: usize) -> Vec<Vec<f32>> {
     vec![random, vec![0.5; n], one, leading, trailing, heavy, spread]
 }
 
-/// Ancestors to the slot.
+/// Ancestors to the slot, by every scheme.
 pub fn resampled(device: &Device) -> Result<Verdict> {
     let mut verdict = Verdict::default();
-    for n in SIZES {
-        for weights in shapes(n) {
-            let group = Group::new(device, Weights::Linear, &weights, 1, 2.0)?;
-            group.resample(device)?;
-            let found = device.download(&group.ancestors)?;
-            let wanted = systematic(&oracle::integers(&weights, group.of.block()), word(SEED, 0));
-            for (i, (found, wanted)) in found.iter().zip(wanted).enumerate() {
-                verdict.compare("resample: ancestors", 0, (0, i), *found, f64::from(wanted), 0.0);
+    for (scheme, ..) in SCHEMES {
+        for n in SIZES {
+            // What the schemes share is tried with every shape once.
+            let shapes = shapes(n).into_iter();
+            for weights in shapes.step_by(if *scheme == registry::Scheme::Systematic { 1 } else { 6 }) {
+                check_scheme(device, scheme.kernel(), &weights, &mut verdict)?;
             }
         }
     }
     Ok(verdict)
+}
+
+fn check_scheme(device: &Device, scheme: Scheme, weights: &[f32], verdict: &mut Verdict) -> Result<()> {
+    let group = Group::of(device, scheme, Weights::Linear, weights, 1, 2.0)?;
+    group.resample(device)?;
+    let found = device.download(&group.ancestors)?;
+    // In units of the power of two at or below the largest.
+    let most = weights.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+    let unit = f32::from_bits(most.to_bits() & 0x7f80_0000);
+    let in_units =
+        |&w: &f32| if w < f32::MIN_POSITIVE { 0.0 } else { (f64::from(w) / f64::from(unit)) as f32 };
+    let mantissas: Vec<f32> = weights.iter().map(in_units).collect();
+    let whole = oracle::integers(weights, group.of.block());
+    let wanted = ancestors(scheme, &whole, &mantissas, SEED, 0);
+    for (i, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+        verdict.compare("resample: ancestors", 0, (0, i), *found, f64::from(wanted), 0.0);
+    }
+    Ok(())
 }
 
 /// Ancestors to the slot, and their rows.

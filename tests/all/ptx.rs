@@ -8,6 +8,7 @@
 //! `scripts/setup.sh --ptx` installs what it needs. cubecl finds libdevice through `CUDA_PATH`, so
 //! the test runs itself once more with that set. The table it prints goes to the file that
 //! `FEYNKAC_PTX_RECORD` names, where it is set (the records are `bench/records/ptx/<date>.md`).
+//! `FEYNKAC_PTX_ONLY` names the one kernel, or key, to assemble, while one works on it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -66,7 +67,10 @@ fn every_kernel_assembles_and_need_not_spill() {
         assert!(run.status.success(), "see the output of the second run above");
         return;
     }
-    let entries = all();
+    let only = env::var("FEYNKAC_PTX_ONLY").unwrap_or_default();
+    let asked = |e: &Offline| [e.kernel, &e.variant, ""].contains(&only.as_str());
+    let entries: Vec<Offline> = all().into_iter().filter(asked).collect();
+    assert!(!entries.is_empty(), "FEYNKAC_PTX_ONLY: found {only}, wanted a kernel or a key");
     let found = assemble_all(&toolkit, &entries);
     let table = table(&toolkit, &entries, &found);
     println!("{table}");

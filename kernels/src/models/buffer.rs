@@ -11,8 +11,7 @@ pub struct Buffer;
 impl Score for Buffer {
     fn evaluate<N: Size>(
         here: &mut Here<N>,
-        _x: &[f32],
-        scores: &mut [f32],
+        scratch: &mut [f32],
         models: &Models,
         #[comptime] index: usize,
         #[comptime] key: ModelKey,
@@ -29,7 +28,7 @@ impl Score for Buffer {
                     s.insert(lane, models.params[first + row * dim + k]);
                 }
             }
-            put_score::<N>(here, scores, index, k, s, key);
+            put_score::<N>(here, scratch, index, k, s, key);
         }
         Vector::new(0.0f32)
     }

@@ -10,12 +10,11 @@ use cubecl::prelude::*;
 
 use super::{Here, ModelKey, Models, coordinate, extent, put_score, score_of};
 
-/// Score into `scores`, log-density returned; see `Score::evaluate`.
+/// Puts the score, log-density returned; see `Score::evaluate`.
 #[cube]
 pub fn evaluate<N: Size>(
     here: &mut Here<N>,
-    x: &[f32],
-    scores: &mut [f32],
+    scratch: &mut [f32],
     models: &Models,
     #[comptime] index: usize,
     #[comptime] key: ModelKey,
@@ -28,23 +27,24 @@ pub fn evaluate<N: Size>(
     let mut quadratic = Vector::<f32, N>::new(0.0f32);
     #[unroll(key.registers > 0)]
     for k in 0..dim {
-        put_score::<N>(here, scores, index, k, Vector::new(0.0f32), key);
+        put_score::<N>(here, scratch, index, k, Vector::new(0.0f32), key);
     }
     for j in 0..dim {
         let axis = axes + j * dim;
         let mut along = Vector::<f32, N>::new(0.0f32);
         #[unroll(key.registers > 0)]
         for k in 0..dim {
-            let centred = coordinate::<N>(&*here, x, k, key) - alpha * Vector::new(models.params[mean + k]);
+            let centred =
+                coordinate::<N>(&*here, &*scratch, k, key) - alpha * Vector::new(models.params[mean + k]);
             along = fma(Vector::new(models.params[axis + k]), centred, along);
         }
         let scaled = along * Vector::new(models.levels[row + 2usize + j]);
         quadratic = fma(along, scaled, quadratic);
         #[unroll(key.registers > 0)]
         for k in 0..dim {
-            let so_far = score_of::<N>(&*here, &*scores, index, k, key);
+            let so_far = score_of::<N>(&*here, &*scratch, index, k, key);
             let value = so_far - Vector::new(models.params[axis + k]) * scaled;
-            put_score::<N>(here, scores, index, k, value, key);
+            put_score::<N>(here, scratch, index, k, value, key);
         }
     }
     fma(quadratic, Vector::new(-0.5f32), Vector::new(models.levels[row + 1usize]))

@@ -3,7 +3,7 @@
 //! With y = x / alpha and t_c = log2 of weighted component density c, the score is the
 //! 2^t-weighted mean of the component scores. In registers: the maximum first, then the sums,
 //! recomputing t (that costs less than a store and a load). In memory: one pass that rescales what it
-//! summed whenever the maximum grows, summing in the score's own rows.
+//! summed whenever the maximum grows, summing in the score's own place.
 //! `params`: means `[K, D]`, then for diagonal mixtures variances `[K, D]`.
 //! `levels`: 1 / alpha, alpha, sigma^2, then for each component its log2 constant, and for isotropic
 //! mixtures, with precision p = 1 / (alpha^2 c^2 + sigma^2), -alpha^2 p log2(e) / 2 and alpha p.
@@ -69,7 +69,7 @@ fn pull(models: &Models, mix: &Mixed, own: &Component, k: usize, #[comptime] dia
 #[cube]
 fn log_term<N: Size>(
     here: &Here<N>,
-    x: &[f32],
+    scratch: &[f32],
     models: &Models,
     mix: &Mixed,
     own: &Component,
@@ -80,7 +80,7 @@ fn log_term<N: Size>(
     let dim = extent(here.dim, key.registers);
     #[unroll(key.registers > 0)]
     for k in 0..dim {
-        let apart = scaled::<N>(here, x, mix, k, key) - Vector::new(models.params[own.mean + k]);
+        let apart = scaled::<N>(here, scratch, mix, k, key) - Vector::new(models.params[own.mean + k]);
         if comptime!(diagonal) {
             let weight = Vector::new(mix.alpha * pull(models, mix, own, k, diagonal));
             quadratic = fma(apart * weight, apart, quadratic);
@@ -96,12 +96,12 @@ fn log_term<N: Size>(
 #[cube]
 fn scaled<N: Size>(
     here: &Here<N>,
-    x: &[f32],
+    scratch: &[f32],
     mix: &Mixed,
     k: usize,
     #[comptime] key: ModelKey,
 ) -> Vector<f32, N> {
-    let own = coordinate::<N>(here, x, k, key);
+    let own = coordinate::<N>(here, scratch, k, key);
     if comptime!(key.registers > 0) { own } else { own * Vector::new(mix.inverse) }
 }
 
@@ -109,8 +109,7 @@ fn scaled<N: Size>(
 #[cube]
 pub fn evaluate<N: Size>(
     here: &mut Here<N>,
-    x: &[f32],
-    scores: &mut [f32],
+    scratch: &mut [f32],
     models: &Models,
     #[comptime] index: usize,
     #[comptime] key: ModelKey,
@@ -129,9 +128,9 @@ pub fn evaluate<N: Size>(
         sigma2: models.levels[row + 2usize],
     };
     if comptime!(key.registers > 0) {
-        in_registers::<N>(here, x, scores, models, &mix, index, key, diagonal)
+        in_registers::<N>(here, scratch, models, &mix, index, key, diagonal)
     } else {
-        in_memory::<N>(here, x, scores, models, &mix, index, key, diagonal)
+        in_memory::<N>(here, scratch, models, &mix, index, key, diagonal)
     }
 }
 
@@ -139,8 +138,7 @@ pub fn evaluate<N: Size>(
 #[allow(clippy::too_many_arguments)]
 fn in_registers<N: Size>(
     here: &mut Here<N>,
-    x: &[f32],
-    scores: &mut [f32],
+    scratch: &mut [f32],
     models: &Models,
     mix: &Mixed,
     #[comptime] index: usize,
@@ -159,12 +157,13 @@ fn in_registers<N: Size>(
     let mut max = Vector::<f32, N>::new(ZERO_WEIGHT);
     for c in 0..mix.count {
         let own = component(models, mix, c, here.dim, diagonal);
-        max = larger::<N>(max, log_term::<N>(&*here, x, models, mix, &own, key, diagonal));
+        max = larger::<N>(max, log_term::<N>(&*here, &*scratch, models, mix, &own, key, diagonal));
     }
     let mut sum = Vector::<f32, N>::new(0.0f32);
     for c in 0..mix.count {
         let own = component(models, mix, c, here.dim, diagonal);
-        let weight = exp2_below::<N>(log_term::<N>(&*here, x, models, mix, &own, key, diagonal) - max);
+        let weight =
+            exp2_below::<N>(log_term::<N>(&*here, &*scratch, models, mix, &own, key, diagonal) - max);
         sum += weight;
         let shared = weight * Vector::new(own.pull);
         #[unroll]
@@ -183,7 +182,7 @@ fn in_registers<N: Size>(
     #[unroll]
     for k in 0..registers {
         here.point[k] = kept[k];
-        put_score::<N>(here, scores, index, k, drawn[k] * share, key);
+        put_score::<N>(here, scratch, index, k, drawn[k] * share, key);
     }
     fma(max, Vector::new(std::f32::consts::LN_2), ln::<N>(sum))
 }
@@ -192,8 +191,7 @@ fn in_registers<N: Size>(
 #[allow(clippy::too_many_arguments)]
 fn in_memory<N: Size>(
     here: &mut Here<N>,
-    x: &[f32],
-    scores: &mut [f32],
+    scratch: &mut [f32],
     models: &Models,
     mix: &Mixed,
     #[comptime] index: usize,
@@ -201,29 +199,30 @@ fn in_memory<N: Size>(
     #[comptime] diagonal: bool,
 ) -> Vector<f32, N> {
     for k in 0..here.dim {
-        put_score::<N>(here, scores, index, k, Vector::new(0.0f32), key);
+        put_score::<N>(here, scratch, index, k, Vector::new(0.0f32), key);
     }
     let mut max = Vector::<f32, N>::new(ZERO_WEIGHT);
     let mut sum = Vector::<f32, N>::new(0.0f32);
     for c in 0..mix.count {
         let own = component(models, mix, c, here.dim, diagonal);
-        let term = log_term::<N>(&*here, x, models, mix, &own, key, diagonal);
+        let term = log_term::<N>(&*here, &*scratch, models, mix, &own, key, diagonal);
         let top = larger::<N>(max, term);
         let shrink = exp2_below::<N>(max - top);
         let weight = exp2_below::<N>(term - top);
         max = top;
         sum = fma(sum, shrink, weight);
         for k in 0..here.dim {
-            let apart = Vector::new(models.params[own.mean + k]) - scaled::<N>(&*here, x, mix, k, key);
+            let apart =
+                Vector::new(models.params[own.mean + k]) - scaled::<N>(&*here, &*scratch, mix, k, key);
             let force = weight * Vector::new(pull(models, mix, &own, k, diagonal)) * apart;
-            let so_far = score_of::<N>(&*here, &*scores, index, k, key);
-            put_score::<N>(here, scores, index, k, fma(so_far, shrink, force), key);
+            let so_far = score_of::<N>(&*here, &*scratch, index, k, key);
+            put_score::<N>(here, scratch, index, k, fma(so_far, shrink, force), key);
         }
     }
     let share = Vector::new(1.0f32) / sum;
     for k in 0..here.dim {
-        let total = score_of::<N>(&*here, &*scores, index, k, key);
-        put_score::<N>(here, scores, index, k, total * share, key);
+        let total = score_of::<N>(&*here, &*scratch, index, k, key);
+        put_score::<N>(here, scratch, index, k, total * share, key);
     }
     fma(max, Vector::new(std::f32::consts::LN_2), ln::<N>(sum))
 }

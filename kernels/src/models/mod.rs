@@ -17,6 +17,9 @@ use crate::prims::state::{Grid, Layout, load_row, store_row};
 /// Most models a method can combine.
 pub const MAX_MODELS: usize = 8;
 
+/// Dimension up to which coordinates and scores live in registers.
+pub const FEW: usize = 4;
+
 /// Numbers of all models of a run.
 #[derive(CubeLaunch, CubeType)]
 pub struct Models {
@@ -39,10 +42,12 @@ pub struct Here<N: Size> {
     pub at: usize,
     /// How the coordinates lie.
     pub grid: Grid,
-    /// First particle's position in a row of the scores.
-    pub score_at: usize,
-    /// How the scores lie.
+    /// How carried scores lie.
     pub score_grid: Grid,
+    /// First particle's position in a row of the scratch memory.
+    pub scratch_at: usize,
+    /// How that lies: coordinates, then the scores of the models one after another.
+    pub scratch_grid: Grid,
     /// Coordinates.
     pub dim: usize,
     /// Row of the level table.
@@ -75,7 +80,7 @@ pub struct ModelKey {
     pub count: usize,
     /// Their families.
     pub kinds: [Kind; MAX_MODELS],
-    /// Dimension, where points and scores live in registers; 0 where they are in memory.
+    /// Dimension, where points and scores live in registers; 0 where they are in scratch memory.
     pub registers: usize,
     /// How rows lie in memory.
     pub layout: Layout,
@@ -85,11 +90,10 @@ pub struct ModelKey {
 #[cube]
 pub trait Score: 'static + Send + Sync {
     /// Puts the score of model `index` at `here` where [`score_of()`] finds it and returns the log-density
-    /// (0 where it is not known). `x` holds the coordinates where they are not in registers.
+    /// (0 where it is not known). `scratch` holds coordinates and scores where they are not in registers.
     fn evaluate<N: Size>(
         here: &mut Here<N>,
-        x: &[f32],
-        scores: &mut [f32],
+        scratch: &mut [f32],
         models: &Models,
         #[comptime] index: usize,
         #[comptime] key: ModelKey,
@@ -103,27 +107,47 @@ pub struct Analytic;
 impl Score for Analytic {
     fn evaluate<N: Size>(
         here: &mut Here<N>,
-        x: &[f32],
-        scores: &mut [f32],
+        scratch: &mut [f32],
         models: &Models,
         #[comptime] index: usize,
         #[comptime] key: ModelKey,
     ) -> Vector<f32, N> {
         match comptime!(key.kinds[index]) {
-            Kind::Gaussian => gaussian::evaluate::<N>(here, x, scores, models, index, key),
-            Kind::IsotropicMixture => mixture::evaluate::<N>(here, x, scores, models, index, key, false),
-            Kind::DiagonalMixture => mixture::evaluate::<N>(here, x, scores, models, index, key, true),
+            Kind::Gaussian => gaussian::evaluate::<N>(here, scratch, models, index, key),
+            Kind::IsotropicMixture => mixture::evaluate::<N>(here, scratch, models, index, key, false),
+            Kind::DiagonalMixture => mixture::evaluate::<N>(here, scratch, models, index, key, true),
         }
     }
 }
 
 /// Coordinate `k` of the point.
 #[cube]
-pub fn coordinate<N: Size>(here: &Here<N>, x: &[f32], k: usize, #[comptime] key: ModelKey) -> Vector<f32, N> {
+pub fn coordinate<N: Size>(
+    here: &Here<N>,
+    scratch: &[f32],
+    k: usize,
+    #[comptime] key: ModelKey,
+) -> Vector<f32, N> {
     if comptime!(key.registers > 0) {
         here.point[k]
     } else {
-        load_row::<N>(x, &here.grid, k, here.at, key.layout)
+        load_row::<f32, N>(scratch, &here.scratch_grid, k, here.scratch_at, key.layout)
+    }
+}
+
+/// Puts coordinate `k` of the point where [`coordinate()`] finds it.
+#[cube]
+pub fn put_coordinate<N: Size>(
+    here: &mut Here<N>,
+    scratch: &mut [f32],
+    k: usize,
+    value: Vector<f32, N>,
+    #[comptime] key: ModelKey,
+) {
+    if comptime!(key.registers > 0) {
+        here.point[k] = value;
+    } else {
+        store_row::<f32, N>(scratch, &here.scratch_grid, k, here.scratch_at, value, key.layout);
     }
 }
 
@@ -131,7 +155,7 @@ pub fn coordinate<N: Size>(here: &Here<N>, x: &[f32], k: usize, #[comptime] key:
 #[cube]
 pub fn score_of<N: Size>(
     here: &Here<N>,
-    scores: &[f32],
+    scratch: &[f32],
     #[comptime] index: usize,
     k: usize,
     #[comptime] key: ModelKey,
@@ -139,7 +163,8 @@ pub fn score_of<N: Size>(
     if comptime!(key.registers > 0) {
         here.score[comptime!(index * key.registers) + k]
     } else {
-        load_row::<N>(scores, &here.score_grid, index * here.dim + k, here.score_at, key.layout)
+        let row = (1usize + index) * here.dim + k;
+        load_row::<f32, N>(scratch, &here.scratch_grid, row, here.scratch_at, key.layout)
     }
 }
 
@@ -147,7 +172,7 @@ pub fn score_of<N: Size>(
 #[cube]
 pub fn put_score<N: Size>(
     here: &mut Here<N>,
-    scores: &mut [f32],
+    scratch: &mut [f32],
     #[comptime] index: usize,
     k: usize,
     value: Vector<f32, N>,
@@ -156,8 +181,8 @@ pub fn put_score<N: Size>(
     if comptime!(key.registers > 0) {
         here.score[comptime!(index * key.registers) + k] = value;
     } else {
-        let row = index * here.dim + k;
-        store_row::<N>(scores, &here.score_grid, row, here.score_at, value, key.layout);
+        let row = (1usize + index) * here.dim + k;
+        store_row::<f32, N>(scratch, &here.scratch_grid, row, here.scratch_at, value, key.layout);
     }
 }
 

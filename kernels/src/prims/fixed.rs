@@ -23,6 +23,12 @@ pub struct Fixed {
     pub lo: u32,
 }
 
+/// a itself: kernel code moves structs and does not copy them.
+#[cube]
+pub fn copied(a: &Fixed) -> Fixed {
+    Fixed { hi: a.hi, lo: a.lo }
+}
+
 /// a + b, modulo 2^64.
 #[cube]
 pub fn add(a: &Fixed, b: &Fixed) -> Fixed {
@@ -35,6 +41,87 @@ pub fn add(a: &Fixed, b: &Fixed) -> Fixed {
 #[cube]
 pub fn scale(a: &Fixed, b: u32) -> Fixed {
     Fixed { hi: a.hi * b + a.lo.mul_hi(b), lo: a.lo * b }
+}
+
+/// a - b, modulo 2^64.
+#[cube]
+pub fn subtract(a: &Fixed, b: &Fixed) -> Fixed {
+    Fixed { hi: a.hi - b.hi - u32::cast_from(a.lo < b.lo), lo: a.lo - b.lo }
+}
+
+/// a < b.
+#[cube]
+pub fn below(a: &Fixed, b: &Fixed) -> bool {
+    a.hi < b.hi || (a.hi == b.hi && a.lo < b.lo)
+}
+
+/// floor(a word / 2^32).
+#[cube]
+pub fn fraction(a: &Fixed, word: u32) -> Fixed {
+    let zero = 0u32.runtime();
+    add(&scale(&Fixed { hi: zero, lo: a.hi }, word), &Fixed { hi: zero, lo: a.lo.mul_hi(word) })
+}
+
+/// floor(a (2^32 high + low) / 2^(32 + bits)), `bits` at most 32: where (high + low / 2^32) / 2^bits of
+/// the way to a lies.
+#[cube]
+pub fn along(a: &Fixed, high: u32, low: u32, bits: u32) -> Fixed {
+    let product = multiply(a, high);
+    let rest = fraction(a, low);
+    let low = product.low + rest.lo;
+    let one = u32::cast_from(low < rest.lo);
+    let middle = product.middle + rest.hi;
+    let over = u32::cast_from(middle < rest.hi);
+    let carried = middle + one;
+    let high = product.high + over + u32::cast_from(carried < one);
+    // The three words shifted down; those above the second are zero then.
+    if bits >= 32u32 {
+        Fixed { hi: high, lo: carried }
+    } else if bits > 0u32 {
+        Fixed {
+            hi: (carried >> bits) | (high << (32u32 - bits)),
+            lo: (low >> bits) | (carried << (32u32 - bits)),
+        }
+    } else {
+        Fixed { hi: carried, lo: low }
+    }
+}
+
+/// A quotient with what is left.
+#[derive(CubeType, Clone, Copy)]
+pub struct Quotient {
+    /// Rounded down.
+    pub whole: Fixed,
+    /// Below the divisor.
+    pub rest: Fixed,
+}
+
+/// a / b, for a below 2^62 and b from 1 to 2^28. Floating point guesses from below, integers judge.
+#[cube]
+pub fn divide(a: &Fixed, b: u32) -> Quotient {
+    let zero = 0u32.runtime();
+    let by = 0.999_999f32 / f32::cast_from(b);
+    let mut whole = Fixed { hi: zero, lo: zero };
+    let mut rest = copied(a);
+    // Each guess leaves at most 2^-19 of the quotient, and one.
+    for _ in 0..4 {
+        let part = from_weight(rounded(&rest) * by, 2.328_306_4e-10f32);
+        whole = add(&whole, &part);
+        rest = subtract(&rest, &scale(&part, b));
+    }
+    let one = Fixed { hi: zero, lo: 1u32.runtime() };
+    let divisor = Fixed { hi: zero, lo: b };
+    while !below(&rest, &divisor) {
+        whole = add(&whole, &one);
+        rest = subtract(&rest, &divisor);
+    }
+    Quotient { whole, rest }
+}
+
+/// Binary digits of a.
+#[cube]
+pub fn digits(a: &Fixed) -> u32 {
+    if a.hi > 0u32 { 64u32 - a.hi.leading_zeros() } else { 32u32 - a.lo.leading_zeros() }
 }
 
 /// a / 2^bits, rounded down.

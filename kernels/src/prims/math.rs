@@ -6,12 +6,13 @@
 
 use cubecl::prelude::*;
 
-/// n ln 2 in parts that are exact: shaders need not fuse a product and a sum. For |n| below 2^27.
+/// n ln 2 in parts, of which those that matter are exact: shaders need not fuse a product and a sum. For |n|
+/// below 2^27.
 #[derive(CubeType, Clone, Copy)]
 pub struct Shift {
     coarse: f32,
     fine: f32,
-    rest: f32,
+    n: f32,
 }
 
 /// n ln 2.
@@ -21,13 +22,15 @@ pub fn shift_by(n: i32) -> Shift {
     Shift {
         coarse: f32::cast_from(coarse) * 0.693_359_4f32,
         fine: f32::cast_from(n - coarse) * 0.693_359_4f32,
-        rest: f32::cast_from(n) * 2.121_944_4e-4f32,
+        n: f32::cast_from(n),
     }
 }
 
 #[cube]
 fn shifted<N: Size>(x: Vector<f32, N>, by: &Shift) -> Vector<f32, N> {
-    (x - Vector::new(by.coarse)) - Vector::new(by.fine) + Vector::new(by.rest)
+    // Fused by its name: a compiler that fused one kernel's product and sum and not another's would tell them apart.
+    let near = (x - Vector::new(by.coarse)) - Vector::new(by.fine);
+    fma(Vector::new(by.n), Vector::new(2.121_944_4e-4f32), near)
 }
 
 /// The n for which exp(x) is 2^n times something near 1, for |x| below 9e7.

@@ -5,6 +5,7 @@
 //! [`Shape::block`] slots of one group, then over the blocks in order, so no result depends on
 //! how many cubes or threads ran.
 
+use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::*;
 
 use crate::prims::fixed::weight_bits;
@@ -17,6 +18,42 @@ pub enum Layout {
     /// Tiles of one vector of positions, in a tile row after row: a particle's coordinates stay
     /// close together. For units that take a vector at a time.
     Tiles,
+}
+
+/// How a coordinate or a carried score is kept in memory; in registers it is an f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// 32 bits.
+    F32,
+    /// 16 bits: 11 of precision, up to 65,504. The nearest is kept.
+    F16,
+}
+
+impl Element {
+    /// Bytes of one.
+    pub fn bytes(self) -> usize {
+        match self {
+            Element::F32 => 4,
+            Element::F16 => 2,
+        }
+    }
+
+    /// Its name in the compiler.
+    pub fn kind(self) -> ElemType {
+        ElemType::Float(match self {
+            Element::F32 => FloatKind::F32,
+            Element::F16 => FloatKind::F16,
+        })
+    }
+}
+
+impl std::fmt::Display for Element {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Element::F32 => "f32",
+            Element::F16 => "f16",
+        })
+    }
 }
 
 /// A matrix of coordinates.
@@ -186,27 +223,33 @@ pub fn store<T: Scalar, N: Size>(buffer: &mut [T], at: usize, value: Vector<T, N
 
 /// Row `row` of the particles at the positions from `at` on, a multiple of `N`.
 #[cube]
-pub fn load_row<N: Size>(
-    buffer: &[f32],
+pub fn load_row<E: Float, N: Size>(
+    buffer: &[E],
     grid: &Grid,
     row: usize,
     at: usize,
     #[comptime] layout: Layout,
 ) -> Vector<f32, N> {
-    load::<f32, N>(buffer, cell::<N>(grid, row, at, layout))
+    Vector::<f32, N>::cast_from(load::<E, N>(buffer, cell::<N>(grid, row, at, layout)))
+}
+
+/// `value` as it comes back once it has been stored.
+#[cube]
+pub fn rounded<E: Float, N: Size>(value: Vector<f32, N>) -> Vector<f32, N> {
+    Vector::<f32, N>::cast_from(Vector::<E, N>::cast_from(value))
 }
 
 /// Stores what [`load_row()`] loads.
 #[cube]
-pub fn store_row<N: Size>(
-    buffer: &mut [f32],
+pub fn store_row<E: Float, N: Size>(
+    buffer: &mut [E],
     grid: &Grid,
     row: usize,
     at: usize,
     value: Vector<f32, N>,
     #[comptime] layout: Layout,
 ) {
-    store::<f32, N>(buffer, cell::<N>(grid, row, at, layout), value);
+    store::<E, N>(buffer, cell::<N>(grid, row, at, layout), Vector::<E, N>::cast_from(value));
 }
 
 #[cube]
@@ -269,8 +312,8 @@ pub fn recall<T: Scalar, N: Size>(buffer: &[T], past: &Past<N>) -> Vector<T, N> 
 
 /// Row `row` of the past.
 #[cube]
-pub fn recall_row<N: Size>(
-    buffer: &[f32],
+pub fn recall_row<E: Float, N: Size>(
+    buffer: &[E],
     grid: &Grid,
     row: usize,
     past: &Past<N>,
@@ -282,11 +325,11 @@ pub fn recall_row<N: Size>(
             let width = N::value() as u32;
             let within = past.parents % Vector::new(width);
             let index = (past.parents - within) * Vector::new(grid.rows as u32) + within;
-            gather::<f32, N>(buffer, row * N::value(), index)
+            Vector::<f32, N>::cast_from(gather::<E, N>(buffer, row * N::value(), index))
         } else {
-            gather::<f32, N>(buffer, row * grid.stride, past.parents)
+            Vector::<f32, N>::cast_from(gather::<E, N>(buffer, row * grid.stride, past.parents))
         }
     } else {
-        load_row::<N>(buffer, grid, row, past.at, layout)
+        load_row::<E, N>(buffer, grid, row, past.at, layout)
     }
 }

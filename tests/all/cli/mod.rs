@@ -4,6 +4,7 @@
 
 mod measured;
 mod refused;
+mod resampled;
 mod shown;
 mod weights;
 mod written;

@@ -54,6 +54,7 @@ fn options() {
             ("an unknown rule", "--rule simpson"),
             ("an unknown schedule", "--schedule linear"),
             ("an unknown grid", "--grid random"),
+            ("an unknown type to multiply in", "--compute f8"),
             ("an unknown end", "--final thrown"),
             ("an unknown noise", "--sde brown"),
             ("noise below zero", "--sde zeta:-1"),

@@ -60,6 +60,7 @@ fn samples_a_report_and_pictures() {
 
     let report = json(&scratch.read("a/b/report.json"));
     let fields = [
+        "compute",
         "config",
         "counters",
         "device",

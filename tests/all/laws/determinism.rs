@@ -150,7 +150,7 @@ fn walk(device: &Device, models: &[Model], options: &Options) -> Vec<Vec<f32>> {
     (0..50)
         .map(|step| {
             run.advance(step).expect("a launch");
-            let x = device.download(&run.carried[(step + 1) % 2].x).expect("positions");
+            let x = run.carried[(step + 1) % 2].x.download(device).expect("positions");
             (0..options.particles)
                 .flat_map(|i| (0..dim).map(move |k| (k, i)))
                 .map(|(k, i)| x[run.of.cell(device.layout(), dim, k, i)])

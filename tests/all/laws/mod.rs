@@ -4,6 +4,8 @@ mod batches;
 mod counts;
 mod determinism;
 mod graph;
+mod half;
 mod identity;
 mod mistakes;
+mod schemes;
 mod verify;

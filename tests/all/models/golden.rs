@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use feynkac::classifier::Classifier;
 use feynkac::kernels::device::Device;
+use feynkac::kernels::passes::mlp::Compute;
 use feynkac::model::{dense_network, shape};
 use feynkac::netconfig;
 use feynkac::weights::Weights;
@@ -44,7 +45,8 @@ fn denoisers(device: &Device) {
             levels.push([c.input as f32, 0.0, 1.0]);
         }
         let shape = shape(&config.trunk, dim);
-        let network = dense_network(device, shape, &weights.trunk, &cond, &levels).expect("an upload");
+        let network =
+            dense_network(device, shape, &weights.trunk, &cond, &levels, Compute::F32).expect("an upload");
         let rows = device.upload("rows", &x).expect("an upload");
         let out = device.empty("out", count * dim).expect("a buffer");
         let mut found = Vec::new();

@@ -2,7 +2,7 @@
 
 use feynkac::kernels::device::Device;
 use feynkac::kernels::passes::mlp::oracle::forward;
-use feynkac::kernels::passes::mlp::{Activation, Dense, MlpShape, Network};
+use feynkac::kernels::passes::mlp::{Activation, Compute, Dense, MlpShape, Network, Numbers};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -51,8 +51,15 @@ fn check(device: &Device, s: MlpShape, count: usize, seed: u64) {
     let c_x = if s.dim == s.outputs { -0.7 } else { 0.0 };
     let levels = [[0.0; 3], [0.8, c_x, 1.3]];
     let x = some(count * s.dim, 2.0);
-    let network =
-        Network::new(device, s, &input, &hidden, &norms, &output, &cond, &levels).expect("an upload");
+    let numbers = Numbers {
+        input: &input,
+        hidden: &hidden,
+        norms: &norms,
+        output: &output,
+        cond: &cond,
+        levels: &levels,
+    };
+    let network = Network::new(device, s, &numbers, Compute::F32).expect("an upload");
     let rows = device.upload("rows", &x).expect("an upload");
     let first = 5;
     let out = device.upload("out", &vec![7.0_f32; first + count * s.outputs]).expect("an upload");
@@ -61,7 +68,7 @@ fn check(device: &Device, s: MlpShape, count: usize, seed: u64) {
     assert_eq!(found[..first], [7.0; 5], "nothing before the first element is touched");
     for (row, x) in x.chunks(s.dim).enumerate() {
         let x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
-        let wanted = forward(s, &input, &hidden, &norms, &output, &cond[1], levels[1], &x);
+        let wanted = forward(&s, &numbers, 1, &x);
         for (k, wanted) in wanted.iter().enumerate() {
             let f = f64::from(found[first + row * s.outputs + k]);
             // Each layer sums up to `hidden` products of numbers of size about 1, rounded each time.

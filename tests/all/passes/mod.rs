@@ -3,10 +3,12 @@
 mod draws;
 mod every;
 pub mod mlp;
+mod mlp_tensor;
 mod random;
 pub mod resample;
 mod rows;
 pub mod scan;
+mod schemes;
 mod survivors;
 pub mod weights;
 

@@ -2,8 +2,8 @@
 
 use feynkac::kernels::device::Device;
 use feynkac::kernels::methods::{ESS_SHARE, ROW};
-use feynkac::kernels::passes::resample::Resampling;
 use feynkac::kernels::passes::resample::oracle::{offspring, systematic, word};
+use feynkac::kernels::passes::resample::{Resampling, Scheme};
 use feynkac::kernels::passes::weights::oracle::integers;
 use feynkac::kernels::passes::weights::{RECORD, Weights, tally};
 use feynkac::kernels::prims::state::{BLOCK, Population};
@@ -31,6 +31,19 @@ pub const STEP: usize = 3;
 /// particles as the threshold. The ancestors hold `kept` before.
 pub fn resampled(
     device: &Device,
+    given: (Weights, &[f32]),
+    of: &Population,
+    seeds: &[u64],
+    share: f32,
+    kept: u32,
+) -> Resampled {
+    resampled_by(device, Scheme::Systematic, given, of, seeds, share, kept)
+}
+
+/// The same by any scheme.
+pub fn resampled_by(
+    device: &Device,
+    scheme: Scheme,
     (kind, values): (Weights, &[f32]),
     of: &Population,
     seeds: &[u64],
@@ -49,7 +62,10 @@ pub fn resampled(
     let seeds = device.upload("seeds", &words).expect("an upload");
     let ancestors = device.upload("ancestors", &vec![kept; of.stride()]).expect("an upload");
     tally(device, kind, &input, &records, of).expect("a launch");
+    let parts = device.empty("parts", RECORD * of.groups * of.blocks()).expect("a buffer");
     let resampling = Resampling {
+        scheme,
+        parts: &parts,
         kind,
         values: &input,
         records: &records,
@@ -60,6 +76,7 @@ pub fn resampled(
         ancestors: &ancestors,
         of,
     };
+    resampling.launch_copies(device, STEP).expect("a launch");
     resampling.launch(device, STEP).expect("a launch");
     Resampled {
         norms: device.download(&norms).expect("norms"),
@@ -82,7 +99,8 @@ fn resample(device: &Device, weights: &[f32], max_block: usize, seed: u64) -> Ve
     found.ancestors[..weights.len()].to_vec()
 }
 
-fn cases(n: usize) -> Vec<(&'static str, Vec<f32>)> {
+/// Awkward weights of `n` particles, with what is awkward about them.
+pub fn cases(n: usize) -> Vec<(&'static str, Vec<f32>)> {
     let mut rng = StdRng::seed_from_u64(n as u64);
     let random: Vec<f32> = (0..n).map(|_| rng.random_range(0.0..1.0f32)).collect();
     let mut one_hot = vec![0.0; n];

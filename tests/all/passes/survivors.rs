@@ -3,7 +3,7 @@
 use feynkac::kernels::device::Device;
 use feynkac::kernels::methods::{ESS_SHARE, ROW};
 use feynkac::kernels::passes::gather;
-use feynkac::kernels::passes::resample::Resampling;
+use feynkac::kernels::passes::resample::{Resampling, Scheme};
 use feynkac::kernels::passes::survivors::{self, Rows};
 use feynkac::kernels::passes::weights::{RECORD, Weights};
 use feynkac::kernels::prims::state::{BLOCK, Population};
@@ -53,6 +53,8 @@ fn one_case(device: &Device, groups: usize, slots: usize, dim: usize, share: f32
     let input = device.upload("rows", &rows).expect("an upload");
     let out = device.empty("gathered rows", rows.len()).expect("a buffer");
     let resampling = Resampling {
+        scheme: Scheme::Systematic,
+        parts: &records,
         kind: Weights::Log,
         values: &values,
         records: &records,
@@ -93,6 +95,8 @@ fn what_does_not_fit_is_refused(device: &Device) {
     let (coeffs, norms, history, seeds) = (floats(ROW), floats(RECORD), floats(RECORD), words(2));
     let (rows, short) = (floats(128), floats(127));
     let resampling = Resampling {
+        scheme: Scheme::Systematic,
+        parts: &records,
         kind: Weights::Log,
         values: &values,
         records: &records,

@@ -57,6 +57,8 @@ fn awkward_weights(device: &Device) {
         spread(device, n);
         let tail: Vec<f32> = (0..n).map(|i| if i < n / 2 { 0.5 } else { -1.0e30 }).collect();
         check(device, &tail, "trailing zeros");
+        let least: Vec<f32> = (0..n).map(|i| if i % 3 == 0 { -9.0e7 } else { -1.0e30 }).collect();
+        check(device, &least, "zeros beside the least weight there is");
     }
 }
 

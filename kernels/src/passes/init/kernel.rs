@@ -1,11 +1,12 @@
 //! One vector of particles a turn.
 
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use crate::passes::{Sharing, block_stride, first_block, first_vector, vector_stride};
 use crate::prims::monoid::ZERO_WEIGHT;
 use crate::prims::philox::{Stream, draw, lanes, purpose, tag};
-use crate::prims::state::{Grid, Layout, Shape, block_at, occupied, scatter, store, store_row};
+use crate::prims::state::{Grid, Layout, Shape, block_at, occupied, rounded, scatter, store, store_row};
 
 /// What is kept of the particles, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,8 +22,8 @@ pub struct Kept {
 /// Draws every slot, padding included.
 #[cube(launch)]
 #[allow(clippy::too_many_arguments)]
-pub fn init_kernel<N: Size>(
-    x: &mut [f32],
+pub fn init_kernel<E: Float, N: Size>(
+    x: &mut [E],
     log_w: &mut [f32],
     ancestors: &mut [u32],
     roots: &mut [u32],
@@ -36,6 +37,7 @@ pub fn init_kernel<N: Size>(
     #[comptime] with_rows: bool,
     #[comptime] keeps: Kept,
     #[comptime] sharing: Sharing,
+    #[define(E)] _element: ElemType,
 ) {
     if ABSOLUTE_POS == 0usize {
         clock[0] = 0u32;
@@ -77,7 +79,8 @@ pub fn init_kernel<N: Size>(
                         };
                         energy = fma(own, own, energy);
                         let value = fma(own, Vector::new(start[0]), Vector::new(start[3 + k]));
-                        store_row::<N>(x, &grid, k, at, value, keeps.layout);
+                        let value = rounded::<E, N>(value);
+                        store_row::<E, N>(x, &grid, k, at, value, keeps.layout);
                         if comptime!(with_rows) {
                             scatter::<N>(rows, &shape, block.group, slot, k, value);
                         }

@@ -79,6 +79,7 @@ pub fn init(
         with_rows,
         kept,
         sharing,
+        keeps.element.kind(),
     );
     let written = into.x.bytes() + into.log_w.bytes() + ancestors.bytes() + into.roots.bytes();
     device.launched(Work { read: 0, written })

@@ -1,7 +1,8 @@
-//! Pack, check, configure, launch.
+//! Check, pack, configure, launch; in f32. Tiles for tensor cores: `launch_tensor.rs`.
 
-use super::Activation;
 use super::kernel::{MlpKey, NumbersLaunch, SizesLaunch, mlp_kernel};
+use super::launch_tensor::{Tiles, choose};
+use super::{Activation, Compute, Half};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
 use crate::passes::{Number, Sharing, Work};
@@ -34,16 +35,40 @@ pub struct Shape {
     pub skip: bool,
 }
 
+/// The numbers of a network.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers<'a> {
+    /// `[hidden, dim]`.
+    pub input: &'a Dense,
+    /// Weights of the hidden layers, `[hidden, hidden]` each.
+    pub hidden: &'a [Vec<f32>],
+    /// LayerNorm's (scale, shift) a layer, where the shape has norms.
+    pub norms: &'a [(Vec<f32>, Vec<f32>)],
+    /// `[outputs, hidden]`.
+    pub output: &'a Dense,
+    /// Biases of the hidden layers, `[layers, hidden]`, for each level.
+    pub cond: &'a [Vec<f32>],
+    /// (c_in, c_x, c_f) of each level.
+    pub levels: &'a [[f32; 3]],
+}
+
 /// A network on a device.
 #[derive(Clone, Debug)]
 pub struct Network {
-    shape: Shape,
-    weights: Buf<f32>,
-    biases: Buf<f32>,
-    cond: Buf<f32>,
-    levels: Buf<f32>,
-    spare: Buf<u32>,
+    pub(super) shape: Shape,
+    matrices: Matrices,
+    pub(super) biases: Buf<f32>,
+    pub(super) cond: Buf<f32>,
+    pub(super) levels: Buf<f32>,
+    pub(super) spare: Buf<u32>,
     count: usize,
+}
+
+/// Weights as their kernel wants them.
+#[derive(Clone, Debug)]
+enum Matrices {
+    Rows(Buf<f32>),
+    Tiles(Tiles),
 }
 
 const LANES: usize = 4;
@@ -73,31 +98,26 @@ fn pack(
     out
 }
 
-impl Network {
-    /// Uploads a network. `norms` holds (scale, shift) a layer where the shape has norms. `cond`
-    /// holds the biases of the hidden layers `[layers, hidden]` for each level, and `levels` its
-    /// (c_in, c_x, c_f).
-    #[allow(clippy::too_many_arguments)]
-    pub fn new(
-        device: &Device,
-        shape: Shape,
-        input: &Dense,
-        hidden: &[Vec<f32>],
-        norms: &[(Vec<f32>, Vec<f32>)],
-        output: &Dense,
-        cond: &[Vec<f32>],
-        levels: &[[f32; 3]],
-    ) -> Result<Self> {
+/// `v` with zeros up to `n` numbers.
+fn grown(v: &[f32], n: usize) -> Vec<f32> {
+    let mut v = v.to_vec();
+    v.resize(n, 0.0);
+    v
+}
+
+impl Numbers<'_> {
+    /// Refuses what is not of the shape.
+    fn check(&self, shape: &Shape) -> Result<()> {
         let (h, d, o) = (shape.hidden, shape.dim, shape.outputs);
         if !(1..=512).contains(&h) {
             return Err(argument("hidden units", h, "1 to 512"));
         }
         for (what, found, wanted) in [
-            ("input weights", input.weight.len(), h * d),
-            ("hidden layers", hidden.len(), shape.layers),
-            ("output weights", output.weight.len(), h * o),
-            ("norms", norms.len(), if shape.norm { shape.layers } else { 0 }),
-            ("levels", levels.len(), cond.len()),
+            ("input weights", self.input.weight.len(), h * d),
+            ("hidden layers", self.hidden.len(), shape.layers),
+            ("output weights", self.output.weight.len(), h * o),
+            ("norms", self.norms.len(), if shape.norm { shape.layers } else { 0 }),
+            ("levels", self.levels.len(), self.cond.len()),
         ] {
             if found != wanted {
                 return Err(argument(what, found, wanted));
@@ -106,40 +126,75 @@ impl Network {
         if d * h > 1 << 24 || o * h > 1 << 24 {
             return Err(argument("network inputs and outputs", d.max(o), "at most 2^24 weights a layer"));
         }
+        match self.cond.iter().find(|level| level.len() != shape.layers * h) {
+            Some(level) => Err(argument("conditioning of a level", level.len(), shape.layers * h)),
+            None => Ok(()),
+        }
+    }
+
+    /// Every weight of a matrix.
+    pub(super) fn weights(&self) -> impl Iterator<Item = f32> {
+        let matrices = [&self.input.weight, &self.output.weight].into_iter().chain(self.hidden);
+        matrices.flatten().copied()
+    }
+}
+
+impl Network {
+    /// Uploads a network, to be computed in `compute`.
+    pub fn new(device: &Device, shape: Shape, numbers: &Numbers, compute: Compute) -> Result<Self> {
+        numbers.check(&shape)?;
+        if let Some(half) = choose(device, &shape, numbers, compute)? {
+            let tiles = Tiles::new(device, &shape, numbers, half, true)?;
+            return Self::with(device, shape, numbers, Matrices::Tiles(tiles));
+        }
+        let (h, d, o) = (shape.hidden, shape.dim, shape.outputs);
         let (hp, op) = (padded(h), padded(o));
         let wide = |rows: usize| if device.is_cpu() { TILE } else { rows };
-        let mut weights = pack(&input.weight, h, d, hp, d, wide(hp));
-        for layer in hidden {
+        let mut weights = pack(&numbers.input.weight, h, d, hp, d, wide(hp));
+        for layer in numbers.hidden {
             weights.extend(pack(layer, h, h, hp, hp, wide(hp)));
         }
-        weights.extend(pack(&output.weight, o, h, op, hp, wide(op)));
-        let grown = |v: &[f32], n: usize| {
-            let mut v = v.to_vec();
-            v.resize(n, 0.0);
-            v
-        };
-        let mut biases = grown(&input.bias, hp);
-        biases.extend(grown(&output.bias, op));
-        for (scale, shift) in norms {
+        weights.extend(pack(&numbers.output.weight, o, h, op, hp, wide(op)));
+        let rows = device.upload("network weights", &weights)?;
+        Self::with(device, shape, numbers, Matrices::Rows(rows))
+    }
+
+    /// The kernel of tensor cores where there are none: units multiply the same tiles. For tests: slow.
+    #[doc(hidden)]
+    pub fn without_cores(device: &Device, shape: Shape, numbers: &Numbers, half: Half) -> Result<Self> {
+        numbers.check(&shape)?;
+        let tiles = Tiles::new(device, &shape, numbers, half, false)?;
+        Self::with(device, shape, numbers, Matrices::Tiles(tiles))
+    }
+
+    fn with(device: &Device, shape: Shape, numbers: &Numbers, matrices: Matrices) -> Result<Self> {
+        let whole = if let Matrices::Tiles(_) = matrices { 16 } else { TILE };
+        let (hp, op) = (shape.hidden.next_multiple_of(whole), shape.outputs.next_multiple_of(whole));
+        let mut biases = grown(&numbers.input.bias, hp);
+        biases.extend(grown(&numbers.output.bias, op));
+        for (scale, shift) in numbers.norms {
             biases.extend(grown(scale, hp));
             biases.extend(grown(shift, hp));
         }
-        let mut rows = Vec::with_capacity(cond.len() * shape.layers * hp);
-        for level in cond {
-            if level.len() != shape.layers * h {
-                return Err(argument("conditioning of a level", level.len(), shape.layers * h));
-            }
-            rows.extend(level.chunks(h.max(1)).flat_map(|layer| grown(layer, hp)));
-        }
+        let layers = numbers.cond.iter().flat_map(|level| level.chunks(shape.hidden));
+        let rows: Vec<f32> = layers.flat_map(|layer| grown(layer, hp)).collect();
         Ok(Self {
             shape,
-            weights: device.upload("network weights", &weights)?,
+            matrices,
             biases: device.upload("network biases", &biases)?,
             cond: device.upload("network conditioning", &rows)?,
-            levels: device.upload("network levels", &levels.concat())?,
+            levels: device.upload("network levels", &numbers.levels.concat())?,
             spare: device.empty("network level", 1)?,
-            count: levels.len(),
+            count: numbers.levels.len(),
         })
+    }
+
+    /// What it is computed in; never [`Compute::Auto`].
+    pub fn compute(&self) -> Compute {
+        match &self.matrices {
+            Matrices::Rows(_) => Compute::F32,
+            Matrices::Tiles(tiles) => Compute::Tensor(tiles.half),
+        }
     }
 
     /// Evaluates `count` particles of `rows` `[count, dim]` at level `level` into `out`
@@ -164,6 +219,13 @@ impl Network {
         {
             return Err(argument("level", level, format!("below {}", self.count)));
         }
+        let weights = match &self.matrices {
+            Matrices::Rows(weights) => weights,
+            Matrices::Tiles(tiles) => {
+                tiles.launch(self, device, rows, out, [first, count], level)?;
+                return device.launched(self.work(count));
+            }
+        };
         let (hp, op) = (padded(s.hidden), padded(s.outputs));
         let width = hp.max(s.dim).max(op);
         let sharing = Sharing { together: !device.is_cpu(), units: device.units() };
@@ -186,7 +248,7 @@ impl Network {
             rows.arg(),
             out.arg(),
             level.cell(&self.spare).arg(),
-            NumbersLaunch::new(self.weights.arg(), self.biases.arg(), self.cond.arg(), self.levels.arg()),
+            NumbersLaunch::new(weights.arg(), self.biases.arg(), self.cond.arg(), self.levels.arg()),
             SizesLaunch::new(
                 count as u32,
                 s.dim as u32,
@@ -207,12 +269,19 @@ impl Network {
 
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
-        self.weights.bytes() + self.biases.bytes() + self.cond.bytes() + self.levels.bytes()
+        self.weight_bytes() + self.biases.bytes() + self.cond.bytes() + self.levels.bytes()
+    }
+
+    fn weight_bytes(&self) -> u64 {
+        match &self.matrices {
+            Matrices::Rows(weights) => weights.bytes(),
+            Matrices::Tiles(tiles) => tiles.words.bytes(),
+        }
     }
 
     /// What `count` particles have to move: rows in, rows out, the weights once.
     pub fn work(&self, count: usize) -> Work {
         let (read, written) = (4 * (count * self.shape.dim) as u64, 4 * (count * self.shape.outputs) as u64);
-        Work { read: read + self.weights.bytes(), written }
+        Work { read: read + self.weight_bytes(), written }
     }
 }

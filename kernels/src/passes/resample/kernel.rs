@@ -3,7 +3,7 @@
 use cubecl::prelude::*;
 
 use crate::passes::weights::{BAD_WEIGHT, NO_WEIGHT, RECORD};
-use crate::prims::fixed::{Fixed, add, reaches, rounded, scale};
+use crate::prims::fixed::{Fixed, fraction, reaches, rounded};
 use crate::prims::math::two_to;
 use crate::prims::monoid::One;
 use crate::prims::philox::{Stream, lanes, purpose, tag, words};
@@ -134,10 +134,7 @@ pub fn comb(seeds: &[u32], group: u32, step: u32, whole: &Whole, shape: &Shape) 
         key1: seeds[2 * group as usize + 1],
     };
     let word = words::<One>(&stream, stream.slot, 0u32.runtime()).w0.extract(0usize);
-    // floor(word S / 2^32).
-    let zero = 0u32.runtime();
-    let high = scale(&Fixed { hi: zero, lo: whole.total.hi }, word);
-    let offset = add(&high, &Fixed { hi: zero, lo: whole.total.lo.mul_hi(word) });
+    let offset = fraction(&whole.total, word);
     let density = f32::cast_from(shape.slots) / rounded(&whole.total);
     let total = Fixed { hi: whole.total.hi, lo: whole.total.lo };
     Comb { total, offset, slots: shape.slots, density }

@@ -125,7 +125,7 @@ fn piece_start(length: u32, own: u32, pieces: u32) -> u32 {
 
 /// The group's total, and the exclusive prefix of every block in `offsets`.
 #[cube]
-fn gather_group(
+pub(super) fn gather_group(
     records: &[u32],
     shape: &Shape,
     group: u32,

@@ -2,6 +2,7 @@
 
 use super::kernel_cube::resample_kernel;
 use super::kernel_serial::resample_serial_kernel;
+use super::scheme::Scheme;
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
 use crate::methods::ROW;
@@ -13,12 +14,17 @@ use crate::prims::state::Population;
 /// Everything a resampling binds.
 #[derive(Debug, Clone, Copy)]
 pub struct Resampling<'a> {
+    /// How ancestors are drawn.
+    pub scheme: Scheme,
     /// What `values` are.
     pub kind: Weights,
     /// Weights or log-weights `[stride]`.
     pub values: &'a Buf<f32>,
     /// Block records of them, from the step or from [`crate::passes::weights::tally`].
     pub records: &'a Buf<u32>,
+    /// Residual resampling: records of the blocks' parts, as many words as `records`, which
+    /// [`Self::launch_copies`] fills; other schemes do not look at it.
+    pub parts: &'a Buf<u32>,
     /// Coefficient table; column [`crate::methods::ESS_SHARE`] decides.
     pub coeffs: &'a Buf<f32>,
     /// Group records.
@@ -57,13 +63,21 @@ impl Resampling<'_> {
         Ok(())
     }
 
+    pub(super) fn tally(&self, device: &Device) -> TallyKey {
+        let sharing = Sharing::of(device, self.of.block());
+        TallyKey { kind: self.kind, wide: device.is_cpu(), sharing }
+    }
+
     /// Decides for every group, and resamples those that need it.
     pub fn launch<'b>(&'b self, device: &Device, step: impl Into<Number<'b>>) -> Result<()> {
         let step = step.into();
         self.check(step)?;
         let of = self.of;
-        let sharing = Sharing::of(device, of.block());
-        let key = TallyKey { kind: self.kind, wide: device.is_cpu(), sharing };
+        if self.launch_drawn(device, step)? {
+            return device.launched(work(of));
+        }
+        let key = self.tally(device);
+        let sharing = key.sharing;
         let client = device.client();
         let (values, records, coeffs) = (self.values.arg(), self.records.arg(), self.coeffs.arg());
         let (norms, history) = (self.norms.arg(), self.history.arg());

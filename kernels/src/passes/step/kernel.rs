@@ -1,11 +1,12 @@
 //! The step kernel, written once over (Score, Method, Space).
 
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::kernel_move::advance;
-use super::key::{Carry, Common, Stage, StepKey, Tables};
+use super::key::{Carry, Common, Scratch, Stage, StepKey, Tables};
 use crate::methods::{Coeffs, Method, coeffs};
-use crate::models::{Here, Models, Score, coordinate, extent, score_of};
+use crate::models::{Here, Models, Score, coordinate, extent, put_coordinate, score_of};
 use crate::passes::weights::kernel::record_block;
 use crate::passes::{block_stride, first_block, first_vector, number, vector_stride};
 use crate::prims::monoid::ZERO_WEIGHT;
@@ -17,13 +18,57 @@ use crate::prims::state::{
 
 /// One launch of a step; see the module page. `H` is half of `N` where 64-bit integers are there.
 #[cube(launch)]
-pub fn step_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
-    before: Carry,
-    mut after: Carry,
+pub fn step_kernel<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
+    before: Carry<E>,
+    mut after: Carry<E>,
     mut common: Common,
+    scratch: &mut [f32],
     models: Models,
     tables: Tables,
     shape: Shape,
+    step: u32,
+    #[comptime] key: StepKey,
+    #[define(E)] _element: ElemType,
+) {
+    if comptime!(key.shared() > 0) {
+        let mut own = Shared::<[f32]>::new_slice(comptime!(key.shared()));
+        all_blocks::<S, M, P, E, N, H>(
+            &before,
+            &mut after,
+            &mut common,
+            &mut own,
+            &models,
+            &tables,
+            &shape,
+            step,
+            key,
+        );
+    } else {
+        all_blocks::<S, M, P, E, N, H>(
+            &before,
+            &mut after,
+            &mut common,
+            scratch,
+            &models,
+            &tables,
+            &shape,
+            step,
+            key,
+        );
+    }
+}
+
+/// The blocks of this worker.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+fn all_blocks<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
+    before: &Carry<E>,
+    after: &mut Carry<E>,
+    common: &mut Common,
+    scratch: &mut [f32],
+    models: &Models,
+    tables: &Tables,
+    shape: &Shape,
     step: u32,
     #[comptime] key: StepKey,
 ) {
@@ -39,13 +84,14 @@ pub fn step_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
     if comptime!(key.records() && key.sharing.together) {
         let mut memory = Shared::<[u32]>::new_slice(comptime!(4 * key.sharing.units as usize));
         while index < total {
-            step_block::<S, M, P, N, H>(
-                &before,
-                &mut after,
-                &mut common,
-                &models,
-                &tables,
-                &shape,
+            step_block::<S, M, P, E, N, H>(
+                before,
+                after,
+                common,
+                scratch,
+                models,
+                tables,
+                shape,
                 index,
                 step,
                 &mut memory,
@@ -57,17 +103,8 @@ pub fn step_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
         let mut memory = Array::<u32>::new(1usize);
         let memory = memory.as_mut_slice();
         while index < total {
-            step_block::<S, M, P, N, H>(
-                &before,
-                &mut after,
-                &mut common,
-                &models,
-                &tables,
-                &shape,
-                index,
-                step,
-                memory,
-                key,
+            step_block::<S, M, P, E, N, H>(
+                before, after, common, scratch, models, tables, shape, index, step, memory, key,
             );
             index += block_stride(key.sharing);
         }
@@ -77,10 +114,11 @@ pub fn step_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
 /// Block number `index` of all. `memory`: four words a unit, where units share a block.
 #[cube]
 #[allow(clippy::too_many_arguments)]
-pub fn step_block<S: Score, M: Method, P: Space, N: Size, H: Size>(
-    before: &Carry,
-    after: &mut Carry,
+pub fn step_block<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
+    before: &Carry<E>,
+    after: &mut Carry<E>,
     common: &mut Common,
+    scratch: &mut [f32],
     models: &Models,
     tables: &Tables,
     shape: &Shape,
@@ -93,10 +131,11 @@ pub fn step_block<S: Score, M: Method, P: Space, N: Size, H: Size>(
     let mut v = first_vector(key.sharing);
     while v < block.vectors {
         let slot = block.first + v * N::value() as u32;
-        particles::<S, M, P, N, H>(
+        particles::<S, M, P, E, N, H>(
             before,
             after,
             common,
+            scratch,
             models,
             tables,
             shape,
@@ -116,10 +155,11 @@ pub fn step_block<S: Score, M: Method, P: Space, N: Size, H: Size>(
 /// `N` particles from slot `slot` of `group` on.
 #[cube]
 #[allow(clippy::too_many_arguments)]
-fn particles<S: Score, M: Method, P: Space, N: Size, H: Size>(
-    before: &Carry,
-    after: &mut Carry,
+fn particles<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
+    before: &Carry<E>,
+    after: &mut Carry<E>,
     common: &mut Common,
+    scratch: &mut [f32],
     models: &Models,
     tables: &Tables,
     shape: &Shape,
@@ -144,19 +184,19 @@ fn particles<S: Score, M: Method, P: Space, N: Size, H: Size>(
         key1: tables.seeds[2 * group as usize + 1],
     };
     if comptime!(key.moves() && !key.carried) {
-        fetch::<N>(before, after, &mut here, &past, key);
+        fetch::<E, N>(before, scratch, &mut here, &past, key);
         #[unroll]
         for m in 0..key.models.count {
-            S::evaluate::<N>(&mut here, &after.x, &mut after.scores, models, m, key.models);
+            S::evaluate::<N>(&mut here, scratch, models, m, key.models);
         }
     }
     let mut log_w = if comptime!(key.moves()) {
-        advance::<M, P, N, H>(before, after, common, &mut here, shape, &past, &c, &stream, key)
+        advance::<M, P, E, N, H>(before, after, common, scratch, &mut here, shape, &past, &c, &stream, key)
     } else {
-        recover::<N>(&*after, &mut here, key)
+        recover::<E, N>(&*after, scratch, &mut here, key)
     };
     if comptime!(key.settles()) {
-        log_w = settle::<S, M, N>(before, after, models, &mut here, &past, &c, log_w, key);
+        log_w = settle::<S, M, E, N>(before, after, scratch, models, &mut here, &past, &c, log_w, key);
     }
     if comptime!(key.weighed) {
         log_w = select_many(here.occupied, log_w, Vector::new(ZERO_WEIGHT));
@@ -177,7 +217,18 @@ fn here<N: Size>(
     let registers = comptime!(key.models.registers);
     let dim = shape.dim as usize;
     let stride = shape.stride();
-    let workers = CUBE_COUNT * comptime!(key.sharing.units as usize) * N::value();
+    let rows = comptime!(1 + key.models.count) * dim;
+    let units = comptime!(key.sharing.units as usize);
+    let scratch_at = match comptime!(key.scratch) {
+        Scratch::Workers => ABSOLUTE_POS * N::value(),
+        Scratch::Shared(_) => UNIT_POS as usize,
+        _ => at,
+    };
+    let scratch_stride = match comptime!(key.scratch) {
+        Scratch::Workers => CUBE_COUNT * units * N::value(),
+        Scratch::Shared(_) => comptime!(units).runtime(),
+        _ => stride,
+    };
     let level = if comptime!(matches!(key.stage, Stage::Start)) {
         0u32.runtime()
     } else if comptime!(matches!(key.stage, Stage::Fused) && !key.carried) {
@@ -190,11 +241,9 @@ fn here<N: Size>(
         score: Array::new(comptime!((registers * key.models.count).max(1))),
         at,
         grid: Grid { rows: dim, stride },
-        score_at: if comptime!(key.scratch) { ABSOLUTE_POS * N::value() } else { at },
-        score_grid: Grid {
-            rows: comptime!(key.models.count) * dim,
-            stride: if comptime!(key.scratch) { workers } else { stride },
-        },
+        score_grid: Grid { rows: comptime!(key.models.count) * dim, stride },
+        scratch_at,
+        scratch_grid: Grid { rows, stride: scratch_stride },
         dim,
         level,
         group,
@@ -206,40 +255,45 @@ fn here<N: Size>(
 
 /// A later part of a split step takes up what the first one left.
 #[cube]
-fn recover<N: Size>(after: &Carry, here: &mut Here<N>, #[comptime] key: StepKey) -> Vector<f32, N> {
-    #[unroll]
-    for k in 0..key.models.registers {
-        here.point[k] = load_row::<N>(&after.x, &here.grid, k, here.at, key.models.layout);
+fn recover<E: Float, N: Size>(
+    after: &Carry<E>,
+    scratch: &mut [f32],
+    here: &mut Here<N>,
+    #[comptime] key: StepKey,
+) -> Vector<f32, N> {
+    if comptime!(key.looks) {
+        #[unroll(key.models.registers > 0)]
+        for k in 0..extent(here.dim, key.models.registers) {
+            let x = load_row::<E, N>(&after.x, &here.grid, k, here.at, key.models.layout);
+            put_coordinate::<N>(here, scratch, k, x, key.models);
+        }
     }
     if comptime!(key.weighed) { load::<f32, N>(&after.log_w, here.at) } else { Vector::new(0.0f32) }
 }
 
-/// Gathers x where the models will look for it: into registers, or into the rows of x'.
+/// Gathers x where the models will look for it.
 #[cube]
-fn fetch<N: Size>(
-    before: &Carry,
-    after: &mut Carry,
+fn fetch<E: Float, N: Size>(
+    before: &Carry<E>,
+    scratch: &mut [f32],
     here: &mut Here<N>,
     past: &Past<N>,
     #[comptime] key: StepKey,
 ) {
     #[unroll(key.models.registers > 0)]
     for k in 0..extent(here.dim, key.models.registers) {
-        let x = recall_row::<N>(&before.x, &here.grid, k, past, key.models.layout);
-        if comptime!(key.models.registers > 0) {
-            here.point[k] = x;
-        } else {
-            store_row::<N>(&mut after.x, &here.grid, k, here.at, x, key.models.layout);
-        }
+        let x = recall_row::<E, N>(&before.x, &here.grid, k, past, key.models.layout);
+        put_coordinate::<N>(here, scratch, k, x, key.models);
     }
 }
 
 /// Evaluate at x', and the part of the weight that belongs to the new state.
 #[cube]
 #[allow(clippy::too_many_arguments)]
-fn settle<S: Score, M: Method, N: Size>(
-    before: &Carry,
-    after: &mut Carry,
+fn settle<S: Score, M: Method, E: Float, N: Size>(
+    before: &Carry<E>,
+    after: &mut Carry<E>,
+    scratch: &mut [f32],
     models: &Models,
     here: &mut Here<N>,
     past: &Past<N>,
@@ -252,7 +306,7 @@ fn settle<S: Score, M: Method, N: Size>(
     let mut log_p = Vector::<f32, N>::new(0.0f32);
     #[unroll]
     for m in 0..key.models.count {
-        let log_q = S::evaluate::<N>(here, &after.x, &mut after.scores, models, m, key.models);
+        let log_q = S::evaluate::<N>(here, scratch, models, m, key.models);
         log_p = fma(Vector::new(c.beta(m)), log_q, log_p);
     }
     let mut rate = Vector::<f32, N>::new(0.0f32);
@@ -262,18 +316,18 @@ fn settle<S: Score, M: Method, N: Size>(
         let mut scores = Sequence::<Vector<f32, N>>::new();
         #[unroll]
         for m in 0..key.models.count {
-            let own = score_of::<N>(&*here, &after.scores, m, k, key.models);
-            if comptime!(key.carried && registers > 0) {
+            let own = score_of::<N>(&*here, &*scratch, m, k, key.models);
+            if comptime!(key.carried) {
                 let (row, layout) = (m * dim + k, key.models.layout);
-                store_row::<N>(&mut after.scores, &here.score_grid, row, here.at, own, layout);
+                store_row::<E, N>(&mut after.scores, &here.score_grid, row, here.at, own, layout);
             }
             scores.push(own);
         }
         let moved = M::coordinate::<N>(&scores, c, key.models.count);
         rate += moved.rate;
         if comptime!(key.exact && matches!(key.stage, Stage::Fused)) {
-            let old = recall_row::<N>(&before.x, &here.grid, k, past, key.models.layout);
-            let new = coordinate::<N>(&*here, &after.x, k, key.models);
+            let old = recall_row::<E, N>(&before.x, &here.grid, k, past, key.models.layout);
+            let new = coordinate::<N>(&*here, &*scratch, k, key.models);
             let back = fma(Vector::new(c.back_shrink), new, Vector::new(c.back_drift) * moved.score);
             residual = fma(old - back, old - back, residual);
         }

@@ -4,18 +4,19 @@ use cubecl::prelude::*;
 
 use super::key::{Carry, Common, StepKey};
 use crate::methods::{Coeffs, Method};
-use crate::models::{Here, coordinate, extent, score_of};
+use crate::models::{Here, coordinate, extent, put_coordinate, score_of};
 use crate::prims::philox::{Stream, draw};
 use crate::prims::space::Space;
-use crate::prims::state::{Past, Shape, load, recall, recall_row, scatter, store, store_row};
+use crate::prims::state::{Past, Shape, load, recall, recall_row, rounded, scatter, store, store_row};
 
 /// Move, and the part of the weight that belongs to the old state.
 #[cube]
 #[allow(clippy::too_many_arguments)]
-pub fn advance<M: Method, P: Space, N: Size, H: Size>(
-    before: &Carry,
-    after: &mut Carry,
+pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
+    before: &Carry<E>,
+    after: &mut Carry<E>,
     common: &mut Common,
+    scratch: &mut [f32],
     here: &mut Here<N>,
     shape: &Shape,
     past: &Past<N>,
@@ -51,7 +52,7 @@ pub fn advance<M: Method, P: Space, N: Size, H: Size>(
                 #[unroll]
                 for t in 0..tangent {
                     let k = element * tangent + t;
-                    let scores = old_scores::<N>(before, &*after, &*here, past, k, key);
+                    let scores = old_scores::<E, N>(before, &*scratch, &*here, past, k, key);
                     let moved = M::coordinate::<N>(&scores, c, key.models.count);
                     rate += moved.rate;
                     let noise = z[i * tangent + t];
@@ -62,15 +63,15 @@ pub fn advance<M: Method, P: Space, N: Size, H: Size>(
                 for a in 0..ambient {
                     let k = element * ambient + a;
                     point[a] = if comptime!(key.carried) {
-                        recall_row::<N>(&before.x, &here.grid, k, past, key.models.layout)
+                        recall_row::<E, N>(&before.x, &here.grid, k, past, key.models.layout)
                     } else {
-                        coordinate::<N>(&*here, &after.x, k, key.models)
+                        coordinate::<N>(&*here, &*scratch, k, key.models)
                     };
                 }
                 P::retract::<N>(&mut point, &shift, Vector::new(c.shrink));
                 #[unroll]
                 for a in 0..ambient {
-                    put::<N>(after, common, here, shape, element * ambient + a, point[a], key);
+                    put::<E, N>(after, common, scratch, here, shape, element * ambient + a, point[a], key);
                 }
             }
         }
@@ -96,9 +97,9 @@ pub fn advance<M: Method, P: Space, N: Size, H: Size>(
 
 /// The scores of all models at coordinate `k` of the old state.
 #[cube]
-fn old_scores<N: Size>(
-    before: &Carry,
-    after: &Carry,
+fn old_scores<E: Float, N: Size>(
+    before: &Carry<E>,
+    scratch: &[f32],
     here: &Here<N>,
     past: &Past<N>,
     k: usize,
@@ -110,28 +111,30 @@ fn old_scores<N: Size>(
     for m in 0..key.models.count {
         if comptime!(key.carried) {
             let row = m * dim + k;
-            scores.push(recall_row::<N>(&before.scores, &here.score_grid, row, past, key.models.layout));
+            scores.push(recall_row::<E, N>(&before.scores, &here.score_grid, row, past, key.models.layout));
         } else {
-            scores.push(score_of::<N>(here, &after.scores, m, k, key.models));
+            scores.push(score_of::<N>(here, scratch, m, k, key.models));
         }
     }
     scores
 }
 
-/// Coordinate `k` of x': memory, registers, and rows where a model outside wants them.
+/// Coordinate `k` of x', as it is kept: memory, where models look for it, and rows where a model outside wants them.
 #[cube]
-fn put<N: Size>(
-    after: &mut Carry,
+fn put<E: Float, N: Size>(
+    after: &mut Carry<E>,
     common: &mut Common,
+    scratch: &mut [f32],
     here: &mut Here<N>,
     shape: &Shape,
     k: usize,
     value: Vector<f32, N>,
     #[comptime] key: StepKey,
 ) {
-    store_row::<N>(&mut after.x, &here.grid, k, here.at, value, key.models.layout);
-    if comptime!(key.models.registers > 0) {
-        here.point[k] = value;
+    let value = rounded::<E, N>(value);
+    store_row::<E, N>(&mut after.x, &here.grid, k, here.at, value, key.models.layout);
+    if comptime!(key.looks_after()) {
+        put_coordinate::<N>(here, scratch, k, value, key.models);
     }
     if comptime!(key.rows) {
         scatter::<N>(&mut common.rows, shape, here.group, here.slot, k, value);

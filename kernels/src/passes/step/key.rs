@@ -20,6 +20,19 @@ pub enum Stage {
     Start,
 }
 
+/// Memory for the coordinates of a particle and the scores there, while models work on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scratch {
+    /// None: they fit into registers.
+    Registers,
+    /// Rows for each worker. On the CPU, where they stay in a cache.
+    Workers,
+    /// This many words of a cube's shared memory, a column a unit.
+    Shared(usize),
+    /// Rows for each particle.
+    Particles,
+}
+
 /// What changes the generated code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StepKey {
@@ -44,8 +57,10 @@ pub struct StepKey {
     pub rows: bool,
     /// 64-bit integers are there.
     pub wide: bool,
-    /// Scores that nobody carries share a scratch row a worker.
-    pub scratch: bool,
+    /// Models look at the point: they do not where the scores come from outside.
+    pub looks: bool,
+    /// Where coordinates and scores are while models work on them, if not in registers.
+    pub scratch: Scratch,
     /// How units share blocks.
     pub sharing: Sharing,
 }
@@ -68,6 +83,16 @@ impl StepKey {
         TallyKey { kind: Weights::Log, wide: self.wide, sharing: self.sharing }
     }
 
+    /// Words of shared memory for scratch.
+    pub(crate) fn shared(&self) -> usize {
+        if let Scratch::Shared(words) = self.scratch { words } else { 0 }
+    }
+
+    /// The point after the move is looked at in this launch.
+    pub(super) fn looks_after(&self) -> bool {
+        self.looks && self.carried && matches!(self.stage, Stage::Fused)
+    }
+
     pub(super) fn records(&self) -> bool {
         self.weighed && !matches!(self.stage, Stage::Move)
     }
@@ -75,11 +100,11 @@ impl StepKey {
 
 /// What a population carries from step to step.
 #[derive(CubeLaunch, CubeType)]
-pub struct Carry {
+pub struct Carry<E: Float> {
     /// Positions, dim rows.
-    pub x: Box<[f32]>,
+    pub x: Box<[E]>,
     /// Scores there, models * dim rows.
-    pub scores: Box<[f32]>,
+    pub scores: Box<[E]>,
     /// Log-weights, `[stride]`.
     pub log_w: Box<[f32]>,
     /// Log-densities of the target, `[stride]`; only the exact rule has them.

@@ -1,104 +1,15 @@
 //! Check, configure, launch.
 
+use super::carried::{Carried, Keeps};
 use super::kernel::step_kernel;
-use super::key::{CarryLaunch, CommonLaunch, Stage, StepKey, TablesLaunch};
+use super::key::{CommonLaunch, Scratch, Stage, StepKey, TablesLaunch};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
 use crate::methods::{Compose, Method, Plain};
-use crate::models::{Analytic, Buffer, Kind, MAX_MODELS, ModelKey, ModelsLaunch, Score};
-use crate::passes::{Number, Sharing, Work};
+use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, ModelsLaunch, Score};
+use crate::passes::{Number, Work};
 use crate::prims::space::{Euclid, Space};
 use crate::prims::state::Population;
-
-/// What is kept of a population from step to step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keeps {
-    /// Models whose scores are evaluated.
-    pub models: usize,
-    /// Scores are carried; else they are evaluated where the step starts, and need scratch at most.
-    pub carried: bool,
-    /// Log-weights.
-    pub weighed: bool,
-    /// Log-densities: the exact rule.
-    pub exact: bool,
-    /// Root ancestors.
-    pub roots: bool,
-}
-
-impl Keeps {
-    /// Whether scores share a scratch row a worker.
-    fn scratch(&self, device: &Device, of: &Population) -> bool {
-        !self.carried && device.is_cpu() && of.dim > MAX_REGISTERS
-    }
-
-    /// Cells of the score buffer.
-    fn scores(&self, device: &Device, of: &Population) -> usize {
-        let rows = self.models * of.dim;
-        if self.scratch(device, of) {
-            rows * device.units() as usize * of.lanes
-        } else if self.carried || of.dim > MAX_REGISTERS {
-            rows * of.stride()
-        } else {
-            1
-        }
-    }
-}
-
-/// What a particle carries from step to step.
-#[derive(Debug, Clone)]
-pub struct Carried {
-    /// Positions, dim rows.
-    pub x: Buf<f32>,
-    /// Scores, models * dim rows; one cell where there is nothing to keep.
-    pub scores: Buf<f32>,
-    /// Log-weights `[stride]`, or one cell.
-    pub log_w: Buf<f32>,
-    /// Log-densities `[stride]`, or one cell.
-    pub log_p: Buf<f32>,
-    /// Root ancestors `[stride]`, or one cell.
-    pub roots: Buf<u32>,
-    /// The number of the step that starts here, one cell.
-    pub clock: Buf<u32>,
-}
-
-impl Carried {
-    /// Buffers for a population.
-    pub fn new(device: &Device, of: &Population, keeps: &Keeps) -> Result<Self> {
-        let where_kept = |kept: bool| if kept { of.stride() } else { 1 };
-        Ok(Self {
-            x: device.empty("positions", of.dim * of.stride())?,
-            scores: device.empty("scores", keeps.scores(device, of))?,
-            log_w: device.empty("log-weights", where_kept(keeps.weighed))?,
-            log_p: device.empty("log-densities", where_kept(keeps.exact))?,
-            roots: device.empty("roots", where_kept(keeps.roots))?,
-            clock: device.empty("step numbers", 1)?,
-        })
-    }
-
-    /// The launch argument.
-    pub(crate) fn arg(&self) -> CarryLaunch {
-        CarryLaunch::new(
-            self.x.arg(),
-            self.scores.arg(),
-            self.log_w.arg(),
-            self.log_p.arg(),
-            self.roots.arg(),
-            self.clock.arg(),
-        )
-    }
-
-    /// (what, bytes) of each buffer.
-    pub fn buffers(&self) -> [(&'static str, u64); 6] {
-        [
-            ("positions", self.x.bytes()),
-            ("scores", self.scores.bytes()),
-            ("log-weights", self.log_w.bytes()),
-            ("log-densities", self.log_p.bytes()),
-            ("roots", self.roots.bytes()),
-            ("step numbers", self.clock.bytes()),
-        ]
-    }
-}
 
 /// The numbers of the models, see [`crate::models::Models`].
 #[derive(Debug, Clone)]
@@ -136,6 +47,8 @@ pub struct Step<'a> {
     pub ancestors: &'a Buf<u32>,
     /// Group records.
     pub norms: &'a Buf<f32>,
+    /// Memory for models to work in, [`Keeps::scratch_cells`] of it.
+    pub scratch: &'a Buf<f32>,
     /// Models.
     pub feed: &'a Feed,
     /// Rows `[particles, dim]` for a model outside; one cell where there is none.
@@ -151,9 +64,6 @@ pub struct Step<'a> {
     /// Sizes.
     pub of: &'a Population,
 }
-
-/// Dimension up to which points live in registers.
-pub const MAX_REGISTERS: usize = 4;
 
 impl Step<'_> {
     /// Launches step `step` of method `M`; without a number, the one that `before` holds.
@@ -173,7 +83,7 @@ impl Step<'_> {
         }
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, device: &Device) -> Result<()> {
         let of = self.of;
         if of.slots == 0 || of.groups == 0 || of.dim == 0 {
             return Err(argument("particles, groups and dimension", 0, "at least 1"));
@@ -183,6 +93,10 @@ impl Step<'_> {
         }
         if !self.feed.kinds.is_empty() && self.feed.kinds.len() != self.feed.count {
             return Err(argument("model families", self.feed.kinds.len(), self.feed.count));
+        }
+        if !device.keeps(self.keeps.element) {
+            let wanted = format!("f32: {} keeps no 16-bit numbers", device.name());
+            return Err(argument("state", self.keeps.element, wanted));
         }
         if self.keeps.exact && self.feed.kinds.is_empty() {
             return Err(argument("weight rule", "exact", "left or trap: the model gives no log-density"));
@@ -200,11 +114,15 @@ impl Step<'_> {
     /// A population's buffers, as long as they must be.
     fn check_buffers(&self, device: &Device) -> Result<()> {
         let (of, keeps) = (self.of, &self.keeps);
+        let (found, wanted) = (self.scratch.len(), keeps.scratch_cells(device, of));
+        if found < wanted {
+            return Err(argument("scratch memory", found, wanted));
+        }
         for carried in [self.before, self.after] {
-            let (scores, kept) = (keeps.scores(device, of), |kept: bool| if kept { of.stride() } else { 1 });
+            let kept = |kept: bool| if kept { of.stride() } else { 1 };
             for (what, found, wanted) in [
                 ("positions", carried.x.len(), of.dim * of.stride()),
-                ("scores", carried.scores.len(), scores),
+                ("scores", carried.scores.len(), keeps.scores(of)),
                 ("log-weights", carried.log_w.len(), kept(keeps.weighed)),
                 ("log-densities", carried.log_p.len(), kept(keeps.exact)),
                 ("roots", carried.roots.len(), kept(keeps.roots)),
@@ -220,13 +138,13 @@ impl Step<'_> {
     /// Turns of the loops of one particle, beside those of its models: itself, gathering, moving, weighing,
     /// and two looks at its weight.
     fn turns_of_one(&self) -> u64 {
-        let dim = if self.of.dim > MAX_REGISTERS { self.of.dim as u64 } else { 0 };
+        let dim = if self.of.dim > FEW { self.of.dim as u64 } else { 0 };
         self.feed.turns + 3 * dim + 3
     }
 
     /// Turns of the loops of one unit in a launch.
     fn turns(&self, device: &Device) -> u64 {
-        let (of, sharing) = (self.of, Sharing::of(device, self.of.block()));
+        let (of, sharing) = (self.of, self.keeps.sharing(device, self.of));
         let workers = if sharing.together { sharing.units as usize } else { 1 };
         let blocks = (of.groups * of.blocks()) as u64;
         let cubes = if sharing.together { 65_535 } else { 65_535 * u64::from(sharing.units) };
@@ -236,7 +154,7 @@ impl Step<'_> {
     /// The same for one step of [`crate::passes::steps`], where a unit sees a share of a whole group, and
     /// resamples it: up to 32 turns a slot for the searches, 128 a block for its scans.
     pub(crate) fn turns_together(&self, device: &Device) -> u64 {
-        let (of, sharing) = (self.of, Sharing::of(device, self.of.block()));
+        let (of, sharing) = (self.of, self.keeps.sharing(device, self.of));
         let workers = if sharing.together { sharing.units as usize } else { 1 };
         let own = (of.padded() / of.lanes).div_ceil(workers) as u64;
         let groups = of.groups.div_ceil(65_535) as u64;
@@ -267,26 +185,28 @@ impl Step<'_> {
             models: ModelKey {
                 count: self.feed.count,
                 kinds,
-                registers: if dim <= MAX_REGISTERS { dim } else { 0 },
+                registers: if dim <= FEW { dim } else { 0 },
                 layout: device.layout(),
             },
             paired: dim <= 2,
             rows: self.writes_rows(),
             wide: device.is_cpu(),
+            looks: !self.feed.kinds.is_empty(),
             scratch: self.keeps.scratch(device, self.of),
-            sharing: Sharing::of(device, self.of.block()),
+            sharing: self.keeps.sharing(device, self.of),
         }
     }
 
     /// The compile key of a launch of `turns` turns of the loops of a unit, everything checked.
     pub(crate) fn checked(&self, device: &Device, turns: u64) -> Result<StepKey> {
-        self.check()?;
+        self.check(device)?;
         self.check_buffers(device)?;
         if let Some(most) = device.max_turns().filter(|most| turns > *most) {
             let what = "turns of the loops of a unit";
             let name = device.name();
             let wanted = format!(
-                "at most {most} on {name}, which leaves loops after that: fewer dimensions or components, or another device"
+                "at most {most} on {name}, which leaves loops after that: fewer dimensions or components, smaller \
+                 blocks, or another device"
             );
             return Err(argument(what, turns, wanted));
         }
@@ -305,11 +225,13 @@ impl Step<'_> {
             self.before.arg(),
             self.after.arg(),
             self.common(),
+            self.scratch.arg(),
             ModelsLaunch::new(self.feed.params.arg(), self.feed.levels.arg(), self.feed.map.arg()),
             TablesLaunch::new(self.coeffs.arg(), self.seeds.arg()),
             self.of.arg(),
             step.word(),
             key,
+            self.keeps.element.kind(),
         );
         device.launched(self.work(device))
     }
@@ -319,36 +241,33 @@ impl Step<'_> {
     }
 
     /// Bytes that the launch has to move. Ancestors are read where a group may have been resampled,
-    /// log-weights where it may not have been.
+    /// log-weights where it may not have been. Scratch memory counts where it outgrows caches, once each way
+    /// ([`Scratch::Particles`]): the CPU has its own in a cache, a GPU as long as it can in shared memory.
     pub fn work(&self, device: &Device) -> Work {
         let (of, keeps) = (self.of, &self.keeps);
         let cells = |rows: usize| 4 * (rows * of.stride()) as u64;
         let kept = |kept: bool, rows: usize| if kept { cells(rows) } else { 0 };
+        let state = |rows: usize| (keeps.element.bytes() * rows * of.stride()) as u64;
+        let carried = if keeps.carried { state(self.feed.count * of.dim) } else { 0 };
         let scores = self.feed.count * of.dim;
-        let fused = self.stage == Stage::Fused;
-        // Scores that live neither in registers nor in a scratch row go through memory.
-        let spilled = !keeps.carried && of.dim > MAX_REGISTERS && !keeps.scratch(device, of);
-        let outside = kept(self.feed.kinds.is_empty(), scores);
+        let outgrown = keeps.scratch(device, of) == Scratch::Particles && self.stage != Stage::Move;
+        let looks = !self.feed.kinds.is_empty();
+        let scratch = kept(outgrown, scores + if looks { of.dim } else { 0 });
         let records = if keeps.weighed { self.blocks.bytes() } else { 0 };
         let moved = Work {
-            read: cells(of.dim)
-                + kept(keeps.carried, scores)
+            read: state(of.dim)
+                + carried
                 + kept(keeps.weighed, 1)
                 + kept(keeps.weighed && !self.always, 1)
                 + kept(keeps.exact, 1)
                 + kept(keeps.roots, 1),
-            written: cells(of.dim) + kept(keeps.roots, 1) + kept(self.writes_rows(), of.dim),
+            written: state(of.dim) + kept(keeps.roots, 1) + kept(self.writes_rows(), of.dim),
         };
+        // A later part of a split step reads x' or the scores from outside again, and the weight.
+        let again = if looks { state(of.dim) } else { cells(scores) } + kept(keeps.weighed, 1);
         let weighed = Work {
-            read: if fused {
-                kept(spilled, scores)
-            } else {
-                cells(of.dim) + outside + kept(keeps.weighed, 1)
-            },
-            written: kept(keeps.carried || spilled, scores)
-                + kept(keeps.weighed, 1)
-                + kept(keeps.exact, 1)
-                + records,
+            read: scratch + if self.stage == Stage::Fused { 0 } else { again },
+            written: scratch + carried + kept(keeps.weighed, 1) + kept(keeps.exact, 1) + records,
         };
         match self.stage {
             Stage::Fused => {

@@ -9,11 +9,13 @@
 //! the scores, as far as they are kept ([`Keeps`]): log-weight, log-density, root ancestor. All are read
 //! through the ancestors.
 
+pub(crate) mod carried;
 pub(crate) mod kernel;
 mod kernel_move;
 pub(crate) mod key;
 mod launch;
 pub mod oracle;
 
-pub use key::{Stage, StepKey};
-pub use launch::{Carried, Feed, Keeps, MAX_REGISTERS, Named, Step};
+pub use carried::{Carried, Cells, Keeps};
+pub use key::{Scratch, Stage, StepKey};
+pub use launch::{Feed, Named, Step};

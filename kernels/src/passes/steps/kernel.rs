@@ -1,5 +1,6 @@
 //! The loop over steps around the bodies of the step and the resampling.
 
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use crate::methods::Method;
@@ -14,14 +15,67 @@ use crate::prims::state::Shape;
 
 /// Steps `first` to `last`; the state before step `first` is in `a`, and then in `b` and `a` in turn.
 #[cube(launch)]
-pub fn steps_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
-    mut a: Carry,
-    mut b: Carry,
+pub fn steps_kernel<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
+    mut a: Carry<E>,
+    mut b: Carry<E>,
     mut common: Common,
     history: &mut [f32],
+    scratch: &mut [f32],
     models: Models,
     tables: Tables,
     shape: Shape,
+    first: u32,
+    last: u32,
+    #[comptime] crew: Crew,
+    #[comptime] key: StepKey,
+    #[define(E)] _element: ElemType,
+) {
+    if comptime!(key.shared() > 0) {
+        let mut own = Shared::<[f32]>::new_slice(comptime!(key.shared()));
+        all_steps::<S, M, P, E, N, H>(
+            &mut a,
+            &mut b,
+            &mut common,
+            history,
+            &mut own,
+            &models,
+            &tables,
+            &shape,
+            first,
+            last,
+            crew,
+            key,
+        );
+    } else {
+        all_steps::<S, M, P, E, N, H>(
+            &mut a,
+            &mut b,
+            &mut common,
+            history,
+            scratch,
+            &models,
+            &tables,
+            &shape,
+            first,
+            last,
+            crew,
+            key,
+        );
+    }
+}
+
+/// The steps of this worker's groups.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+fn all_steps<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
+    a: &mut Carry<E>,
+    b: &mut Carry<E>,
+    common: &mut Common,
+    history: &mut [f32],
+    scratch: &mut [f32],
+    models: &Models,
+    tables: &Tables,
+    shape: &Shape,
     first: u32,
     last: u32,
     #[comptime] crew: Crew,
@@ -32,34 +86,13 @@ pub fn steps_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
     while group < shape.groups {
         let mut step = first;
         while step < last {
-            one_step::<S, M, P, N, H>(
-                &a,
-                &mut b,
-                &mut common,
-                history,
-                &models,
-                &tables,
-                &shape,
-                group,
-                step,
-                &mut desk,
-                crew,
-                key,
+            one_step::<S, M, P, E, N, H>(
+                &*a, b, common, history, scratch, models, tables, shape, group, step, &mut desk, crew, key,
             );
             step += 1u32;
             if step < last {
-                one_step::<S, M, P, N, H>(
-                    &b,
-                    &mut a,
-                    &mut common,
-                    history,
-                    &models,
-                    &tables,
-                    &shape,
-                    group,
-                    step,
-                    &mut desk,
-                    crew,
+                one_step::<S, M, P, E, N, H>(
+                    &*b, a, common, history, scratch, models, tables, shape, group, step, &mut desk, crew,
                     key,
                 );
                 step += 1u32;
@@ -71,11 +104,12 @@ pub fn steps_kernel<S: Score, M: Method, P: Space, N: Size, H: Size>(
 
 #[cube]
 #[allow(clippy::too_many_arguments)]
-fn one_step<S: Score, M: Method, P: Space, N: Size, H: Size>(
-    before: &Carry,
-    after: &mut Carry,
+fn one_step<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
+    before: &Carry<E>,
+    after: &mut Carry<E>,
     common: &mut Common,
     history: &mut [f32],
+    scratch: &mut [f32],
     models: &Models,
     tables: &Tables,
     shape: &Shape,
@@ -89,7 +123,9 @@ fn one_step<S: Score, M: Method, P: Space, N: Size, H: Size>(
     while block < shape.blocks {
         let index = group * shape.blocks + block;
         let memory = &mut desk.memory;
-        step_block::<S, M, P, N, H>(before, after, common, models, tables, shape, index, step, memory, key);
+        step_block::<S, M, P, E, N, H>(
+            before, after, common, scratch, models, tables, shape, index, step, memory, key,
+        );
         block += workers(crew, key.sharing.units);
     }
     meet(crew);

@@ -53,6 +53,7 @@ fn go<M: Method>(device: &Device, of: &Step, history: &Buf<f32>, steps: Range<us
         of.after.arg(),
         of.common(),
         history.arg(),
+        of.scratch.arg(),
         ModelsLaunch::new(of.feed.params.arg(), of.feed.levels.arg(), of.feed.map.arg()),
         TablesLaunch::new(of.coeffs.arg(), of.seeds.arg()),
         of.of.arg(),
@@ -60,6 +61,7 @@ fn go<M: Method>(device: &Device, of: &Step, history: &Buf<f32>, steps: Range<us
         steps.end as u32,
         crew,
         key,
+        of.keeps.element.kind(),
     );
     let mut work = of.work(device);
     if of.keeps.weighed {

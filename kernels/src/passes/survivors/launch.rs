@@ -5,7 +5,7 @@ use crate::device::{Buf, Device};
 use crate::error::Result;
 use crate::passes::crew::Crew;
 use crate::passes::gather::{self, gather};
-use crate::passes::resample::Resampling;
+use crate::passes::resample::{Resampling, Scheme};
 use crate::passes::weights::kernel::TallyKey;
 use crate::passes::weights::tally;
 use crate::passes::{Number, Sharing, resample};
@@ -24,12 +24,15 @@ pub struct Rows<'a> {
 }
 
 /// Resamples from weights to rows as row `step` of the coefficient table decides. A group that is not
-/// resampled keeps the ancestors that are there, and its rows are theirs.
+/// resampled keeps the ancestors that are there, and its rows are theirs. One launch where resampling is
+/// systematic and a group is small enough; else a launch a pass.
 pub fn launch(device: &Device, of: &Resampling, rows: &Rows, step: usize) -> Result<()> {
     let population = of.of;
     let wide = !device.is_cpu() && population.slots > SMALL_GROUP;
-    if wide || device.max_turns().is_some_and(|most| turns(device, population) > most) {
+    let drawn = of.scheme != Scheme::Systematic;
+    if drawn || wide || device.max_turns().is_some_and(|most| turns(device, population) > most) {
         tally(device, of.kind, of.values, of.records, population)?;
+        of.launch_copies(device, step)?;
         of.launch(device, step)?;
         return gather(device, rows.rows, of.ancestors, rows.out, population);
     }

@@ -58,9 +58,19 @@ pub fn weights_at<N: Size>(
     at: usize,
     #[comptime] kind: Weights,
 ) -> Vector<f32, N> {
-    let value = load::<f32, N>(values, at);
-    let w = match comptime!(kind) {
-        Weights::Log => exp_shifted::<N>(larger::<N>(value, Vector::new(-LARGEST_LOG_WEIGHT)), &scale.shift),
+    let w = measured::<N>(load::<f32, N>(values, at), scale, kind);
+    select_many(occupied::<N>(shape, lanes::<N>(slot)), w, Vector::new(0.0f32))
+}
+
+/// Weights in units of 2^top, at least 2^-100 where they are log-weights.
+#[cube]
+pub fn measured<N: Size>(value: Vector<f32, N>, scale: &Scale, #[comptime] kind: Weights) -> Vector<f32, N> {
+    match comptime!(kind) {
+        Weights::Log => {
+            let least = Vector::new(-LARGEST_LOG_WEIGHT);
+            let w = exp_shifted::<N>(larger::<N>(value, least), &scale.shift);
+            select_many(value.less_than(&least), Vector::new(0.0f32), w)
+        }
         Weights::Linear => {
             // Digits, and an exponent that is at most top.
             let bits = Vector::<u32, N>::reinterpret(value);
@@ -73,8 +83,7 @@ pub fn weights_at<N: Size>(
             let w = Vector::<f32, N>::reinterpret(digits) * two_to::<N>(below);
             select_many(kept, w, Vector::new(0.0f32))
         }
-    };
-    select_many(occupied::<N>(shape, lanes::<N>(slot)), w, Vector::new(0.0f32))
+    }
 }
 
 /// The largest exponent of this unit's share of a block, [`NO_WEIGHT`] or [`BAD_WEIGHT`].
