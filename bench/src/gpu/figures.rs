@@ -1,11 +1,12 @@
 //! What is timed: seconds of one step or launch in a queue of many, each first compared with its oracle.
 
 use feynkac::kernels::device::Device;
+use feynkac::kernels::passes::mlp::{Compute, Half};
 use feynkac::kernels::passes::resample::oracle::{systematic, word};
 use feynkac::kernels::passes::weights::Weights;
 use feynkac::kernels::passes::weights::oracle::integers;
 use feynkac::measure::{Measured, Spread, timed};
-use feynkac::options::{Compute, State};
+use feynkac::options::State;
 use feynkac::plan::Pass;
 use feynkac::run::Run;
 use feynkac::{Error, Model, Options, Policy, Result, Rule};
@@ -148,7 +149,7 @@ fn mlp(device: &Device, particles: usize) -> Timed {
 }
 
 fn mlp_bf16(device: &Device, particles: usize) -> Timed {
-    mlp_in(device, particles, Compute::Bf16)
+    mlp_in(device, particles, Compute::Tensor(Half::Bf16))
 }
 
 fn mlp_in(device: &Device, particles: usize, compute: Compute) -> Timed {
