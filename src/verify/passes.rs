@@ -228,7 +228,7 @@ fn runs(unfused: bool) -> Vec<(Vec<Model>, Options)> {
                     continue;
                 }
                 let at = m + 2 * n + k;
-                let mut options = Options::new(row.method, Schedule::Ve { sigma_min: 0.05, sigma_max: 20.0 });
+                let mut options = Options::new(row.method, Schedule::Ve { sigma_min: 0.5, sigma_max: 8.0 });
                 (options.beta, options.rule, options.steps, options.unfused) = (1.4, rule, 5, unfused);
                 (options.particles, options.groups) = [(257, 3), (1030, 1), (17, 40), (1, 2)][at % 4];
                 if row.method == Method::FkcCompose {

@@ -1,10 +1,12 @@
 //! What is timed: seconds of one step or launch in a queue of many, each first compared with its oracle.
 
 use feynkac::kernels::device::Device;
+use feynkac::kernels::passes::mlp::{Compute, Half};
 use feynkac::kernels::passes::resample::oracle::{systematic, word};
 use feynkac::kernels::passes::weights::Weights;
 use feynkac::kernels::passes::weights::oracle::integers;
 use feynkac::measure::{Measured, Spread, timed};
+use feynkac::options::State;
 use feynkac::plan::Pass;
 use feynkac::run::Run;
 use feynkac::{Error, Model, Options, Policy, Result, Rule};
@@ -51,7 +53,9 @@ pub fn all(device: &Device, software: bool) -> Vec<Figure> {
         figure("gmm", "GMM-40 annealed, a whole step", 1 << 14, gmm),
         figure("gmm", "GMM-40 annealed, a whole step", 1 << 20, gmm),
         figure("wide", "gather-fused step, D = 64, f32", 1 << 20, wide),
+        figure("wide-f16", "gather-fused step, D = 64, f16", 1 << 20, wide_f16),
         figure("mlp", "network 4 x 128, f32", 1 << 20, mlp),
+        figure("mlp-bf16", "network 4 x 128, bf16", 1 << 20, mlp_bf16),
     ];
     if software || device.is_cpu() {
         all.iter_mut().for_each(|figure| figure.particles = figure.particles.min(SOFTWARE_PARTICLES));
@@ -128,10 +132,27 @@ fn gmm(device: &Device, particles: usize) -> Timed {
 }
 
 fn wide(device: &Device, particles: usize) -> Timed {
-    let options = Options { rule: Rule::Left, roots: false, ..annealed(particles, Policy::Every) };
+    wide_in(device, particles, State::F32)
+}
+
+fn wide_f16(device: &Device, particles: usize) -> Timed {
+    wide_in(device, particles, State::F16)
+}
+
+fn wide_in(device: &Device, particles: usize, state: State) -> Timed {
+    let options = Options { rule: Rule::Left, roots: false, state, ..annealed(particles, Policy::Every) };
     launch(device, &[standard(64)], &options, Pass::Fused)
 }
 
 fn mlp(device: &Device, particles: usize) -> Timed {
-    launch(device, &[network(2, 128)], &on_its_schedule(particles), Pass::Evaluate(0))
+    mlp_in(device, particles, Compute::F32)
+}
+
+fn mlp_bf16(device: &Device, particles: usize) -> Timed {
+    mlp_in(device, particles, Compute::Tensor(Half::Bf16))
+}
+
+fn mlp_in(device: &Device, particles: usize, compute: Compute) -> Timed {
+    let options = Options { compute, ..on_its_schedule(particles) };
+    launch(device, &[network(2, 128)], &options, Pass::Evaluate(0))
 }
