@@ -39,12 +39,11 @@ pub fn criterion() -> Criterion {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1500))
-        .configure_from_args()
 }
 
 /// Asks one question, with the arguments of criterion's command line.
 pub fn answer(ask: impl FnOnce(&mut Criterion)) {
-    let mut criterion = criterion();
+    let mut criterion = criterion().configure_from_args();
     ask(&mut criterion);
     criterion.final_summary();
 }

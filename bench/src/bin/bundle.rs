@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::process::ExitCode;
 
+use feynkac_bench::criterion;
 use feynkac_bench::gpu::Part;
 use feynkac_bench::gpu::record::record;
-use feynkac_bench::{answer, questions};
+use feynkac_bench::questions::QUESTIONS;
 
 const USAGE: &str = "\
 bundle feynkac ARGUMENTS           the command line
@@ -15,7 +16,7 @@ bundle verify DEVICE               every pass beside its oracle
 bundle part DEVICE FILE            the same, then the figures; into a JSON file
 bundle missing DEVICE BY WHY FILE  a part that cannot be run, by a code generator, and why; into a JSON file
 bundle record MACHINE FILE...      the record of these parts; MACHINE is a file of lines, key: value
-bundle bench                       the benchmarks, on the device that FEYNKAC_BENCH_DEVICE names
+bundle bench [QUESTION...]         the benchmarks, on the device that FEYNKAC_BENCH_DEVICE names
 ";
 
 fn main() -> ExitCode {
@@ -40,14 +41,15 @@ fn main() -> ExitCode {
         }
         ["missing", device, by, why, file] => return written(file, &Part::missing(device, by, why)),
         ["record", machine, ref files @ ..] => return told(machine, files),
-        ["bench", ..] => answer(|criterion| {
-            questions::particles::ask(criterion);
-            questions::dims::ask(criterion);
-            questions::resample::ask(criterion);
-            questions::fusion::ask(criterion);
-            questions::overhead::ask(criterion);
-            questions::networks::ask(criterion);
-        }),
+        ["bench", ref names @ ..] => {
+            let mut criterion = criterion();
+            for (name, ask) in QUESTIONS {
+                if names.is_empty() || names.contains(name) {
+                    ask(&mut criterion);
+                }
+            }
+            criterion.final_summary();
+        }
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

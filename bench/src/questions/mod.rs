@@ -7,14 +7,27 @@ pub mod overhead;
 pub mod particles;
 pub mod resample;
 
-use criterion::BenchmarkGroup;
 use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion};
 use feynkac::kernels::device::{Counts, Device};
 use feynkac::run::Run;
 use feynkac::verify::verify;
 use feynkac::{Method, Model, Options, Policy, Schedule, Target};
 
 use crate::{Work, measure};
+
+/// A question by its name.
+pub type Question = (&'static str, fn(&mut Criterion));
+
+/// All of them.
+pub const QUESTIONS: &[Question] = &[
+    ("particles", particles::ask),
+    ("dims", dims::ask),
+    ("resample", resample::ask),
+    ("fusion", fusion::ask),
+    ("overhead", overhead::ask),
+    ("networks", networks::ask),
+];
 
 /// Particles of the run that is checked, and its steps, at most.
 const CHECKED: (usize, usize) = (600, 20);
