@@ -5,7 +5,7 @@ use feynkac_kernels::device::Device;
 use feynkac_kernels::passes::draws::{draws, normals};
 use feynkac_kernels::passes::mlp::oracle::{forward, forward_rounded};
 use feynkac_kernels::passes::mlp::{Activation, Compute, Dense, Half, MlpShape, Network, Numbers};
-use feynkac_kernels::passes::{copy::copy, gather};
+use feynkac_kernels::passes::{Number, copy::copy, gather, genealogy};
 use feynkac_kernels::prims::philox::oracle::{Stream, normal, uniform, words};
 use feynkac_kernels::prims::state::{BLOCK, Population};
 
@@ -26,6 +26,7 @@ pub const PASSES: &[Row] = &[
     ("copy", copied),
     ("draws", drawn),
     ("gather", gathered),
+    ("genealogy", kept),
     ("init", started),
     ("mlp", networks),
     ("resample", weighed::resampled),
@@ -119,6 +120,40 @@ fn gathered(device: &Device) -> Result<Verdict> {
         gather::gather(device, &rows, &ancestors, &out, &of)?;
         for (i, (found, wanted)) in device.download(&out)?.into_iter().zip(wanted).enumerate() {
             verdict.compare("gather", 0, (0, i), found, f64::from(wanted), 0.0);
+        }
+    }
+    Ok(verdict)
+}
+
+/// The parents of two steps of three groups, of which the second was not resampled.
+fn kept(device: &Device) -> Result<Verdict> {
+    let mut verdict = Verdict::default();
+    for slots in [1, 17, 257, 1025] {
+        let of = Population { groups: 3, ..population(device, slots, BLOCK) };
+        let ancestors: Vec<u32> = (0..of.stride()).map(|i| (fraction(i) * slots as f64) as u32).collect();
+        let resampled = [1.0_f32, 0.0, 1.0];
+        let norms: Vec<f32> = resampled.iter().flat_map(|d| [0.0, 1.0, 1.0, *d]).collect();
+        let (from, norms) =
+            (device.upload("ancestors", &ancestors)?, device.upload("group records", &norms)?);
+        let rows = device.upload("genealogy", &vec![u32::MAX; 2 * of.stride()])?;
+        for step in 0..2 {
+            genealogy::record(device, &from, &norms, &rows, &of, Number::Given(step))?;
+        }
+        let found = device.download(&rows)?;
+        for (at, decision) in (0..2 * of.groups).zip(resampled.iter().cycle()) {
+            let first = at * of.padded();
+            let own = &ancestors[at % of.groups * of.padded()..];
+            let wanted = genealogy::oracle::record(own, slots, *decision > 0.5);
+            for (i, (found, wanted)) in found[first..].iter().zip(wanted).enumerate() {
+                verdict.compare(
+                    "genealogy",
+                    at / of.groups,
+                    (at % of.groups, i),
+                    *found,
+                    f64::from(wanted),
+                    0.0,
+                );
+            }
         }
     }
     Ok(verdict)
