@@ -30,8 +30,9 @@ pub use batches::{Batches, batches};
 pub use graph::Steady;
 pub use outcome::{Counters, Glance, Outcome, Timings, read, sample};
 
-/// On the CPU a launch has about this many particle-steps, where the population is smaller.
-const MANY_PARTICLES: usize = 1 << 20;
+/// On the CPU a launch has about this many particle-steps, where the population is smaller: where launches are a few
+/// hundredths of the work, kernels of one step are the faster ones.
+const MANY_PARTICLES: usize = 1 << 16;
 /// Groups of at most as many slots stay in one cube of a GPU.
 const SMALL_GROUP: usize = 4096;
 /// Steps of a launch at most: no driver should take it for dead.
