@@ -1,9 +1,8 @@
 //! Resampling on its own, of weights from anywhere: docs/maths.md (6).
 
 use feynkac_kernels::device::Device;
-use feynkac_kernels::methods::{ESS_SHARE, ROW};
-use feynkac_kernels::passes::resample::Resampling;
-use feynkac_kernels::passes::weights::{LARGEST_LOG_WEIGHT, RECORD, Weights, tally};
+use feynkac_kernels::passes::resample::Alone;
+use feynkac_kernels::passes::weights::{LARGEST_LOG_WEIGHT, RECORD, Weights};
 use feynkac_kernels::prims::state::{BLOCK, Population};
 
 use crate::error::{Error, Result};
@@ -114,34 +113,12 @@ pub fn resample(
         padded.extend_from_slice(group);
         padded.resize(padded.len().next_multiple_of(of.padded()), none);
     }
-    // Every group is resampled: no ESS is as large as twice the particles.
-    let mut row = vec![0.0_f32; ROW];
-    row[ESS_SHARE] = 2.0;
     let seeds: Vec<u64> = (0..groups).map(|g| group_seed(seed, g)).collect();
-    let keys: Vec<u32> = seeds.iter().flat_map(|s| [*s as u32, (s >> 32) as u32]).collect();
-    let words = RECORD * groups * of.blocks();
-    let (values, records) = (device.upload("weights", &padded)?, device.empty("block records", words)?);
-    let (norms, history) =
-        (device.empty("group records", RECORD * groups)?, device.empty("history", RECORD * groups)?);
-    let residual = scheme == Scheme::Residual;
-    let resampling = Resampling {
-        scheme: scheme.kernel(),
-        kind,
-        values: &values,
-        records: &records,
-        parts: &device.empty("parts of residual resampling", if residual { words } else { 1 })?,
-        coeffs: &device.upload("coefficients", &row)?,
-        norms: &norms,
-        history: &history,
-        seeds: &device.upload("seeds", &keys)?,
-        ancestors: &device.upload("ancestors", &vec![u32::MAX; of.stride()])?,
-        of: &of,
-    };
-    tally(device, kind, &values, &records, &of)?;
-    resampling.launch_copies(device, 0)?;
-    resampling.launch(device, 0)?;
-    let found = device.download(resampling.ancestors)?;
-    let decisions = device.download(&norms)?;
+    // Every group is resampled: no ESS is as large as twice the particles.
+    let alone = Alone::new(device, scheme.kernel(), (kind, &padded), of, &seeds, 2.0)?;
+    alone.launch(device)?;
+    let found = device.download(&alone.ancestors)?;
+    let decisions = device.download(&alone.norms)?;
     if let Some(group) = decisions.chunks_exact(RECORD).position(|record| record[3] < 0.5) {
         let what = format!("weights of group {group}");
         return Err(Error::input(what, "none that counts", "one above zero, and no NaN"));

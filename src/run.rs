@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::methods::StepCoeffs;
+use feynkac_kernels::passes::SMALL_GROUP;
 use feynkac_kernels::passes::init::{Start, init};
 use feynkac_kernels::passes::mlp;
 use feynkac_kernels::passes::resample::Resampling;
@@ -33,8 +34,6 @@ pub use outcome::{Counters, Glance, Outcome, Timings, read, sample};
 /// On the CPU a launch has about this many particle-steps, where the population is smaller: where launches are a few
 /// hundredths of the work, kernels of one step are the faster ones.
 const MANY_PARTICLES: usize = 1 << 16;
-/// Groups of at most as many slots stay in one cube of a GPU.
-const SMALL_GROUP: usize = 4096;
 /// Steps of a launch at most: no driver should take it for dead.
 const MOST_STEPS: usize = 256;
 

@@ -130,8 +130,8 @@ fn resample(device: Device, request: &Request) -> Result<Prepared, Why> {
 }
 
 fn check_resampled(problem: &Problem, log_w: &[f32]) -> Result<Value, Why> {
-    let (n, dim) = (problem.of.slots, problem.of.dim);
-    let ancestors = problem.device.download(&problem.ancestors)?;
+    let (n, dim) = (problem.group.of.slots, problem.group.of.dim);
+    let ancestors = problem.device.download(&problem.group.ancestors)?;
     let w: Vec<f64> = log_w.iter().map(|l| f64::from(*l).exp()).collect();
     let total: f64 = w.iter().sum();
     let square: f64 = w.iter().map(|w| w * w).sum();

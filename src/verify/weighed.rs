@@ -1,13 +1,12 @@
 //! What is made of weights, alone: records, normalisation, ancestors, rows of survivors, prefix products.
 
-use feynkac_kernels::device::{Buf, Device};
-use feynkac_kernels::methods::{ESS_SHARE, ROW};
+use feynkac_kernels::device::Device;
 use feynkac_kernels::passes::gather;
 use feynkac_kernels::passes::resample::oracle::{ancestors, systematic, word};
-use feynkac_kernels::passes::resample::{Resampling, Scheme};
+use feynkac_kernels::passes::resample::{Alone, Scheme};
 use feynkac_kernels::passes::scan::{Integers, LogWeights, Maxima, Scan, Values, oracle as scans, scan};
 use feynkac_kernels::passes::survivors::{self, Rows};
-use feynkac_kernels::passes::weights::{RECORD, Weights, oracle, tally};
+use feynkac_kernels::passes::weights::{Weights, oracle};
 use feynkac_kernels::prims::monoid::{FixedSum, LogSumExp, Max, Sum};
 use feynkac_kernels::prims::state::{BLOCK, Population};
 
@@ -18,78 +17,19 @@ use crate::registry::{self, SCHEMES};
 
 const SEED: u64 = 11;
 
-/// One group to be resampled.
-struct Group {
-    of: Population,
+/// One group to be resampled where its ESS is below `share` of the particles.
+fn group(
+    device: &Device,
     scheme: Scheme,
-    kind: Weights,
-    values: Buf<f32>,
-    records: Buf<u32>,
-    parts: Buf<u32>,
-    coeffs: Buf<f32>,
-    norms: Buf<f32>,
-    history: Buf<f32>,
-    seeds: Buf<u32>,
-    ancestors: Buf<u32>,
-}
-
-impl Group {
-    /// Resampled where its ESS is below `share` of the particles.
-    fn new(device: &Device, kind: Weights, values: &[f32], dim: usize, share: f32) -> Result<Self> {
-        Self::of(device, Scheme::Systematic, kind, values, dim, share)
-    }
-
-    fn of(
-        device: &Device,
-        scheme: Scheme,
-        kind: Weights,
-        values: &[f32],
-        dim: usize,
-        share: f32,
-    ) -> Result<Self> {
-        let of = Population { dim, ..population(device, values.len(), BLOCK) };
-        let mut padded = values.to_vec();
-        // What lies behind a group is not its own.
-        padded.resize(of.stride(), 1.0);
-        let mut row = vec![0.0_f32; ROW];
-        row[ESS_SHARE] = share;
-        Ok(Self {
-            of,
-            scheme,
-            kind,
-            values: device.upload("weights", &padded)?,
-            records: device.empty("block records", RECORD * of.blocks())?,
-            parts: device.empty("parts of residual resampling", RECORD * of.blocks())?,
-            coeffs: device.upload("coefficients", &row)?,
-            norms: device.empty("group records", RECORD)?,
-            history: device.empty("history", RECORD)?,
-            seeds: device.upload("seeds", &[SEED as u32, (SEED >> 32) as u32])?,
-            ancestors: device.upload("ancestors", &vec![u32::MAX; of.stride()])?,
-        })
-    }
-
-    fn resampling(&self) -> Resampling<'_> {
-        Resampling {
-            scheme: self.scheme,
-            kind: self.kind,
-            values: &self.values,
-            records: &self.records,
-            parts: &self.parts,
-            coeffs: &self.coeffs,
-            norms: &self.norms,
-            history: &self.history,
-            seeds: &self.seeds,
-            ancestors: &self.ancestors,
-            of: &self.of,
-        }
-    }
-
-    /// Its records, then its ancestors.
-    fn resample(&self, device: &Device) -> Result<()> {
-        tally(device, self.kind, &self.values, &self.records, &self.of)?;
-        self.resampling().launch_copies(device, 0)?;
-        Ok(self.resampling().launch(device, 0)?)
-    }
+    (kind, values): (Weights, &[f32]),
+    dim: usize,
+    share: f32,
+) -> Result<Alone> {
+    let of = Population { dim, ..population(device, values.len(), BLOCK) };
+    let mut padded = values.to_vec();
+    // What lies behind a group is not its own.
+    padded.resize(of.stride(), 1.0);
+    Ok(Alone::new(device, scheme, (kind, &padded), of, &[SEED], share)?)
 }
 
 /// Weights in no order, equal, one alone, plateaus of zeros at either end, a heavy block behind light ones, a spread
@@ -122,8 +62,8 @@ pub fn resampled(device: &Device) -> Result<Verdict> {
 }
 
 fn check_scheme(device: &Device, scheme: Scheme, weights: &[f32], verdict: &mut Verdict) -> Result<()> {
-    let group = Group::of(device, scheme, Weights::Linear, weights, 1, 2.0)?;
-    group.resample(device)?;
+    let group = group(device, scheme, (Weights::Linear, weights), 1, 2.0)?;
+    group.launch(device)?;
     let found = device.download(&group.ancestors)?;
     // In units of the power of two at or below the largest.
     let most = weights.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
@@ -144,7 +84,7 @@ pub fn survived(device: &Device) -> Result<Verdict> {
     let mut verdict = Verdict::default();
     for (n, dim) in SIZES.into_iter().zip([1, 2, 3, 64].into_iter().cycle()) {
         let weights = &shapes(n)[0];
-        let group = Group::new(device, Weights::Linear, weights, dim, 2.0)?;
+        let group = group(device, Scheme::Systematic, (Weights::Linear, weights), dim, 2.0)?;
         let rows: Vec<f32> = (0..n * dim).map(|i| (i % 65_521) as f32).collect();
         let (from, out) = (device.upload("rows", &rows)?, device.empty("rows of survivors", n * dim)?);
         survivors::launch(device, &group.resampling(), &Rows { rows: &from, out: &out }, 0)?;
@@ -171,8 +111,8 @@ pub fn normalised(device: &Device) -> Result<Verdict> {
         let mut bad = one.clone();
         bad[n - 1] = f32::NAN;
         for log_w in [spread, vec![-3.25; n], vec![-1.0e30; n], one, bad] {
-            let group = Group::new(device, Weights::Log, &log_w, 1, 0.5)?;
-            group.resample(device)?;
+            let group = group(device, Scheme::Systematic, (Weights::Log, &log_w), 1, 0.5)?;
+            group.launch(device)?;
             let found = device.download(&group.norms)?;
             let (m, s, q) = oracle::sums(&log_w);
             let decision = oracle::decision(&log_w, 0.5);

@@ -87,8 +87,8 @@ fn resample(device: &Device, particles: usize) -> Timed {
     let weights: Vec<f32> = (0..particles.min(1 << 18)).map(|i| (-8.0 * fraction(i)).exp() as f32).collect();
     let problem = Problem::new(device.clone(), Weights::Linear, &weights, 1)?;
     problem.launch()?;
-    let found = device.download(&problem.ancestors)?;
-    let wanted = systematic(&integers(&weights, problem.of.block()), word(SEED, 0));
+    let found = device.download(&problem.group.ancestors)?;
+    let wanted = systematic(&integers(&weights, problem.group.of.block()), word(SEED, 0));
     if let Some(i) = found.iter().zip(&wanted).position(|(a, b)| a != b) {
         return Err(wrong(format!("slot {i} descends from {}, not from {}", found[i], wanted[i])));
     }

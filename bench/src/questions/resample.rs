@@ -83,8 +83,8 @@ fn one(group: &mut BenchmarkGroup<WallTime>, device: &Device, name: &str, weight
 /// Ancestors as the oracle has them, all of them.
 fn check(problem: &Problem, weights: &[f32]) -> Result<(), String> {
     problem.resample().map_err(|error| error.to_string())?;
-    let found = problem.device.download(&problem.ancestors).map_err(|error| error.to_string())?;
-    let wanted = systematic(&integers(weights, problem.of.block()), word(SEED, 0));
+    let found = problem.device.download(&problem.group.ancestors).map_err(|error| error.to_string())?;
+    let wanted = systematic(&integers(weights, problem.group.of.block()), word(SEED, 0));
     match found.iter().zip(&wanted).position(|(a, b)| a != b) {
         None => Ok(()),
         Some(i) => Err(format!("slot {i} descends from {}, wanted {}", found[i], wanted[i])),

@@ -8,6 +8,9 @@ use super::weights::kernel::TallyKey;
 use crate::device::Device;
 use crate::prims::state::{MAX_BLOCKS, Shape};
 
+/// Slots of a group that one cube of a GPU takes on: more would wait for it.
+pub const SMALL_GROUP: usize = 4096;
+
 /// Who works on a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Crew {

@@ -15,6 +15,8 @@ pub mod steps;
 pub mod survivors;
 pub mod weights;
 
+pub use crew::SMALL_GROUP;
+
 use crate::device::{Buf, Device};
 use cubecl::prelude::*;
 

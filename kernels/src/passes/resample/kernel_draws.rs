@@ -43,6 +43,11 @@ impl Draw {
         Draw::Rejection,
     ];
 
+    /// What its points lie on, where that is the weights.
+    pub fn side(self) -> Side {
+        if self == Draw::Multinomial { Side::Weights } else { Side::Strata }
+    }
+
     /// Slots search among prefix sums.
     pub fn searches(self) -> bool {
         matches!(self, Draw::Stratified | Draw::Multinomial | Draw::Residual)

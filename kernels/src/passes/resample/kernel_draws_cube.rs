@@ -5,7 +5,7 @@ use cubecl::prelude::*;
 use super::kernel::{Whole, book, decide};
 use super::kernel_cube::gather_group;
 use super::kernel_draws::{
-    Draw, DrawKey, Draws, Line, Side, Span, drawn, draws_of, even_span, first_above, items, leaf_span, line,
+    Draw, DrawKey, Draws, Line, Side, drawn, draws_of, even_span, first_above, items, leaf_span, line,
     parts_of, point,
 };
 use super::kernel_lay::{EACH, lay, ruler_of};
@@ -118,7 +118,6 @@ fn search(
     if comptime!(key.draw == Draw::Residual) {
         let copies = gather_parts(parts, shape, group, memory, offsets, units, Side::Copies);
         let copied = line(&copies, copies.lo, zero, depth, Side::Copies);
-        let span = even_span(&copied, leaf);
         place(
             values,
             records,
@@ -129,7 +128,6 @@ fn search(
             group,
             leaf,
             &copied,
-            &span,
             memory,
             &*offsets,
             sums,
@@ -138,7 +136,6 @@ fn search(
         );
         let left = gather_parts(parts, shape, group, memory, offsets, units, Side::Remainders);
         let left = line(&left, shape.slots - copies.lo, copies.lo, depth, Side::Remainders);
-        let span = leaf_span(&left, leaf, draws, memory, units);
         place(
             values,
             records,
@@ -149,52 +146,18 @@ fn search(
             group,
             leaf,
             &left,
-            &span,
             memory,
             &*offsets,
             sums,
             Side::Remainders,
             key,
         );
-    } else if comptime!(key.draw == Draw::Multinomial) {
-        let all = line(&whole.total, shape.slots, zero, depth, Side::Weights);
-        let span = leaf_span(&all, leaf, draws, memory, units);
-        place(
-            values,
-            records,
-            ancestors,
-            shape,
-            whole,
-            draws,
-            group,
-            leaf,
-            &all,
-            &span,
-            memory,
-            &*offsets,
-            sums,
-            Side::Weights,
-            key,
-        );
     } else {
-        let all = line(&whole.total, shape.slots, zero, depth, Side::Strata);
-        let span = even_span(&all, leaf);
+        let side = key.draw.side();
+        let all = line(&whole.total, shape.slots, zero, depth, side);
         place(
-            values,
-            records,
-            ancestors,
-            shape,
-            whole,
-            draws,
-            group,
-            leaf,
-            &all,
-            &span,
-            memory,
-            &*offsets,
-            sums,
-            Side::Strata,
-            key,
+            values, records, ancestors, shape, whole, draws, group, leaf, &all, memory, &*offsets, sums,
+            side, key,
         );
     }
 }
@@ -231,7 +194,7 @@ fn gather_parts(
     total
 }
 
-/// The particles at the points of a span, into the slots of these points.
+/// The particles at the points of a leaf, into the slots of these points.
 #[cube]
 #[allow(clippy::too_many_arguments)]
 fn place(
@@ -244,7 +207,6 @@ fn place(
     group: u32,
     leaf: u32,
     line: &Line,
-    span: &Span,
     memory: &mut [u32],
     offsets: &[u32],
     sums: &mut [u32],
@@ -252,6 +214,11 @@ fn place(
     #[comptime] key: DrawKey,
 ) {
     let units = comptime!(key.tally.sharing.units);
+    let span = if comptime!(side.independent()) {
+        leaf_span(line, leaf, draws, memory, units)
+    } else {
+        even_span(line, leaf)
+    };
     let mut points = Array::<u32>::new(comptime!(2 * POINTS as usize));
     let mut homes = Array::<u32>::new(comptime!(POINTS as usize));
     let mut done = span.first;

@@ -132,39 +132,11 @@ fn search_alone<N: Size>(
             Side::Remainders,
             key,
         );
-    } else if comptime!(key.draw == Draw::Multinomial) {
-        let all = line(&whole.total, shape.slots, zero, depth, Side::Weights);
-        place_alone::<N>(
-            values,
-            records,
-            parts,
-            ancestors,
-            shape,
-            whole,
-            draws,
-            group,
-            &all,
-            from,
-            to,
-            Side::Weights,
-            key,
-        );
     } else {
-        let all = line(&whole.total, shape.slots, zero, depth, Side::Strata);
+        let side = key.draw.side();
+        let all = line(&whole.total, shape.slots, zero, depth, side);
         place_alone::<N>(
-            values,
-            records,
-            parts,
-            ancestors,
-            shape,
-            whole,
-            draws,
-            group,
-            &all,
-            from,
-            to,
-            Side::Strata,
-            key,
+            values, records, parts, ancestors, shape, whole, draws, group, &all, from, to, side, key,
         );
     }
 }

@@ -17,6 +17,7 @@
 //! workers get equal pieces of the path, whatever the weights (merge path: S. Odeh, O. Green, Z. Mwassi, O. Shmueli, Y. Birk, 2012).
 //! O. Hol, T. Schon, F. Gustafsson, "On resampling algorithms for particle filters", 2006.
 
+mod alone;
 pub(crate) mod kernel;
 pub(crate) mod kernel_copies;
 pub(crate) mod kernel_cube;
@@ -31,6 +32,7 @@ mod launch_draws;
 pub mod oracle;
 mod scheme;
 
+pub use alone::Alone;
 pub use launch::{Resampling, work};
 pub use launch_draws::work_copies;
 pub use scheme::{CHAIN_STEPS, MOST_CHAIN_STEPS, Scheme, TRIALS};

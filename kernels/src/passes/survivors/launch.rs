@@ -3,16 +3,13 @@
 use super::kernel::survivors_kernel;
 use crate::device::{Buf, Device};
 use crate::error::Result;
-use crate::passes::crew::Crew;
+use crate::passes::crew::{Crew, SMALL_GROUP};
 use crate::passes::gather::{self, gather};
 use crate::passes::resample::{Resampling, Scheme};
 use crate::passes::weights::kernel::TallyKey;
 use crate::passes::weights::tally;
 use crate::passes::{Number, Sharing, resample};
 use crate::prims::state::Population;
-
-/// Slots of a group that one cube of a GPU takes on.
-const SMALL_GROUP: usize = 4096;
 
 /// Rows `[particles, dim]`, and where those of the survivors go.
 #[derive(Debug, Clone, Copy)]
