@@ -1,12 +1,14 @@
 //! From schedule, grid and options to the numbers of each step, in f64: docs/maths.md (7), (8).
 
-use feynkac_kernels::methods::StepCoeffs;
+use feynkac_kernels::methods::{SIDE, StepCoeffs};
 use feynkac_kernels::models::MAX_MODELS;
 use feynkac_kernels::passes::init::Start;
+use feynkac_kernels::passes::step::Named;
 
 use crate::error::{Error, Result};
 use crate::model::{Model, Noise};
 use crate::options::{Final, Options, Policy, Rule, State};
+use crate::registry::Method;
 
 /// The noise levels of a run: `steps` + 1 of them.
 pub fn levels(options: &Options) -> Result<Vec<Noise>> {
@@ -24,50 +26,110 @@ pub fn weighs(options: &Options) -> bool {
 
 /// The coefficients of every step of particles with `dim` coordinates.
 pub fn steps(options: &Options, levels: &[Noise], dim: usize) -> Result<Vec<StepCoeffs>> {
-    let (zeta, d) = (options.zeta(), dim as f64);
-    let exponents = options.exponents();
-    let total: f64 = exponents.iter().sum();
-    let mut beta = [0.0; MAX_MODELS];
-    beta[..exponents.len()].copy_from_slice(&exponents);
-    let schedule = &options.schedule;
-    let last = levels.len().saturating_sub(2);
-    let steps = levels.windows(2).enumerate().map(|(i, pair)| {
-        let (t, s) = (pair[0].t, pair[1].t);
-        let h = t - s;
-        let (noisy, clean) = (schedule.diffusion_sq(t), schedule.diffusion_sq(s));
-        let active = f64::from(u8::from(weighs(options) && active(options, t)));
-        let noise = zeta * (h * noisy).sqrt();
-        let back_variance = h * zeta * zeta * clean;
-        let shrunk = (total - 1.0) * d * (pair[0].alpha / pair[1].alpha).ln();
-        let (rate_old, rate_new, constant) = match options.rule {
-            Rule::Left => (0.5 * h * noisy, 0.0, shrunk),
-            Rule::Right => (0.0, 0.5 * h * clean, shrunk),
-            Rule::Trap => (0.25 * h * noisy, 0.25 * h * clean, shrunk),
-            Rule::Exact => (0.0, 0.0, d * (noise.ln() - 0.5 * back_variance.ln())),
-        };
-        StepCoeffs {
-            shrink: 1.0 - h * schedule.drift_rate(t),
-            drift: 0.5 * h * (1.0 + zeta * zeta) * noisy,
-            noise,
-            rate_old: active * rate_old,
-            rate_new: active * rate_new,
-            constant: if active > 0.0 { constant } else { 0.0 },
-            exact: active,
-            back_shrink: 1.0 + h * schedule.drift_rate(s),
-            back_drift: 0.5 * h * (zeta * zeta - 1.0) * clean,
-            back_precision: if back_variance > 0.0 { 1.0 / back_variance } else { 0.0 },
-            ess_share: share(options, i, i == last, t),
-            beta,
-        }
-    });
-    let steps: Vec<StepCoeffs> = steps.collect();
-    match steps.iter().position(|c| !c.row().iter().all(|v| v.is_finite())) {
+    let mut rows = rows(options, levels, dim)?;
+    rows.truncate(levels.len().saturating_sub(1));
+    Ok(rows)
+}
+
+/// The rows of the table: those of the steps, then twice that of the last level, where no step starts.
+pub fn rows(options: &Options, levels: &[Noise], dim: usize) -> Result<Vec<StepCoeffs>> {
+    let last = levels.len() - 1;
+    let mut rows: Vec<StepCoeffs> = (0..last).map(|i| row(options, levels, dim, i)).collect();
+    rows.extend([level(options, levels, last); 2]);
+    match rows.iter().position(|c| !c.row().iter().all(|v| v.is_finite())) {
         Some(i) => Err(Error::input(
             "step coefficients",
-            format!("not finite in f32 at step {i} (noise time {})", levels[i].t),
+            format!("not finite in f32 at step {i} (noise time {})", levels[i.min(last)].t),
             "a range of noise times on which the schedule stays finite",
         )),
-        None => Ok(steps),
+        None => Ok(rows),
+    }
+}
+
+/// The numbers of level `at` alone.
+fn level(options: &Options, levels: &[Noise], at: usize) -> StepCoeffs {
+    let mut beta = [0.0; MAX_MODELS];
+    let weights = options.weights_at(levels, at);
+    beta[..weights.len()].copy_from_slice(&weights);
+    let (schedule, t) = (&options.schedule, levels[at].t);
+    let zeta2 = options.zeta().powi(2);
+    let side = match options.kernel() {
+        Named::Tilted => {
+            let twice = options.reward.and_then(|reward| reward.drift).map_or(zeta2, |c| 2.0 * c);
+            [zeta2, twice, 2.0 * schedule.drift_rate(t) / schedule.diffusion_sq(t), 0.0]
+        }
+        Named::Transport => [zeta2, 0.0, 0.0, 0.0],
+        Named::Plain | Named::Compose | Named::Mixture => [0.0; SIDE],
+    };
+    StepCoeffs {
+        shrink: 1.0,
+        drift: 0.0,
+        noise: 0.0,
+        rate_old: 0.0,
+        rate_new: 0.0,
+        constant: 0.0,
+        exact: 0.0,
+        back_shrink: 1.0,
+        back_drift: 0.0,
+        back_precision: 0.0,
+        ess_share: NEVER,
+        beta,
+        swing_old: 0.0,
+        swing_new: 0.0,
+        side,
+    }
+}
+
+/// Sum of the exponents at level `at`.
+fn total(options: &Options, levels: &[Noise], at: usize) -> f64 {
+    if options.method == Method::FkcMixture {
+        return 1.0;
+    }
+    options.weights_at(levels, at)[..options.models].iter().sum()
+}
+
+/// The numbers of step `i`.
+fn row(options: &Options, levels: &[Noise], dim: usize, i: usize) -> StepCoeffs {
+    let (zeta, d) = (options.zeta(), dim as f64);
+    let schedule = &options.schedule;
+    let (now, next) = (levels[i], levels[i + 1]);
+    let (t, s) = (now.t, next.t);
+    let h = t - s;
+    let (noisy, clean) = (schedule.diffusion_sq(t), schedule.diffusion_sq(s));
+    let active = f64::from(u8::from(weighs(options) && active(options, t)));
+    let noise = zeta * (h * noisy).sqrt();
+    let back_variance = h * zeta * zeta * clean;
+    let total = 0.5 * (total(options, levels, i) + total(options, levels, i + 1));
+    let shrunk = (total - 1.0) * d * (now.alpha / next.alpha).ln();
+    let (old, new) = match options.rule {
+        Rule::Left => (1.0, 0.0),
+        Rule::Right => (0.0, 1.0),
+        Rule::Trap => (0.5, 0.5),
+        Rule::Exact => (0.0, 0.0),
+    };
+    let constant = match options.rule {
+        Rule::Exact => d * (noise.ln() - 0.5 * back_variance.ln()),
+        _ => shrunk,
+    };
+    // These put their own factors of S into what they follow.
+    let own = matches!(options.kernel(), Named::Tilted | Named::Transport);
+    let (ahead, behind) = if own { (1.0, 1.0) } else { (1.0 + zeta * zeta, zeta * zeta - 1.0) };
+    let swings = if options.follows() { active } else { 0.0 };
+    StepCoeffs {
+        shrink: 1.0 - h * schedule.drift_rate(t),
+        drift: 0.5 * h * ahead * noisy,
+        noise,
+        rate_old: active * (0.5 * old * h * noisy),
+        rate_new: active * (0.5 * new * h * clean),
+        constant: if active > 0.0 { constant } else { 0.0 },
+        exact: active,
+        back_shrink: 1.0 + h * schedule.drift_rate(s),
+        back_drift: 0.5 * h * behind * clean,
+        back_precision: if back_variance > 0.0 { 1.0 / back_variance } else { 0.0 },
+        ess_share: share(options, i, i + 2 == levels.len(), t),
+        swing_old: swings * old,
+        swing_new: swings * new,
+        ..level(options, levels, i)
     }
 }
 
@@ -79,10 +141,12 @@ fn active(options: &Options, t: f64) -> bool {
     }
 }
 
+/// A share of the particles that no ESS is below.
+const NEVER: f64 = -1.0;
+
 /// The share of the particles below which the ESS asks for resampling: 2 always, -1 never.
 fn share(options: &Options, step: usize, last: bool, t: f64) -> f64 {
     const ALWAYS: f64 = 2.0;
-    const NEVER: f64 = -1.0;
     if !weighs(options) {
         return NEVER;
     }
@@ -107,7 +171,10 @@ fn share(options: &Options, step: usize, last: bool, t: f64) -> f64 {
 pub fn start(options: &Options, models: &[Model], noise: Noise) -> Result<Start> {
     let dim = models.first().map_or(0, Model::dim);
     let d = dim as f64;
-    let exponents = options.exponents();
+    let exponents = options.exponents_from();
+    if options.method == Method::FkcMixture {
+        return mixture_start(options, models, noise, &exponents);
+    }
     let moments: Vec<(Vec<f64>, f64)> = models
         .iter()
         .map(|model| {
@@ -136,6 +203,20 @@ pub fn start(options: &Options, models: &[Model], noise: Noise) -> Result<Start>
     let offset = if weighs(options) && !weighted { normaliser } else { 0.0 };
     fits(options, noise, models, &mean, precision.recip().sqrt())?;
     Ok(Start { mean, std: precision.recip().sqrt(), weighted, offset })
+}
+
+/// The start of a mixture: a Gaussian of its mean, and of its mean variance per coordinate.
+fn mixture_start(options: &Options, models: &[Model], noise: Noise, weights: &[f64]) -> Result<Start> {
+    let moments: Vec<(Vec<f64>, f64)> = models.iter().map(Model::moments).collect();
+    let dim = models.first().map_or(0, Model::dim);
+    let parts = || weights.iter().zip(&moments);
+    let centre: Vec<f64> = (0..dim).map(|k| parts().map(|(w, (m, _))| w * m[k]).sum()).collect();
+    let apart = |m: &[f64]| m.iter().zip(&centre).map(|(m, c)| (m - c).powi(2)).sum::<f64>() / dim as f64;
+    let variance: f64 = parts().map(|(w, (m, v))| w * (v + apart(m))).sum();
+    let mean: Vec<f64> = centre.iter().map(|m| noise.alpha * m).collect();
+    let std = (noise.alpha.powi(2) * variance + noise.sigma.powi(2)).sqrt();
+    fits(options, noise, models, &mean, std)?;
+    Ok(Start { mean, std, weighted: weighs(options), offset: 0.0 })
 }
 
 /// Largest number of an f16.

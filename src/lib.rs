@@ -26,6 +26,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod aim;
 pub mod classifier;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -46,6 +47,7 @@ pub mod trust;
 pub mod verify;
 pub mod weights;
 
+pub use aim::{Growth, Reward};
 pub use error::{Error, Result};
 pub use feynkac_kernels as kernels;
 pub use model::{Foreign, Model, Noise};

@@ -9,6 +9,7 @@ use feynkac_kernels::passes::step::Feed;
 
 use crate::error::{Error, Result};
 use crate::netconfig::{self, NetConfig, NetWeights, Norm};
+use crate::options::Options;
 use crate::schedule::Schedule;
 use crate::target::{Scales, Target};
 
@@ -144,21 +145,28 @@ impl Model {
     }
 }
 
+/// The noise through which model `at` of a run sees a state at `noise`: a reward sees it as it is.
+pub(crate) fn seen(options: &Options, at: usize, noise: Noise) -> Noise {
+    if at < options.models { noise } else { Noise { alpha: 1.0, sigma: 0.0, ..noise } }
+}
+
 /// The numbers of closed-form models at every level of a run, ready to upload.
-pub fn feed(device: &Device, targets: &[&Target], levels: &[Noise]) -> Result<Feed> {
+pub fn feed(device: &Device, targets: &[&Target], levels: &[Noise], options: &Options) -> Result<Feed> {
     let dim = targets.first().map_or(0, |t| t.dim());
     let mut params: Vec<f32> = Vec::new();
     let mut map = vec![0_u32];
     let mut kinds = Vec::new();
     let mut rows: Vec<Vec<f32>> = vec![Vec::new(); levels.len()];
-    for target in targets {
+    let all = levels;
+    for (at, target) in targets.iter().enumerate() {
+        let levels: Vec<Noise> = all.iter().map(|noise| seen(options, at, *noise)).collect();
         map.extend([params.len() as u32, rows.first().map_or(0, Vec::len) as u32]);
         match target {
             Target::Gaussian(g) => {
                 kinds.push(Kind::Gaussian);
                 map.push(1);
                 params.extend(g.mean.iter().chain(&g.covariance.vectors).map(|&v| v as f32));
-                for (row, noise) in rows.iter_mut().zip(levels) {
+                for (row, noise) in rows.iter_mut().zip(&levels) {
                     let variances =
                         g.covariance.values.iter().map(|c| noise.alpha.powi(2) * c + noise.sigma.powi(2));
                     let log_det: f64 = variances.clone().map(f64::ln).sum();
@@ -176,7 +184,7 @@ pub fn feed(device: &Device, targets: &[&Target], levels: &[Noise]) -> Result<Fe
                     let all = (0..m.components()).flat_map(|k| (0..dim).map(move |d| (k, d)));
                     params.extend(all.map(|(k, d)| m.scale(k, d).powi(2) as f32));
                 }
-                for (row, noise) in rows.iter_mut().zip(levels) {
+                for (row, noise) in rows.iter_mut().zip(&levels) {
                     let alpha = noise.alpha;
                     row.extend([1.0 / alpha, alpha, noise.sigma.powi(2)].map(|v| v as f32));
                     for k in 0..m.components() {
@@ -201,7 +209,8 @@ pub fn feed(device: &Device, targets: &[&Target], levels: &[Noise]) -> Result<Fe
         params: device.upload("model parameters", &params)?,
         levels: device.upload("model levels", &rows.concat())?,
         map: device.upload("model map", &map)?,
-        turns: targets.iter().map(|t| turns(t)).sum(),
+        laplacians: options.laplacians(),
+        turns: targets.iter().map(|t| turns(t)).sum::<u64>() * if options.laplacians() { 2 } else { 1 },
     })
 }
 

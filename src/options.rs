@@ -4,6 +4,7 @@ use feynkac_kernels::passes::mlp::Compute;
 use feynkac_kernels::prims::state::Element;
 use serde::{Deserialize, Serialize};
 
+use crate::aim::Reward;
 use crate::error::{Error, Result};
 use crate::registry::{Method, Scheme};
 use crate::schedule::{Grid, Schedule};
@@ -92,8 +93,17 @@ pub struct Options {
     pub beta: f64,
     /// Models combined.
     pub models: usize,
-    /// Exponent of each model, for [`Method::FkcCompose`] alone.
+    /// Exponent of each model of [`Method::FkcCompose`], weight of each of [`Method::FkcMixture`].
     pub powers: Vec<f64>,
+    /// `beta` at the start, from where it changes in equal parts of log(sigma/alpha); `None` where it does not change.
+    #[serde(default)]
+    pub beta_from: Option<f64>,
+    /// Exponents at the start, in the same way; empty where they do not change.
+    #[serde(default)]
+    pub powers_from: Vec<f64>,
+    /// A reward that tilts the target; its density is the last model.
+    #[serde(default)]
+    pub reward: Option<Reward>,
     /// Noise of the sampler.
     pub sde: Sde,
     /// Weight rule.
@@ -175,7 +185,14 @@ impl Options {
             method,
             beta: 1.0,
             models: method.row().needs.models.0,
-            powers: if method == Method::FkcCompose { vec![1.0] } else { Vec::new() },
+            powers: match method {
+                Method::FkcCompose => vec![1.0],
+                Method::FkcMixture => vec![1.0; method.row().needs.models.0],
+                _ => Vec::new(),
+            },
+            beta_from: None,
+            powers_from: Vec::new(),
+            reward: None,
             sde: Sde::TargetScore,
             rule: Rule::Trap,
             weights: true,
@@ -206,57 +223,13 @@ impl Options {
     pub fn zeta(&self) -> f64 {
         match self.sde {
             Sde::TargetScore => 1.0,
-            Sde::TemperedNoise if self.method == Method::FkcCompose => {
+            Sde::TemperedNoise if matches!(self.method, Method::FkcCompose | Method::FkcMixture) => {
                 1.0 / self.exponents().iter().sum::<f64>().sqrt()
             }
             Sde::TemperedNoise => 1.0 / self.beta.sqrt(),
             Sde::Ode => 0.0,
             Sde::Zeta(zeta) => zeta,
         }
-    }
-
-    /// Exponents of the models.
-    pub fn exponents(&self) -> Vec<f64> {
-        match self.method {
-            Method::Plain => vec![1.0],
-            Method::FkcAnneal => vec![self.beta],
-            Method::FkcGuidance => {
-                let mut exponents = vec![self.beta; self.models];
-                if let Some(base) = exponents.first_mut() {
-                    *base = 1.0 - self.beta * (self.models - 1) as f64;
-                }
-                exponents
-            }
-            Method::FkcProduct => vec![self.beta; self.models],
-            Method::FkcCompose => self.powers.clone(),
-        }
-    }
-
-    fn check_exponents(&self) -> Result<()> {
-        let (least, most) = self.method.row().needs.models;
-        if !(least..=most).contains(&self.models) {
-            let wanted = if least == most { least.to_string() } else { format!("{least} to {most}") };
-            return Err(Error::input(
-                "models",
-                self.models,
-                format!("{wanted} for {}", self.method.row().name),
-            ));
-        }
-        let composed = self.method == Method::FkcCompose;
-        if composed && self.powers.len() != self.models {
-            let wanted = format!("{}, one a model", self.models);
-            return Err(Error::input("number of exponents", self.powers.len(), wanted));
-        }
-        let what = if composed { "exponents" } else { "beta" };
-        let found = if composed { format!("{:?}", self.powers) } else { self.beta.to_string() };
-        if let Some(odd) = self.powers.iter().find(|power| !power.is_finite()) {
-            return Err(Error::input(what, odd, "finite numbers"));
-        }
-        if self.exponents().iter().sum::<f64>() <= 0.0 {
-            let wanted = "a total exponent above 0, or the target is not normalisable";
-            return Err(Error::input(what, found, wanted));
-        }
-        Ok(())
     }
 
     /// Refuses what cannot run, naming it.
@@ -274,7 +247,7 @@ impl Options {
         if !self.beta.is_finite() {
             return Err(Error::input("beta", self.beta, "a finite number"));
         }
-        self.check_exponents()?;
+        self.check_aim()?;
         let zeta = self.zeta();
         if !(zeta.is_finite() && zeta >= 0.0) {
             return Err(Error::input("zeta", zeta, "a finite number, at least 0"));

@@ -67,8 +67,9 @@ impl Plan {
     /// The plan of `options` over `models`; refuses what does not fit together.
     pub fn of(options: &Options, models: &[Model]) -> Result<Self> {
         options.check()?;
-        if models.len() != options.models {
-            let wanted = format!("{} for {}", options.models, options.method.row().name);
+        if models.len() != options.all_models() {
+            let reward = if options.reward.is_some() { " and the reward" } else { "" };
+            let wanted = format!("{} for {}{reward}", options.all_models(), options.method.row().name);
             return Err(Error::input("models", models.len(), wanted));
         }
         let dim = models[0].dim();
@@ -83,9 +84,16 @@ impl Plan {
         if outside && options.rule == Rule::Exact {
             return Err(Error::input("rule", "exact", "left or trap: the network gives no log-density"));
         }
+        if outside && options.needs_densities() {
+            let found = format!("a network with {}", options.method.row().name);
+            let wanted =
+                "closed forms: weights of a mixture, exponents that change and transports take log-densities";
+            return Err(Error::input("models", found, wanted));
+        }
         let evaluate = (0..models.len()).filter(|_| outside).map(Pass::Evaluate);
         let keeps = Keeps {
             models: models.len(),
+            follows: options.follows(),
             carried: outside || options.unfused || weighs(options) && options.rule != Rule::Left,
             weighed: weighs(options),
             exact: options.rule == Rule::Exact && weighs(options),

@@ -3,10 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use feynkac_kernels::methods::{Compose, Needs, Plain, compose, plain};
+use feynkac_kernels::methods::oracle::Law;
+use feynkac_kernels::methods::{
+    Compose, Mixture, Needs, Plain, Transport, compose, mixture, plain, transport,
+};
 use feynkac_kernels::passes::resample::{self, CHAIN_STEPS, MOST_CHAIN_STEPS};
 use feynkac_kernels::passes::step::Named;
-use feynkac_kernels::passes::step::oracle::Coordinate;
 
 use crate::error::{Error, Result};
 
@@ -24,6 +26,10 @@ pub enum Method {
     FkcProduct,
     /// q1^beta1 ... qM^betaM.
     FkcCompose,
+    /// w1 q1 + ... + wM qM.
+    FkcMixture,
+    /// q1^beta, carried by the score of q2.
+    FkcTransport,
 }
 
 /// A row of the table of methods.
@@ -42,7 +48,7 @@ pub struct MethodRow {
     /// Its kernel.
     pub kernel: Named,
     /// Its oracle.
-    pub oracle: Coordinate,
+    pub oracle: Law,
 }
 
 /// Every method.
@@ -54,7 +60,7 @@ pub const METHODS: &[MethodRow] = &[
         paper: "Song et al. 2021, arXiv 2011.13456",
         needs: Plain::NEEDS,
         kernel: Named::Plain,
-        oracle: plain::oracle::coordinate,
+        oracle: plain::oracle::LAW,
     },
     MethodRow {
         method: Method::FkcAnneal,
@@ -63,7 +69,7 @@ pub const METHODS: &[MethodRow] = &[
         paper: "Skreta et al. 2025, arXiv 2503.02819",
         needs: Compose::ONE,
         kernel: Named::Compose,
-        oracle: compose::oracle::coordinate,
+        oracle: compose::oracle::LAW,
     },
     MethodRow {
         method: Method::FkcGuidance,
@@ -72,7 +78,7 @@ pub const METHODS: &[MethodRow] = &[
         paper: "Skreta et al. 2025, arXiv 2503.02819; Ho and Salimans 2022, arXiv 2207.12598",
         needs: Compose::SEVERAL,
         kernel: Named::Compose,
-        oracle: compose::oracle::coordinate,
+        oracle: compose::oracle::LAW,
     },
     MethodRow {
         method: Method::FkcProduct,
@@ -81,7 +87,7 @@ pub const METHODS: &[MethodRow] = &[
         paper: "Skreta et al. 2025, arXiv 2503.02819",
         needs: Compose::SEVERAL,
         kernel: Named::Compose,
-        oracle: compose::oracle::coordinate,
+        oracle: compose::oracle::LAW,
     },
     MethodRow {
         method: Method::FkcCompose,
@@ -90,7 +96,25 @@ pub const METHODS: &[MethodRow] = &[
         paper: "Skreta et al. 2025, arXiv 2503.02819",
         needs: Compose::ANY,
         kernel: Named::Compose,
-        oracle: compose::oracle::coordinate,
+        oracle: compose::oracle::LAW,
+    },
+    MethodRow {
+        method: Method::FkcMixture,
+        name: "fkc-mixture",
+        doc: "the mixture of all models, each with a weight of its own, by its exact score; closed forms",
+        paper: "Skreta et al. 2025, arXiv 2503.02819; Du et al. 2023, arXiv 2302.11552",
+        needs: Mixture::NEEDS,
+        kernel: Named::Mixture,
+        oracle: mixture::oracle::LAW,
+    },
+    MethodRow {
+        method: Method::FkcTransport,
+        name: "fkc-transport",
+        doc: "the first model to the power beta, carried by the score of the second; exact weights; closed forms",
+        paper: "Skreta et al. 2025, arXiv 2503.02819; Akhound-Sadegh et al. 2025, arXiv 2506.16471",
+        needs: Transport::NEEDS,
+        kernel: Named::Transport,
+        oracle: transport::oracle::LAW,
     },
 ];
 

@@ -51,6 +51,8 @@ pub struct Run<'a> {
     pub levels: Vec<Noise>,
     /// Coefficients of each step.
     pub coeffs: Vec<StepCoeffs>,
+    /// The numbers of the last level.
+    pub end: StepCoeffs,
     /// Law of the start.
     pub start: Start,
     /// The first of its groups among those asked for.
@@ -115,7 +117,8 @@ impl<'a> Run<'a> {
             max_block: options.block,
         };
         let levels = coeffs::levels(options)?;
-        let steps = coeffs::steps(options, &levels, of.dim)?;
+        let table_rows = coeffs::rows(options, &levels, of.dim)?;
+        let steps = table_rows[..levels.len() - 1].to_vec();
         let start = coeffs::start(options, models, levels[0])?;
         let first_group = groups.start;
         let seeds: Vec<u64> = groups.map(|g| group_seed(options.seed, g)).collect();
@@ -135,6 +138,7 @@ impl<'a> Run<'a> {
                 params: device.empty("network scores", models.len() * rows)?,
                 levels: device.upload("levels", &[0.0_f32])?,
                 map: device.upload("model map", &map)?,
+                laplacians: false,
                 turns: (models.len() * of.dim) as u64,
             }
         } else {
@@ -142,9 +146,9 @@ impl<'a> Run<'a> {
                 .iter()
                 .filter_map(|m| if let Model::Analytic(t) = m { Some(t) } else { None })
                 .collect();
-            model::feed(device, &targets, &levels)?
+            model::feed(device, &targets, &levels, options)?
         };
-        let table: Vec<f32> = steps.iter().flat_map(|c| c.row()).collect();
+        let table: Vec<f32> = table_rows.iter().flat_map(|c| c.row()).collect();
         let carried = || Carried::new(device, &of, &plan.keeps);
         Ok(Self {
             device,
@@ -175,8 +179,9 @@ impl<'a> Run<'a> {
             refused: RefCell::default(),
             clock: Cell::default(),
             plan,
-            levels,
+            end: table_rows[levels.len() - 1],
             coeffs: steps,
+            levels,
             start,
         })
     }
@@ -236,7 +241,7 @@ impl<'a> Run<'a> {
         let mut from = steps.start;
         while from < steps.end {
             let to = (from + at_once).min(steps.end);
-            let kernel = self.options.method.row().kernel;
+            let kernel = self.options.kernel();
             steps::launch(self.device, &self.fused(from), kernel, &self.history, from..to)?;
             from = to;
         }
@@ -307,7 +312,7 @@ impl<'a> Run<'a> {
 
     fn step(&self, stage: Stage, before: &Carried, after: &Carried, step: Option<usize>) -> Result<()> {
         let launch = self.launch_of(stage, before, after);
-        Ok(launch.launch_named(self.device, self.options.method.row().kernel, step)?)
+        Ok(launch.launch_named(self.device, self.options.kernel(), step)?)
     }
 
     fn fused(&self, step: usize) -> Step<'_> {
@@ -352,6 +357,11 @@ impl<'a> Run<'a> {
             }
             Model::Analytic(_) => Ok(()),
         }
+    }
+
+    /// The row of the table for level `level`.
+    pub fn row(&self, level: usize) -> &StepCoeffs {
+        self.coeffs.get(level).unwrap_or(&self.end)
     }
 
     /// Which of the networks model `model` is.

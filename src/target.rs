@@ -95,6 +95,25 @@ impl Target {
             Target::Gaussian(g) => g.score(x, alpha, sigma),
         }
     }
+
+    /// The Laplacian of [`log_density`](Self::log_density): of a mixture the sum of r_k (|s_k|^2 - tr C_k^-1), less
+    /// |s|^2, with the share r_k and the score s_k of component k; of a Gaussian minus the trace of its precision.
+    pub fn laplacian(&self, x: &[f64], alpha: f64, sigma: f64) -> f64 {
+        match self {
+            Target::Gaussian(g) => g.along(x, alpha, sigma).map(|(_, _, variance)| -1.0 / variance).sum(),
+            Target::Mixture(m) => {
+                let square: f64 = m.score(x, alpha, sigma).iter().map(|s| s * s).sum();
+                let part = |k: usize| {
+                    x.iter().zip(m.mean(k)).enumerate().map(move |(d, (x, mean))| {
+                        let variance = m.diffused(k, d, alpha, sigma);
+                        ((alpha * mean - x) / variance).powi(2) - 1.0 / variance
+                    })
+                };
+                let shares = m.responsibilities(x, alpha, sigma);
+                shares.iter().enumerate().map(|(k, r)| r * part(k).sum::<f64>()).sum::<f64>() - square
+            }
+        }
+    }
 }
 
 /// The log-density of N(mean, variance) at `x`.

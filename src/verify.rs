@@ -1,6 +1,7 @@
 //! Walks a run on the device and on the f64 oracles in lockstep. Each oracle is fed the device's
 //! own inputs, because rounding can flip an ancestor, and from there two right runs part ways.
 
+mod judge;
 pub mod passes;
 mod resampling;
 mod weighed;
@@ -8,16 +9,15 @@ mod weighed;
 use std::fmt;
 
 use feynkac_kernels::device::Device;
-use feynkac_kernels::methods::StepCoeffs;
 use feynkac_kernels::passes::init;
-use feynkac_kernels::passes::step::oracle::{At, Particle, step as oracle_step};
+use feynkac_kernels::passes::step::oracle::{At, Particle, Point, Rows, follow, reach, step as oracle_step};
 
 use crate::coeffs::weighs;
-use crate::error::{Error, Result};
-use crate::model::{Model, Noise};
-use crate::options::{Options, Rule, State};
+use crate::error::Result;
+use crate::model::Model;
+use crate::options::{Options, State};
 use crate::run::Run;
-use crate::target::{Scales, Target};
+use judge::{Judge, follow_slack, log_slack, owed_slack, weight_slack};
 
 /// Where the device left its oracle.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,12 +100,6 @@ struct Snapshot {
     norms: Vec<f32>,
 }
 
-/// Scores and log-densities of all models at one level in f64.
-struct Judge<'a> {
-    models: &'a [Model],
-    levels: &'a [Noise],
-}
-
 const EPS: f64 = f32::EPSILON as f64;
 
 /// What keeping a number of the state can do to it: half of its last bit, where that is not an f32's own.
@@ -114,72 +108,6 @@ fn kept(run: &Run, value: f64) -> f64 {
         State::F32 => 0.0,
         // 11 bits of precision, down to 2^-14.
         State::F16 => (2.0_f64).powi(-11) * value.abs().max((2.0_f64).powi(-14)),
-    }
-}
-
-impl Judge<'_> {
-    /// (`[model][dim]` scores, `[model]` log-densities).
-    fn evaluate(&self, x: &[f64], level: usize) -> Result<(Vec<Vec<f64>>, Vec<f64>)> {
-        let noise = self.levels[level];
-        let mut scores = Vec::new();
-        let mut logs = Vec::new();
-        for model in self.models {
-            match model {
-                Model::Analytic(target) => {
-                    scores.push(target.score(x, noise.alpha, noise.sigma));
-                    logs.push(target.log_density(x, noise.alpha, noise.sigma));
-                }
-                Model::Network(network) => {
-                    let own = &network.config.schedule;
-                    let t = own.time_at((noise.sigma / noise.alpha).ln());
-                    let ratio = own.alpha(t) / noise.alpha;
-                    let scaled: Vec<f64> = x.iter().map(|x| ratio * x).collect();
-                    let out = network.weights.forward(&network.config, &scaled, t, network.class)?;
-                    scores.push(out.score.iter().map(|s| ratio * s).collect());
-                    logs.push(0.0);
-                }
-                Model::Foreign(_) => {
-                    return Err(Error::input("model", "a foreign model", "one with an f64 oracle"));
-                }
-            }
-        }
-        Ok((scores, logs))
-    }
-
-    /// What rounding can do to (a coordinate of the score, the log-density) of model `m` at `x`:
-    /// every component's exponent is off by a few eps of itself, which shifts its share.
-    fn slack(&self, m: usize, x: &[f64], level: usize) -> (f64, f64) {
-        let Noise { alpha, sigma, .. } = self.levels[level];
-        let norm = x.iter().map(|x| x.abs()).fold(0.0, f64::max);
-        match &self.models[m] {
-            Model::Analytic(Target::Mixture(mix)) => {
-                let shares = mix.responsibilities(x, alpha, sigma);
-                let (mut exponent, mut pull) = (1.0_f64, 0.0_f64);
-                for (k, share) in shares.iter().enumerate().filter(|(_, s)| **s > 1.0e-12) {
-                    let mut own = 0.0;
-                    for (d, x) in x.iter().enumerate() {
-                        let variance = (alpha * mix.scale(k, d)).powi(2) + sigma * sigma;
-                        let reach = (alpha * mix.mean(k)[d]).abs() + norm;
-                        own += (alpha * mix.mean(k)[d] - x).abs() * reach / variance;
-                        pull = pull.max(reach / variance);
-                    }
-                    let _ = share;
-                    exponent = exponent.max(own);
-                }
-                let scale_free = matches!(mix.scales, Scales::Isotropic(_));
-                let c = if scale_free { 8.0 } else { 16.0 };
-                (c * EPS * pull * (4.0 + exponent), c * EPS * (4.0 + exponent + x.len() as f64))
-            }
-            Model::Analytic(Target::Gaussian(g)) => {
-                let smallest = g.covariance.values.iter().copied().fold(f64::INFINITY, f64::min);
-                let variance = alpha * alpha * smallest + sigma * sigma;
-                let d = x.len() as f64;
-                let reach = norm + alpha * g.mean.iter().map(|m| m.abs()).fold(0.0, f64::max);
-                (16.0 * EPS * d * reach / variance, 16.0 * EPS * d * (d + reach * reach / variance))
-            }
-            // A dense network in f32: 1e-4 of the denoiser's size, as the shipped ones promise.
-            _ => (1.0e-4 * (norm + 1.0) / (sigma * sigma).min(sigma), 0.0),
-        }
     }
 }
 
@@ -197,7 +125,7 @@ fn walk(
     advance: impl Fn(&Run, usize) -> Result<()>,
 ) -> Result<Verdict> {
     let run = Run::new(device, models, options)?;
-    let judge = Judge { models, levels: &run.levels };
+    let judge = Judge { models, levels: &run.levels, options };
     let mut verdict = Verdict::default();
     run.begin()?;
     let mut before = snapshot(&run, 0)?;
@@ -231,7 +159,7 @@ fn snapshot(run: &Run, step: usize) -> Result<Snapshot> {
 }
 
 /// Particle `slot` of `group` as the device holds it; scores that it does not carry from the judge, at
-/// level `level`.
+/// level `level`. Of a method that follows it carries the score to follow alone.
 fn particle(
     run: &Run,
     judge: &Judge,
@@ -242,15 +170,15 @@ fn particle(
     let at = group * run.of.padded() + slot;
     let (dim, keeps, layout) = (run.of.dim, &run.plan.keeps, run.device.layout());
     let x: Vec<f64> = (0..dim).map(|k| f64::from(s.x[run.of.cell(layout, dim, k, at)])).collect();
-    let rows = keeps.models * dim;
+    let rows = keeps.score_rows() * dim;
     let score = |m: usize, k: usize| f64::from(s.scores[run.of.cell(layout, rows, m * dim + k, at)]);
     let scores = if keeps.carried {
-        (0..keeps.models).map(|m| (0..dim).map(|k| score(m, k)).collect()).collect()
+        (0..keeps.score_rows()).map(|m| (0..dim).map(|k| score(m, k)).collect()).collect()
     } else {
-        judge.evaluate(&x, level)?.0
+        judge.evaluate(&x, level)?.scores
     };
     let log_w = if keeps.weighed { f64::from(s.log_w[at]) } else { 0.0 };
-    let log_p = if keeps.exact { f64::from(s.log_p[at]) } else { 0.0 };
+    let log_p = if keeps.cell() { f64::from(s.log_p[at]) } else { 0.0 };
     Ok(Particle { x, scores, log_w, log_p })
 }
 
@@ -267,9 +195,9 @@ fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdict) 
             let allowed = 4.0e-6 * run.start.std + 4.0 * EPS * wanted.abs() + kept(run, *wanted);
             verdict.compare("init: x", 0, (g, i), found.x[k] as f32, *wanted, allowed);
         }
-        let (scores, log_q) = judge.evaluate(&found.x, 0)?;
-        compare_scores("start: score", run, judge, 0, 0, (g, i), &found, &scores, verdict);
-        let log_p: f64 = log_q.iter().zip(&run.coeffs[0].beta).map(|(q, b)| b * q).sum();
+        let point = judge.evaluate(&found.x, 0)?;
+        compare_carried("start: score", run, judge, (0, 0), (g, i), &found, &point, verdict);
+        let log_p = (run.options.law().log_p)(&point.log_q, run.row(0));
         let wanted =
             if run.plan.keeps.weighed { log_w + if run.start.weighted { log_p } else { 0.0 } } else { 0.0 };
         // The draw's own energy: |z| up to 6.8, each off by 4e-6.
@@ -281,33 +209,41 @@ fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdict) 
     Ok(())
 }
 
-fn log_slack(judge: &Judge, run: &Run, level: usize, x: &[f64]) -> f64 {
-    (0..judge.models.len()).map(|m| run.coeffs[0].beta[m].abs() * judge.slack(m, x, level).1).sum()
-}
-
+/// What is carried of a state: its scores, or the score to follow and what the next step owes it.
 #[allow(clippy::too_many_arguments)]
-fn compare_scores(
+fn compare_carried(
     what: &'static str,
     run: &Run,
     judge: &Judge,
-    level: usize,
-    step: usize,
+    (step, level): (usize, usize),
     at: (usize, usize),
     found: &Particle,
-    wanted: &[Vec<f64>],
+    point: &Point,
     verdict: &mut Verdict,
 ) {
-    for (m, score) in wanted.iter().enumerate() {
-        let allowed = judge.slack(m, &found.x, level).0;
+    let keeps = &run.plan.keeps;
+    if keeps.follows && keeps.carried {
+        let (c, next) = (run.row(level), run.row(level + 1));
+        let wanted = reach(&found.x, point, c, &run.options.law());
+        let allowed = follow_slack(judge, run, level, &found.x, point);
+        for (k, turn) in wanted.turns.iter().enumerate() {
+            let allowed = allowed + kept(run, turn.score);
+            verdict.compare(what, step, at, found.scores[0][k] as f32, turn.score, allowed);
+        }
+        if keeps.cell() && !keeps.exact {
+            let owed = wanted.owed(c, next);
+            let factors = (c.rate_old, c.swing_old);
+            let allowed =
+                owed_slack(judge, run, (c, next, level), &found.x, point, factors) + 8.0 * EPS * owed.abs();
+            verdict.compare("step: owed", step, at, found.log_p as f32, owed, allowed);
+        }
+        return;
+    }
+    for (m, score) in point.scores.iter().enumerate() {
+        let allowed = judge.slack(m, &found.x, level).score;
         for (k, wanted) in score.iter().enumerate() {
-            verdict.compare(
-                what,
-                step,
-                at,
-                found.scores[m][k] as f32,
-                *wanted,
-                allowed + 8.0 * EPS * wanted.abs() + kept(run, *wanted),
-            );
+            let allowed = allowed + 8.0 * EPS * wanted.abs() + kept(run, *wanted);
+            verdict.compare(what, step, at, found.scores[m][k] as f32, *wanted, allowed);
         }
     }
 }
@@ -320,9 +256,9 @@ fn check_step(
     after: &Snapshot,
     verdict: &mut Verdict,
 ) -> Result<()> {
-    let method = run.options.method.row().oracle;
-    let exact = run.options.rule == Rule::Exact;
-    let c: &StepCoeffs = &run.coeffs[step];
+    let (law, keeps) = (run.options.law(), &run.plan.keeps);
+    let rows = Rows { c: &run.coeffs[step], next: run.row(step + 1) };
+    let c = rows.c;
     for (g, i) in everyone(run) {
         let resampled = before.norms[4 * g + 3] > 0.5;
         let own = g * run.of.padded() + i;
@@ -333,66 +269,37 @@ fn check_step(
         }
         let found = particle(run, judge, after, step + 1, (g, i))?;
         let at = At { seed: run.seeds[g], slot: i, step };
+        let old = match (keeps.carried, keeps.follows) {
+            (true, true) => None,
+            (true, false) => Some(Point { scores: from.scores.clone(), ..Point::default() }),
+            (false, _) => Some(judge.evaluate(&from.x, step)?),
+        };
         // The move from the device's parent; the evaluation at the device's own x'.
         let evaluated = judge.evaluate(&found.x, step + 1)?;
-        let wanted = oracle_step(&from, at, c, method, exact, |_| evaluated.clone());
+        let wanted = oracle_step(&from, old.as_ref(), at, rows, &law, keeps.exact, |_| evaluated.clone());
+        let to_follow = follow(&from, old.as_ref(), c, &law);
+        // A score that is not carried was the device's own.
+        let worst = match &old {
+            Some(old) if !keeps.carried => follow_slack(judge, run, step, &from.x, old),
+            _ => 0.0,
+        };
+        let pulled = |k: usize| -> f64 {
+            let scores: f64 = from.scores.iter().map(|s| s[k].abs()).sum();
+            let beta = if keeps.follows { 1.0 } else { c.beta.iter().map(|b| b.abs()).sum::<f64>().max(1.0) };
+            to_follow[k].abs().max(scores * beta)
+        };
         for k in 0..run.of.dim {
-            let parts = c.shrink.abs() * from.x[k].abs()
-                + c.drift * from.scores.iter().map(|s| s[k].abs()).sum::<f64>();
-            // A score that is not carried was the device's own.
-            let worst: f64 = (0..judge.models.len())
-                .map(|m| if run.plan.keeps.carried { 0.0 } else { judge.slack(m, &from.x, step).0 })
-                .sum();
-            let beta: f64 = c.beta.iter().map(|b| b.abs()).sum();
+            let parts = c.shrink.abs() * from.x[k].abs() + c.drift * pulled(k);
             let allowed = 8.0 * EPS * (parts + 7.0 * c.noise)
                 + 4.0e-6 * c.noise
-                + c.drift * beta.max(1.0) * worst
+                + c.drift * worst
                 + kept(run, wanted.x[k]);
             verdict.compare("step: x", step, (g, i), found.x[k] as f32, wanted.x[k], allowed);
         }
-        compare_scores("step: score", run, judge, step + 1, step, (g, i), &found, &evaluated.0, verdict);
-        let allowed = weight_slack(run, judge, step, &from, &found, wanted.log_w, exact);
+        compare_carried("step: score", run, judge, (step, step + 1), (g, i), &found, &evaluated, verdict);
+        let allowed =
+            weight_slack(run, judge, step, (&from, old.as_ref()), (&found, &evaluated), wanted.log_w);
         verdict.compare("step: log-weight", step, (g, i), found.log_w as f32, wanted.log_w, allowed);
     }
     Ok(())
-}
-
-/// What rounding can do to a log-weight over a step.
-fn weight_slack(
-    run: &Run,
-    judge: &Judge,
-    step: usize,
-    from: &Particle,
-    found: &Particle,
-    log_w: f64,
-    exact: bool,
-) -> f64 {
-    let c = &run.coeffs[step];
-    let beta: f64 = c.beta.iter().map(|b| b.abs()).sum::<f64>() + 1.0;
-    let size = |p: &Particle| p.scores.iter().flatten().map(|s| s * s).sum::<f64>();
-    // Squares of scores: their own rounding, and twice a score times its error.
-    let worst: f64 = (0..judge.models.len()).map(|m| judge.slack(m, &found.x, step + 1).0).sum();
-    let linear = found.scores.iter().flatten().map(|s| s.abs()).sum::<f64>();
-    let rates = c.rate_old.abs() * size(from) + c.rate_new.abs() * size(found);
-    let mut allowed = 16.0 * EPS * (rates * beta * beta + log_w.abs() + from.log_w.abs() + 1.0)
-        + 2.0 * beta * beta * c.rate_new.abs() * worst * linear;
-    if !run.plan.keeps.carried {
-        // The old scores were the device's own too.
-        let worst: f64 = (0..judge.models.len()).map(|m| judge.slack(m, &from.x, step).0).sum();
-        let linear = from.scores.iter().flatten().map(|s| s.abs()).sum::<f64>();
-        allowed += 2.0 * beta * beta * c.rate_old.abs() * worst * linear;
-    }
-    if exact {
-        let d = run.of.dim as f64;
-        let spread = from.x.iter().chain(&found.x).map(|x| x.abs()).fold(0.0, f64::max);
-        let residual = 6.0 / c.back_precision.max(1.0e-30).sqrt();
-        let back = c.back_precision * residual * (4.0 * EPS * spread + c.back_drift.abs() * worst);
-        allowed += log_slack(judge, run, step + 1, &found.x)
-            + d * (4.0e-5 + back + 4.0 * EPS * c.back_precision * residual * residual)
-            + 16.0 * EPS * (from.log_p.abs() + found.log_p.abs());
-        // x' itself is rounded, which moves its density and the drawn noise.
-        let apart = 8.0 * EPS * spread + kept(run, spread);
-        allowed += d * apart * (linear + 6.0 / c.noise.max(1.0e-30));
-    }
-    allowed
 }

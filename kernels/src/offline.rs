@@ -17,8 +17,7 @@ use cubecl_llvm::nvptx::ptx_version::PtxVersion;
 use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
 use half::{bf16, f16};
 
-use crate::methods::{Compose, Method, Plain};
-use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, ModelsCompilationArg, Score};
+use crate::models::ModelsCompilationArg;
 use crate::passes::Sharing;
 use crate::passes::copy::kernel::copy_kernel;
 use crate::passes::crew::Crew;
@@ -42,16 +41,11 @@ use crate::passes::resample::kernel_draws_serial::draw_serial_kernel;
 use crate::passes::resample::kernel_serial::resample_serial_kernel;
 use crate::passes::scan::kernel::{offsets_kernel, prefix_kernel, totals_kernel};
 use crate::passes::scan::{Integers, LogWeights, Maxima, Source, Values};
-use crate::passes::step::carried::shared_units;
-use crate::passes::step::kernel::step_kernel;
 use crate::passes::step::key::{CarryCompilationArg, CommonCompilationArg, TablesCompilationArg};
-use crate::passes::step::{Scratch, Stage, StepKey};
-use crate::passes::steps::kernel::steps_kernel;
 use crate::passes::survivors::kernel::survivors_kernel;
 use crate::passes::weights::Weights;
 use crate::passes::weights::kernel::{TallyKey, tally_kernel};
 use crate::prims::monoid::{FixedSum, LogSumExp, Max, Monoid, Sum};
-use crate::prims::space::Euclid;
 use crate::prims::state::{Element, Layout, ShapeCompilationArg};
 use target::properties;
 
@@ -175,6 +169,8 @@ macro_rules! entry {
     };
 }
 
+mod steps;
+
 /// Every kernel, under at least one key.
 pub fn all() -> Vec<Offline> {
     let mut list = Vec::new();
@@ -232,10 +228,7 @@ pub fn all() -> Vec<Offline> {
         )));
     }
     networks(&mut list);
-    steps::<Plain>(&mut list, "plain", 1);
-    steps::<Compose>(&mut list, "compose 1", 1);
-    steps::<Compose>(&mut list, "compose 2", 2);
-    steps::<Compose>(&mut list, "compose 4", 4);
+    steps::all(&mut list);
     list
 }
 
@@ -302,98 +295,4 @@ fn networks(list: &mut Vec<Offline>) {
 /// One network by tensor cores.
 fn tensor<E: Float>(variant: String, key: TensorKey) -> Offline {
     entry!(cubes of PLANES * PLANE, variant, tensor_kernel::TensorKernel<E>(rows out clock net sizes; key))
-}
-
-/// The steps of one method, in registers (D = 2, 4), in shared memory (D = 64), and beyond (D = 784).
-fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
-    // Cubes for D = 64: as many units as have room for their scratch.
-    let units = shared_units(SHARED, (1 + count) * 64);
-    let shared = if units == 0 { TOGETHER } else { Sharing { together: true, units } };
-    let key = |stage, rule: Rule, kind, dim: usize, sharing: Sharing| StepKey {
-        stage,
-        weighed: true,
-        exact: rule == Rule::Exact,
-        weighted_start: stage == Stage::Start && rule == Rule::Exact,
-        carried: rule != Rule::Left,
-        roots: rule != Rule::Left,
-        models: ModelKey {
-            count,
-            kinds: [kind; MAX_MODELS],
-            registers: if dim <= FEW { dim } else { 0 },
-            layout: Layout::Columns,
-        },
-        paired: dim <= 2,
-        rows: stage == Stage::Move,
-        wide: false,
-        looks: true,
-        scratch: match dim {
-            0..=FEW => Scratch::Registers,
-            64 if units > 0 => Scratch::Shared((1 + count) * dim * sharing.units as usize),
-            _ => Scratch::Particles,
-        },
-        sharing,
-    };
-    for kind in [Kind::IsotropicMixture, Kind::DiagonalMixture, Kind::Gaussian] {
-        for (dim, sharing) in [(2, TOGETHER), (64, shared), (784, TOGETHER)] {
-            for (stage, rule) in [
-                (Stage::Start, Rule::Exact),
-                (Stage::Fused, Rule::Left),
-                (Stage::Fused, Rule::Trap),
-                (Stage::Fused, Rule::Exact),
-            ] {
-                let variant = format!("{method}, {kind:?}, D={dim}, {stage:?}, {rule:?}");
-                list.push(one::<Analytic, M>(variant, key(stage, rule, kind, dim, sharing)));
-            }
-        }
-    }
-    for dim in [2, 64] {
-        for stage in [Stage::Start, Stage::Move, Stage::Weigh] {
-            let variant = format!("{method}, Buffer, D={dim}, {stage:?}");
-            let sharing = if dim > FEW { shared } else { TOGETHER };
-            let key = StepKey { looks: false, ..key(stage, Rule::Trap, Kind::Gaussian, dim, sharing) };
-            list.push(one::<Buffer, M>(variant, key));
-        }
-    }
-    let mixture = Kind::IsotropicMixture;
-    let widest = key(Stage::Fused, Rule::Exact, mixture, FEW, TOGETHER);
-    list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=4, Fused, Exact"), widest));
-    for (dim, sharing) in [(2, TOGETHER), (64, shared), (784, TOGETHER)] {
-        for rule in [Rule::Left, Rule::Trap] {
-            let variant = format!("{method}, {mixture:?}, D={dim}, Fused, {rule:?}, f16");
-            list.push(of::<Analytic, M>(
-                variant,
-                key(Stage::Fused, rule, mixture, dim, sharing),
-                Element::F16,
-            ));
-        }
-    }
-    for (rule, crew, sharing) in [
-        (Rule::Left, Crew::Cube, TOGETHER),
-        (Rule::Exact, Crew::Cube, TOGETHER),
-        (Rule::Trap, Crew::One, APART),
-    ] {
-        let key = key(Stage::Fused, rule, mixture, 2, sharing);
-        let variant = format!("{method}, {mixture:?}, D=2, {rule:?}, {crew:?}");
-        list.push(entry!(variant, steps_kernel::StepsKernel<Analytic, M, Euclid>(
-            a b common history scratch models tables shape first last; LANES, LANES, crew, key, Element::F32.kind()
-        )));
-    }
-    let small = key(Stage::Fused, Rule::Trap, mixture, 2, APART);
-    list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=2, Fused, a block a unit"), small));
-}
-
-/// What a weight rule keeps; the host's rules by the same names.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Rule {
-    Left,
-    Trap,
-    Exact,
-}
-
-fn one<S: Score, M: Method>(variant: String, key: StepKey) -> Offline {
-    of::<S, M>(variant, key, Element::F32)
-}
-
-fn of<S: Score, M: Method>(variant: String, key: StepKey, element: Element) -> Offline {
-    entry!(cubes of key.sharing.units, variant, step_kernel::StepKernel<S, M, Euclid>(before after common scratch models tables shape step; LANES, LANES, key, element.kind()))
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use feynkac_kernels::passes::mlp::Compute;
 
+use crate::aim::Growth;
 use crate::error::{Error, Result};
 use crate::options::{Final, Policy, Rule, Sde, State};
 use crate::registry::{METHODS, Method, SCHEMES, Scheme};
@@ -32,6 +33,12 @@ pub const STATES: &[(&str, State, &str)] = &[
 pub const FINALS: &[(&str, Final, &str)] = &[
     ("weighted", Final::Weighted, "particles with their log-weights; the default"),
     ("resample", Final::Resample, "one more resampling, all weights equal"),
+];
+
+/// (name, growth, doc) of every way the weight of a reward grows.
+pub const GROWTHS: &[(&str, Growth, &str)] = &[
+    ("signal", Growth::Signal, "with the share of the signal, alpha^2/(alpha^2 + sigma^2); the default"),
+    ("linear", Growth::Linear, "in equal parts of log(sigma/alpha)"),
 ];
 
 /// (spelling, doc) of every time to resample.
@@ -86,6 +93,7 @@ macro_rules! named {
 named!(Rule, "rule", RULES);
 named!(State, "state", STATES);
 named!(Final, "final", FINALS);
+named!(Growth, "reward-growth", GROWTHS);
 named!(Method, "method", METHODS.iter().map(|row| (row.name, row.method)).collect::<Vec<_>>());
 
 /// The name of a scheme, without its number of steps.
@@ -265,7 +273,7 @@ mod tests {
         }
         assert_eq!(
             named::<Method>("fkc").unwrap_err(),
-            "wanted one of plain, fkc-anneal, fkc-guidance, fkc-product, fkc-compose"
+            "wanted one of plain, fkc-anneal, fkc-guidance, fkc-product, fkc-compose, fkc-mixture, fkc-transport"
         );
         for bad in ["", "roulette", "systematic:3", "metropolis:", "metropolis:x", "metropolis:1:2"] {
             let wanted = "wanted one of systematic, stratified, multinomial, residual, metropolis:B, \

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use feynkac_kernels::device::Request;
 use serde_json::{Map, Value, json};
 
-use super::settings::Settings;
+use super::settings::{Aim, Settings};
+use crate::aim::{Growth, Reward};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::options::{Options, Policy, Sde};
@@ -51,6 +52,20 @@ impl Job {
                 .extend(more.into_iter().filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>());
         }
         same_dimension(&settings.model, &models)?;
+        let listed = models.len();
+        if let Some(path) = &settings.aim.reward {
+            let (reward, more) = Model::open(path, None)?;
+            if !matches!(reward, Model::Analytic(_)) {
+                return Err(Error::input("--reward", path.display(), "a TOML target"));
+            }
+            warnings.extend(more);
+            models.push(reward);
+            if models[listed].dim() != models[0].dim() {
+                let what = format!("dimension of the reward {}", path.display());
+                let wanted = format!("{}, that of the models", models[0].dim());
+                return Err(Error::input(what, models[listed].dim(), wanted));
+            }
+        }
         fill(&mut options, settings, &models)?;
         Plan::of(&options, &models)?;
         let config = config(&options, settings);
@@ -116,8 +131,11 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
     let usual = Options::new(options.method, schedule(settings, models)?);
     *options = Options {
         beta: settings.beta.unwrap_or(usual.beta),
-        models: models.len(),
-        powers: powers(options.method, settings)?,
+        models: models.len() - usize::from(settings.aim.reward.is_some()),
+        powers: powers(options.method, settings, models.len())?,
+        beta_from: settings.aim.beta_from,
+        powers_from: settings.aim.exponent_from.clone(),
+        reward: reward(&settings.aim)?,
         sde: settings.sde.unwrap_or(usual.sde),
         rule: settings.rule.unwrap_or(usual.rule),
         weights: !settings.no_weights,
@@ -150,16 +168,48 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
     Ok(())
 }
 
-/// The exponents of a composition; other methods have theirs from beta.
-fn powers(method: Method, settings: &Settings) -> Result<Vec<f64>> {
+/// The exponents of a composition, the weights of a mixture; other methods have theirs from beta.
+fn powers(method: Method, settings: &Settings, models: usize) -> Result<Vec<f64>> {
+    let aim = &settings.aim;
     let composed = method == Method::FkcCompose;
-    if composed && settings.beta.is_some() {
+    let mixed = method == Method::FkcMixture;
+    if composed && (settings.beta.is_some() || aim.beta_from.is_some()) {
         return Err(Error::input("--beta", "fkc-compose", "one --exponent a model"));
     }
-    if !composed && !settings.exponent.is_empty() {
+    if mixed && (settings.beta.is_some() || aim.beta_from.is_some()) {
+        return Err(Error::input("--beta", "fkc-mixture", "one --weight a model"));
+    }
+    if !composed && !(settings.exponent.is_empty() && aim.exponent_from.is_empty()) {
         return Err(Error::input("--exponent", method, "fkc-compose; other methods take --beta"));
     }
-    Ok(settings.exponent.clone())
+    if !mixed && !aim.weight.is_empty() {
+        return Err(Error::input("--weight", method, "fkc-mixture"));
+    }
+    Ok(match (mixed, aim.weight.is_empty()) {
+        (false, _) => settings.exponent.clone(),
+        (true, false) => aim.weight.clone(),
+        (true, true) => vec![1.0; models],
+    })
+}
+
+/// The reward, whose numbers mean nothing without it.
+fn reward(aim: &Aim) -> Result<Option<Reward>> {
+    if aim.reward.is_none() {
+        let given = [
+            ("--reward-scale", aim.reward_scale.is_some()),
+            ("--reward-growth", aim.reward_growth.is_some()),
+            ("--reward-drift", aim.reward_drift.is_some()),
+        ];
+        return match given.iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(Error::input(*flag, "no reward", "--reward FILE beside it")),
+            None => Ok(None),
+        };
+    }
+    Ok(Some(Reward {
+        scale: aim.reward_scale.unwrap_or(1.0),
+        growth: aim.reward_growth.unwrap_or(Growth::Signal),
+        drift: aim.reward_drift,
+    }))
 }
 
 /// The schedule: the one named, else that of the first network, else ve; with the constants that have flags.
@@ -210,10 +260,24 @@ fn config(options: &Options, settings: &Settings) -> Value {
         put("class", json!(settings.class));
     }
     put("method", json!(options.method.to_string()));
-    if options.method == Method::FkcCompose {
-        put("exponent", json!(options.powers));
-    } else {
-        put("beta", json!(options.beta));
+    match options.method {
+        Method::FkcCompose => put("exponent", json!(options.powers)),
+        Method::FkcMixture => put("weight", json!(options.powers)),
+        _ => put("beta", json!(options.beta)),
+    };
+    if let Some(beta) = options.beta_from {
+        put("beta-from", json!(beta));
+    }
+    if !options.powers_from.is_empty() {
+        put("exponent-from", json!(options.powers_from));
+    }
+    if let (Some(reward), Some(path)) = (options.reward, &settings.aim.reward) {
+        put("reward", json!(path.display().to_string()));
+        put("reward-scale", json!(reward.scale));
+        put("reward-growth", json!(reward.growth.to_string()));
+        if let Some(drift) = reward.drift {
+            put("reward-drift", json!(drift));
+        }
     }
     put("sde", json!(options.sde.to_string()));
     put("particles", json!(options.particles));

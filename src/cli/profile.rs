@@ -211,6 +211,7 @@ mod tests {
             keeps: Keeps {
                 models: 2,
                 carried: true,
+                follows: false,
                 weighed: true,
                 exact: false,
                 roots: true,

@@ -10,6 +10,7 @@ use feynkac_kernels::prims::philox::oracle::{Stream, normal, uniform, words};
 use feynkac_kernels::prims::state::{BLOCK, Population};
 
 use super::{EPS, Verdict, verify, walk, weighed};
+use crate::aim::{Growth, Reward};
 use crate::error::Result;
 use crate::model::Model;
 use crate::options::{Options, Policy, Rule};
@@ -266,19 +267,38 @@ fn runs(unfused: bool) -> Vec<(Vec<Model>, Options)> {
                 let mut options = Options::new(row.method, Schedule::Ve { sigma_min: 0.5, sigma_max: 8.0 });
                 (options.beta, options.rule, options.steps, options.unfused) = (1.4, rule, 5, unfused);
                 (options.particles, options.groups) = [(257, 3), (1030, 1), (17, 40), (1, 2)][at % 4];
-                if row.method == Method::FkcCompose {
-                    options.powers = vec![0.9, -0.3, 0.8];
+                match row.method {
+                    Method::FkcCompose => options.powers = vec![0.9, -0.3, 0.8],
+                    Method::FkcMixture => options.powers = vec![0.2, 0.5, 0.3],
+                    _ => (),
                 }
                 options.models = options.powers.len().max(row.needs.models.0);
                 let policy =
                     [Policy::Every, Policy::Ess(0.7), Policy::Interval(2), Policy::Never][at / 2 % 4];
                 options.resample = if row.needs.weights { policy } else { Policy::Never };
-                let models = (0..options.models).map(|i| mixture(dim, i, (at + i).is_multiple_of(2)));
+                beyond(&mut options, at);
+                let models = (0..options.all_models()).map(|i| mixture(dim, i, (at + i).is_multiple_of(2)));
                 all.push((models.collect(), options));
             }
         }
     }
     all
+}
+
+/// Exponents that change, and rewards, in turn.
+fn beyond(options: &mut Options, at: usize) {
+    let drift = [None, Some(1.25)][at / 4 % 2];
+    match (options.method, at % 2) {
+        (Method::FkcAnneal, 1) => {
+            options.reward = Some(Reward { scale: 0.8, growth: Growth::Linear, drift });
+        }
+        (Method::FkcProduct | Method::FkcTransport, 1) => options.beta_from = Some(0.6),
+        (Method::FkcGuidance, 0) => {
+            options.reward = Some(Reward { scale: -0.3, growth: Growth::Signal, drift });
+        }
+        (Method::FkcCompose, 0) => options.powers_from = vec![1.0, 0.1, -0.2],
+        _ => (),
+    }
 }
 
 /// The start: particles, first scores and log-weights.

@@ -2,7 +2,6 @@
 //! estimates of them.
 
 use feynkac::run::Outcome;
-use feynkac::target::Scales;
 use feynkac::{Model, Target};
 
 /// A target from its TOML text.
@@ -48,13 +47,18 @@ pub struct Moments {
 /// Moments of prod q_i^beta_i at a noise level, by the trapezoid rule. For an analytic integrand that has
 /// died away at both ends its error falls exponentially in the number of points: none is left here.
 pub fn product(models: &[(&Target, f64)], alpha: f64, sigma: f64) -> Moments {
+    quadrature(sigma, |x| models.iter().map(|(q, b)| b * q.log_density(&[x], alpha, sigma)).sum())
+}
+
+/// The same of any log-density on the line, at noise `sigma`.
+pub fn quadrature(sigma: f64, log_p: impl Fn(f64) -> f64) -> Moments {
     const POINTS: usize = 20_001;
     let half = 25.0 + 25.0 * sigma;
     let h = 2.0 * half / (POINTS - 1) as f64;
     let grid: Vec<(f64, f64)> = (0..POINTS)
         .map(|i| {
             let x = -half + h * i as f64;
-            (x, models.iter().map(|(q, b)| b * q.log_density(&[x], alpha, sigma)).sum())
+            (x, log_p(x))
         })
         .collect();
     let top = grid.iter().map(|(_, l)| *l).fold(f64::NEG_INFINITY, f64::max);
@@ -92,31 +96,6 @@ pub fn evidence(log_z: &[f64], exact: f64) -> (f64, f64) {
     let mean = z.iter().sum::<f64>() / n;
     let variance = z.iter().map(|z| (z - mean).powi(2)).sum::<f64>() / (n - 1.0);
     (mean, (variance / n).sqrt())
-}
-
-/// Laplacian of the log-density at a noise level. Mixtures: sum of r_k (|s_k|^2 - tr C_k^-1), less |s|^2;
-/// Gaussians: minus the trace of the precision.
-pub fn laplacian(target: &Target, x: &[f64], alpha: f64, sigma: f64) -> f64 {
-    match target {
-        Target::Gaussian(g) => {
-            g.covariance.values.iter().map(|v| -1.0 / (alpha * alpha * v + sigma * sigma)).sum()
-        }
-        Target::Mixture(m) => {
-            let shares = m.responsibilities(x, alpha, sigma);
-            let score: f64 = m.score(x, alpha, sigma).iter().map(|s| s * s).sum();
-            let part = |k: usize| {
-                x.iter().enumerate().map(move |(d, x)| {
-                    let scale = match &m.scales {
-                        Scales::Isotropic(s) => s[k],
-                        Scales::Diagonal(s) => s[k * m.dim + d],
-                    };
-                    let variance = (alpha * scale).powi(2) + sigma * sigma;
-                    ((alpha * m.means[k * m.dim + d] - x) / variance).powi(2) - 1.0 / variance
-                })
-            };
-            shares.iter().enumerate().map(|(k, r)| r * part(k).sum::<f64>()).sum::<f64>() - score
-        }
-    }
 }
 
 #[test]
@@ -166,7 +145,7 @@ fn laplacian_is_the_divergence_of_the_score() {
                     (at(h) - at(-h)) / (2.0 * h)
                 })
                 .sum();
-            let found = laplacian(&q, &x, 0.8, 0.3);
+            let found = q.laplacian(&x, 0.8, 0.3);
             assert!((found - wanted).abs() < 1.0e-7 * (1.0 + wanted.abs()), "{found} for {wanted}");
         }
     }

@@ -10,7 +10,7 @@
 
 use cubecl::prelude::*;
 
-use super::{Coeffs, Method, Move, Needs};
+use super::{Coeffs, Joint, Method, Move, Needs, powers};
 use crate::models::MAX_MODELS;
 
 /// See the page.
@@ -18,17 +18,19 @@ pub struct Compose;
 
 impl Compose {
     /// Scores of one model.
-    pub const ONE: Needs = Needs { models: (1, 1), vjp: false, weights: true };
+    pub const ONE: Needs = Needs { models: (1, 1), vjp: false, weights: true, densities: false };
     /// Scores of two models or more.
-    pub const SEVERAL: Needs = Needs { models: (2, MAX_MODELS), vjp: false, weights: true };
+    pub const SEVERAL: Needs = Needs { models: (2, MAX_MODELS), vjp: false, weights: true, densities: false };
     /// Scores of any number of models.
-    pub const ANY: Needs = Needs { models: (1, MAX_MODELS), vjp: false, weights: true };
+    pub const ANY: Needs = Needs { models: (1, MAX_MODELS), vjp: false, weights: true, densities: false };
 }
 
 #[cube]
 impl Method for Compose {
     fn coordinate<N: Size>(
         scores: &Sequence<Vector<f32, N>>,
+        _shares: &Sequence<Vector<f32, N>>,
+        _x: Vector<f32, N>,
         c: &Coeffs,
         #[comptime] models: usize,
     ) -> Move<N> {
@@ -47,17 +49,35 @@ impl Method for Compose {
         }
         let score = fma(Vector::new(total), first, apart);
         let shared = Vector::new(total - 1.0f32) * first * (score + apart);
-        Move::<N> { score, rate: fma(apart, apart, shared) - square }
+        Move::<N> { score, rate: fma(apart, apart, shared) - square, back: score }
+    }
+
+    fn joint<N: Size>(log_q: &Sequence<Vector<f32, N>>, c: &Coeffs, #[comptime] models: usize) -> Joint<N> {
+        powers::<N>(log_q, c, models)
+    }
+
+    fn whole<N: Size>(
+        _laplacians: &Sequence<Vector<f32, N>>,
+        _c: &Coeffs,
+        #[comptime] _models: usize,
+    ) -> Vector<f32, N> {
+        Vector::new(0.0f32)
     }
 }
 
 pub mod oracle {
     //! The same in f64, term by term.
 
-    /// (score to follow, weight rate) of one coordinate.
-    pub fn coordinate(scores: &[f64], beta: &[f64]) -> (f64, f64) {
-        let pairs = || scores.iter().zip(beta);
+    use crate::methods::oracle::{Law, Local, Turn, nothing, powers};
+
+    /// All of it.
+    pub const LAW: Law = Law { coordinate, log_p: powers, whole: nothing };
+
+    /// One coordinate.
+    pub fn coordinate(at: &Local) -> Turn {
+        let pairs = || at.scores.iter().zip(&at.c.beta);
         let score: f64 = pairs().map(|(s, b)| b * s).sum();
-        (score, score * score - pairs().map(|(s, b)| b * s * s).sum::<f64>())
+        let rate = score * score - pairs().map(|(s, b)| b * s * s).sum::<f64>();
+        Turn { score, rate, back: score }
     }
 }

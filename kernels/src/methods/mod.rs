@@ -3,16 +3,26 @@
 //!
 //! A particle follows dx = (-a x + (1 + zeta^2)/2 g^2 S) dr + zeta g dW in reverse time and accrues
 //! (g^2/2) R + (B - 1) d a, with S and R from the method: docs/maths.md (7).
+//!
+//! Where exponents change on the way, or a method asks more of its models than their scores, it *follows*
+//! (7.4): densities and both ends' numbers are at hand, and what a step owes its old state is settled when
+//! that state is reached.
 
 pub mod compose;
+pub mod mixture;
 pub mod plain;
+pub mod tilted;
+pub mod transport;
 
 use cubecl::prelude::*;
 
 use crate::models::MAX_MODELS;
 
 pub use compose::Compose;
+pub use mixture::Mixture;
 pub use plain::Plain;
+pub use tilted::Tilted;
+pub use transport::Transport;
 
 /// What one coordinate contributes.
 #[derive(CubeType, Clone, Copy)]
@@ -21,6 +31,17 @@ pub struct Move<N: Size> {
     pub score: Vector<f32, N>,
     /// The coordinate's part of R.
     pub rate: Vector<f32, N>,
+    /// What stands for the score in the backward kernel of the exact rule.
+    pub back: Vector<f32, N>,
+}
+
+/// What the log-densities of the models say of a particle.
+#[derive(CubeType)]
+pub struct Joint<N: Size> {
+    /// Log-density of the target.
+    pub log_p: Vector<f32, N>,
+    /// Share of each model in this particle, for [`Method::coordinate`]; none where the method has none.
+    pub shares: Sequence<Vector<f32, N>>,
 }
 
 /// What a method asks of its surroundings; the plan is made from it.
@@ -32,21 +53,48 @@ pub struct Needs {
     pub vjp: bool,
     /// The method weighs particles at all.
     pub weights: bool,
+    /// The log-densities of the models, beside their scores: closed forms.
+    pub densities: bool,
 }
 
-/// A sampler.
+/// A sampler. `c` holds the numbers of the level that the particle is at.
 #[cube]
 pub trait Method: 'static + Send + Sync {
-    /// One coordinate's score to follow and weight rate, from the scores of the models there.
+    /// One coordinate's score to follow and weight rate, from the scores of the models there and from the
+    /// coordinate `x`; `shares` are those of [`Method::joint`]. Only methods that follow may look at the last two.
     fn coordinate<N: Size>(
         scores: &Sequence<Vector<f32, N>>,
+        shares: &Sequence<Vector<f32, N>>,
+        x: Vector<f32, N>,
         c: &Coeffs,
         #[comptime] models: usize,
     ) -> Move<N>;
+
+    /// The target's log-density from those of the models.
+    fn joint<N: Size>(log_q: &Sequence<Vector<f32, N>>, c: &Coeffs, #[comptime] models: usize) -> Joint<N>;
+
+    /// The part of R that is the particle's as a whole, from the Laplacians of the models' log-densities.
+    fn whole<N: Size>(
+        laplacians: &Sequence<Vector<f32, N>>,
+        c: &Coeffs,
+        #[comptime] models: usize,
+    ) -> Vector<f32, N>;
 }
 
-/// Numbers in a row of the coefficient table.
-pub const ROW: usize = 20;
+/// ln p = sum beta_i ln q_i; no shares.
+#[cube]
+pub fn powers<N: Size>(log_q: &Sequence<Vector<f32, N>>, c: &Coeffs, #[comptime] models: usize) -> Joint<N> {
+    let mut log_p = Vector::<f32, N>::new(0.0f32);
+    #[unroll]
+    for m in 0..models {
+        log_p = fma(Vector::new(c.beta(m)), log_q[m], log_p);
+    }
+    Joint::<N> { log_p, shares: Sequence::new() }
+}
+
+/// Numbers in a row of the coefficient table: those of the step that starts at a level, and of the level. Behind the
+/// last level stand two rows that repeat its own.
+pub const ROW: usize = 25;
 
 /// The numbers of one step, on the host in f64.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,9 +121,18 @@ pub struct StepCoeffs {
     pub back_precision: f64,
     /// Resample when ESS is below this share of the particles: 2 always, -1 never.
     pub ess_share: f64,
-    /// Exponents of the models.
+    /// Exponents of the models at the level where the step starts, or what the method has in their place.
     pub beta: [f64; MAX_MODELS],
+    /// Factor of sum (beta' - beta) ln q at the old state, beta' being the next row's.
+    pub swing_old: f64,
+    /// The same at the new state.
+    pub swing_new: f64,
+    /// Numbers of the method at this level.
+    pub side: [f64; SIDE],
 }
+
+/// Numbers that a method may have of its own at a level.
+pub const SIDE: usize = 4;
 
 impl StepCoeffs {
     /// The row of the device table.
@@ -94,7 +151,9 @@ impl StepCoeffs {
             self.back_precision,
             self.ess_share,
         ];
-        for (slot, number) in row.iter_mut().zip(numbers.iter().chain(&self.beta)) {
+        let swings = [self.swing_old, self.swing_new];
+        let all = numbers.iter().chain(&self.beta).chain(&swings).chain(&self.side);
+        for (slot, number) in row.iter_mut().zip(all) {
             *slot = *number as f32;
         }
         row
@@ -143,6 +202,18 @@ pub struct Coeffs {
     pub beta6: f32,
     /// Exponent of model 7.
     pub beta7: f32,
+    /// See [`StepCoeffs::swing_old`].
+    pub swing_old: f32,
+    /// See [`StepCoeffs::swing_new`].
+    pub swing_new: f32,
+    /// See [`StepCoeffs::side`].
+    pub side0: f32,
+    /// The second of them.
+    pub side1: f32,
+    /// The third.
+    pub side2: f32,
+    /// The fourth.
+    pub side3: f32,
 }
 
 /// Row `step` of the table.
@@ -168,6 +239,12 @@ pub fn coeffs(table: &[f32], step: u32) -> Coeffs {
         beta5: table[at + 16],
         beta6: table[at + 17],
         beta7: table[at + 18],
+        swing_old: table[at + 19],
+        swing_new: table[at + 20],
+        side0: table[at + 21],
+        side1: table[at + 22],
+        side2: table[at + 23],
+        side3: table[at + 24],
     }
 }
 
@@ -185,5 +262,56 @@ impl Coeffs {
             6usize => self.beta6,
             _ => self.beta7,
         }
+    }
+}
+
+pub mod oracle {
+    //! The seam in f64.
+
+    use super::StepCoeffs;
+
+    /// What one coordinate contributes: see [`super::Move`].
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct Turn {
+        /// The score to follow.
+        pub score: f64,
+        /// The coordinate's part of R.
+        pub rate: f64,
+        /// The score of the backward kernel.
+        pub back: f64,
+    }
+
+    /// What a method looks at.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Local<'a> {
+        /// Scores of the models at one coordinate.
+        pub scores: &'a [f64],
+        /// Log-densities of the models.
+        pub log_q: &'a [f64],
+        /// The coordinate.
+        pub x: f64,
+        /// Numbers of the level.
+        pub c: &'a StepCoeffs,
+    }
+
+    /// A method, in plain functions.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Law {
+        /// One coordinate.
+        pub coordinate: fn(&Local) -> Turn,
+        /// Log-density of the target from those of the models.
+        pub log_p: fn(log_q: &[f64], c: &StepCoeffs) -> f64,
+        /// The particle's part of R from the Laplacians of the log-densities.
+        pub whole: fn(laplacians: &[f64], c: &StepCoeffs) -> f64,
+    }
+
+    /// sum beta_i ln q_i.
+    pub fn powers(log_q: &[f64], c: &StepCoeffs) -> f64 {
+        log_q.iter().zip(&c.beta).map(|(q, b)| b * q).sum()
+    }
+
+    /// Nothing is the particle's as a whole.
+    pub fn nothing(_: &[f64], _: &StepCoeffs) -> f64 {
+        0.0
     }
 }

@@ -32,4 +32,14 @@ impl Score for Buffer {
         }
         Vector::new(0.0f32)
     }
+
+    fn laplacian<N: Size>(
+        _here: &mut Here<N>,
+        _scratch: &[f32],
+        _models: &Models,
+        #[comptime] _index: usize,
+        #[comptime] _key: ModelKey,
+    ) -> Vector<f32, N> {
+        Vector::new(0.0f32)
+    }
 }

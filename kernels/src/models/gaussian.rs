@@ -49,3 +49,14 @@ pub fn evaluate<N: Size>(
     }
     fma(quadratic, Vector::new(-0.5f32), Vector::new(models.levels[row + 1usize]))
 }
+
+/// Minus the trace of the precision.
+#[cube]
+pub fn laplacian<N: Size>(here: &Here<N>, models: &Models, #[comptime] index: usize) -> Vector<f32, N> {
+    let row = (here.level * models.map[0] + models.map[comptime!(2 + 3 * index)]) as usize;
+    let mut sum = 0.0f32.runtime();
+    for j in 0..here.dim {
+        sum -= models.levels[row + 2usize + j];
+    }
+    Vector::new(sum)
+}

@@ -43,6 +43,22 @@ struct Component {
 }
 
 #[cube]
+fn mixed(models: &Models, level: u32, dim: usize, #[comptime] index: usize) -> Mixed {
+    let means = models.map[comptime!(1 + 3 * index)] as usize;
+    let row = (level * models.map[0] + models.map[comptime!(2 + 3 * index)]) as usize;
+    let count = models.map[comptime!(3 + 3 * index)] as usize;
+    Mixed {
+        means,
+        variances: means + count * dim,
+        row,
+        count,
+        inverse: models.levels[row],
+        alpha: models.levels[row + 1usize],
+        sigma2: models.levels[row + 2usize],
+    }
+}
+
+#[cube]
 fn component(models: &Models, mix: &Mixed, c: usize, dim: usize, #[comptime] diagonal: bool) -> Component {
     let numbers = comptime!(if diagonal { 1usize } else { 3usize });
     let own = mix.row + comptime!(HEAD) + c * numbers;
@@ -115,18 +131,7 @@ pub fn evaluate<N: Size>(
     #[comptime] key: ModelKey,
     #[comptime] diagonal: bool,
 ) -> Vector<f32, N> {
-    let means = models.map[comptime!(1 + 3 * index)] as usize;
-    let row = (here.level * models.map[0] + models.map[comptime!(2 + 3 * index)]) as usize;
-    let count = models.map[comptime!(3 + 3 * index)] as usize;
-    let mix = Mixed {
-        means,
-        variances: means + count * here.dim,
-        row,
-        count,
-        inverse: models.levels[row],
-        alpha: models.levels[row + 1usize],
-        sigma2: models.levels[row + 2usize],
-    };
+    let mix = mixed(models, here.level, here.dim, index);
     if comptime!(key.registers > 0) {
         in_registers::<N>(here, scratch, models, &mix, index, key, diagonal)
     } else {
@@ -225,4 +230,60 @@ fn in_memory<N: Size>(
         put_score::<N>(here, scratch, index, k, total * share, key);
     }
     fma(max, Vector::new(std::f32::consts::LN_2), ln::<N>(sum))
+}
+
+/// Sum of r_c (|f_c|^2 - sum_k 1/v_ck), less the square of the score that was put, with f_c the pull of component c.
+#[cube]
+pub fn laplacian<N: Size>(
+    here: &mut Here<N>,
+    scratch: &[f32],
+    models: &Models,
+    #[comptime] index: usize,
+    #[comptime] key: ModelKey,
+    #[comptime] diagonal: bool,
+) -> Vector<f32, N> {
+    let mix = mixed(models, here.level, here.dim, index);
+    let dim = extent(here.dim, key.registers);
+    let mut kept = Array::<Vector<f32, N>>::new(comptime!(key.registers.max(1)));
+    if comptime!(key.registers > 0) {
+        #[unroll]
+        for k in 0..key.registers {
+            kept[k] = here.point[k];
+            here.point[k] *= Vector::new(mix.inverse);
+        }
+    }
+    let mut max = Vector::<f32, N>::new(ZERO_WEIGHT);
+    let mut sum = Vector::<f32, N>::new(0.0f32);
+    let mut bent = Vector::<f32, N>::new(0.0f32);
+    for c in 0..mix.count {
+        let own = component(models, &mix, c, here.dim, diagonal);
+        let term = log_term::<N>(&*here, scratch, models, &mix, &own, key, diagonal);
+        let top = larger::<N>(max, term);
+        let shrink = exp2_below::<N>(max - top);
+        let weight = exp2_below::<N>(term - top);
+        max = top;
+        let mut part = Vector::<f32, N>::new(0.0f32);
+        #[unroll(key.registers > 0)]
+        for k in 0..dim {
+            let pull = pull(models, &mix, &own, k, diagonal);
+            let apart = scaled::<N>(&*here, scratch, &mix, k, key) - Vector::new(models.params[own.mean + k]);
+            let force = Vector::new(pull) * apart;
+            part = fma(force, force, part) - Vector::new(pull * mix.inverse);
+        }
+        sum = fma(sum, shrink, weight);
+        bent = fma(bent, shrink, weight * part);
+    }
+    if comptime!(key.registers > 0) {
+        #[unroll]
+        for k in 0..key.registers {
+            here.point[k] = kept[k];
+        }
+    }
+    let mut square = Vector::<f32, N>::new(0.0f32);
+    #[unroll(key.registers > 0)]
+    for k in 0..dim {
+        let score = score_of::<N>(&*here, scratch, index, k, key);
+        square = fma(score, score, square);
+    }
+    bent / sum - square
 }

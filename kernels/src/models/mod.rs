@@ -98,6 +98,16 @@ pub trait Score: 'static + Send + Sync {
         #[comptime] index: usize,
         #[comptime] key: ModelKey,
     ) -> Vector<f32, N>;
+
+    /// Laplacian of the log-density of model `index` at `here`, whose score was put there before (0 where it is not
+    /// known).
+    fn laplacian<N: Size>(
+        here: &mut Here<N>,
+        scratch: &[f32],
+        models: &Models,
+        #[comptime] index: usize,
+        #[comptime] key: ModelKey,
+    ) -> Vector<f32, N>;
 }
 
 /// The closed-form families, chosen at compile time for each model.
@@ -116,6 +126,20 @@ impl Score for Analytic {
             Kind::Gaussian => gaussian::evaluate::<N>(here, scratch, models, index, key),
             Kind::IsotropicMixture => mixture::evaluate::<N>(here, scratch, models, index, key, false),
             Kind::DiagonalMixture => mixture::evaluate::<N>(here, scratch, models, index, key, true),
+        }
+    }
+
+    fn laplacian<N: Size>(
+        here: &mut Here<N>,
+        scratch: &[f32],
+        models: &Models,
+        #[comptime] index: usize,
+        #[comptime] key: ModelKey,
+    ) -> Vector<f32, N> {
+        match comptime!(key.kinds[index]) {
+            Kind::Gaussian => gaussian::laplacian::<N>(&*here, models, index),
+            Kind::IsotropicMixture => mixture::laplacian::<N>(here, scratch, models, index, key, false),
+            Kind::DiagonalMixture => mixture::laplacian::<N>(here, scratch, models, index, key, true),
         }
     }
 }

@@ -2,14 +2,14 @@
 //! G = d_r log p + div v + S.v - (e/2) (lap log p + |S|^2), with r = -t, S = grad log p, noise power e. G, v and
 //! e are taken from the coefficients that runs use and from the methods' oracles; p from its closed form.
 
-use feynkac::coeffs::steps;
+use feynkac::coeffs::rows;
 use feynkac::kernels::methods::StepCoeffs;
-use feynkac::kernels::passes::step::oracle::Coordinate;
-use feynkac::{Method, Noise, Options, Rule, Schedule, Sde, Target};
+use feynkac::kernels::passes::step::oracle::{Point, Reached, reach};
+use feynkac::{Growth, Method, Noise, Options, Policy, Reward, Rule, Schedule, Sde, Target};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::reference::{laplacian, target};
+use crate::reference::target;
 
 /// Of the sum of the absolute terms. The rates come from a step of 3e-7 of what is left of the time, the time
 /// derivative from fourth-order differences over 1e-3 of it: errors of some 3e-7. What rounding does to so short a
@@ -62,108 +62,178 @@ fn scale(schedule: Schedule, t: f64) -> f64 {
 /// A point in time and space, and what a run does there.
 struct Here<'a> {
     models: &'a [Target],
-    beta: &'a [f64],
-    schedule: Schedule,
+    options: &'a Options,
     t: f64,
     x: Vec<f64>,
-    /// Length of the step that `c` is for.
+    /// Length of the step that the rows are for.
     h: f64,
-    c: StepCoeffs,
-    method: Coordinate,
+    /// Of the step, and of the level it leads to.
+    rows: [StepCoeffs; 2],
+    /// The levels of the whole run, from which exponents are.
+    ends: [f64; 2],
 }
 
 impl Here<'_> {
-    fn noise(&self, t: f64) -> (f64, f64) {
-        (self.schedule.alpha(t), self.schedule.sigma(t))
+    fn noise(&self, m: usize, t: f64) -> (f64, f64) {
+        let schedule = &self.options.schedule;
+        // A reward sees a state as it is.
+        if m < self.options.models { (schedule.alpha(t), schedule.sigma(t)) } else { (1.0, 0.0) }
     }
 
-    /// log p at noise time `t`.
-    fn log_p(&self, t: f64) -> f64 {
-        let (alpha, sigma) = self.noise(t);
-        self.models.iter().zip(self.beta).map(|(q, b)| b * q.log_density(&self.x, alpha, sigma)).sum()
+    fn log_q(&self, x: &[f64], t: f64) -> Vec<f64> {
+        let log = |(m, q): (usize, &Target)| q.log_density(x, self.noise(m, t).0, self.noise(m, t).1);
+        self.models.iter().enumerate().map(log).collect()
+    }
+
+    /// log p at `x` and noise time `t`.
+    fn log_p(&self, x: &[f64], t: f64) -> f64 {
+        let levels = [self.ends[0], t, self.ends[1]].map(|t| level(self.options, t));
+        let mut c = self.rows[0];
+        let weights = self.options.weights_at(&levels, 1);
+        c.beta[..weights.len()].copy_from_slice(&weights);
+        (self.options.law().log_p)(&self.log_q(x, t), &c)
+    }
+
+    /// What the run makes of the models at `x`.
+    fn reached(&self, x: &[f64]) -> Reached {
+        let by = |f: &dyn Fn(&Target, f64, f64) -> f64| -> Vec<f64> {
+            let one = |(m, q): (usize, &Target)| f(q, self.noise(m, self.t).0, self.noise(m, self.t).1);
+            self.models.iter().enumerate().map(one).collect()
+        };
+        let score = |(m, q): (usize, &Target)| q.score(x, self.noise(m, self.t).0, self.noise(m, self.t).1);
+        let point = Point {
+            scores: self.models.iter().enumerate().map(score).collect(),
+            log_q: self.log_q(x, self.t),
+            laplacians: by(&|q, alpha, sigma| q.laplacian(x, alpha, sigma)),
+        };
+        reach(x, &point, &self.rows[0], &self.options.law())
     }
 
     /// (residual, what it is measured by) of the identity with `sign` times the rate.
     fn residual(&self, sign: f64) -> (f64, f64) {
-        let (alpha, sigma) = self.noise(self.t);
-        let scores: Vec<Vec<f64>> = self.models.iter().map(|q| q.score(&self.x, alpha, sigma)).collect();
-        let lap: f64 =
-            self.models.iter().zip(self.beta).map(|(q, b)| b * laplacian(q, &self.x, alpha, sigma)).sum();
-        let (mut follow, mut rate) = (Vec::new(), 0.0);
-        for k in 0..self.x.len() {
-            let column: Vec<f64> = scores.iter().map(|s| s[k]).collect();
-            let (s, r) = (self.method)(&column, &self.c.beta);
-            follow.push(s);
-            rate += r;
-        }
-        // The target's own score, not the method's word for it.
-        let score: Vec<f64> =
-            (0..self.x.len()).map(|k| scores.iter().zip(self.beta).map(|(s, b)| b * s[k]).sum()).collect();
-        let velocity = |k: usize| ((self.c.shrink - 1.0) * self.x[k] + self.c.drift * follow[k]) / self.h;
-        let divergence = (self.x.len() as f64 * (self.c.shrink - 1.0) + self.c.drift * lap) / self.h;
-        let power = self.c.noise.powi(2) / self.h;
-        let found = ((self.c.rate_old + self.c.rate_new) * rate + self.c.constant) / self.h;
+        let [c, next] = &self.rows;
+        let own = self.reached(&self.x);
+        let velocity = |k: usize| ((c.shrink - 1.0) * self.x[k] + c.drift * own.turns[k].score) / self.h;
+        let power = c.noise.powi(2) / self.h;
+        let gained: f64 =
+            (0..own.log_q.len()).map(|m| (next.beta[m] - c.beta[m]) * own.log_q[m]).sum::<f64>();
+        let found =
+            ((c.rate_old + c.rate_new) * own.rate + (c.swing_old + c.swing_new) * gained + c.constant)
+                / self.h;
+        // By differences of fourth order: of the target's density alone, not of the method's word for it.
+        let d = 1.0e-3 * scale(self.options.schedule, self.t);
+        let at = |m: f64| self.log_p(&self.x, self.t + m * d);
         // Reverse time runs against t.
-        let d = 1.0e-3 * scale(self.schedule, self.t);
-        let at = |m: f64| self.log_p(self.t + m * d);
         let slope = -(8.0 * (at(1.0) - at(-1.0)) - (at(2.0) - at(-2.0))) / (12.0 * d);
+        let (alpha, sigma) = self.noise(0, self.t);
+        let d = 3.0e-3 * (0.16 * alpha * alpha + sigma * sigma).sqrt().min(1.0);
+        let moved = |k: usize, m: f64| {
+            let mut x = self.x.clone();
+            x[k] += m * d;
+            x
+        };
+        let (mut score, mut lap, mut spread) = (Vec::new(), 0.0, 0.0);
+        let here = self.log_p(&self.x, self.t);
+        for k in 0..self.x.len() {
+            let p = |m: f64| self.log_p(&moved(k, m), self.t);
+            score.push((8.0 * (p(1.0) - p(-1.0)) - (p(2.0) - p(-2.0))) / (12.0 * d));
+            lap += (16.0 * (p(1.0) + p(-1.0)) - (p(2.0) + p(-2.0)) - 30.0 * here) / (12.0 * d * d);
+            let f = |m: f64| self.reached(&moved(k, m)).turns[k].score;
+            spread += (8.0 * (f(1.0) - f(-1.0)) - (f(2.0) - f(-2.0))) / (12.0 * d);
+        }
+        let divergence = (self.x.len() as f64 * (c.shrink - 1.0) + c.drift * spread) / self.h;
         let along: f64 = score.iter().enumerate().map(|(k, s)| s * velocity(k)).sum();
         let square: f64 = score.iter().map(|s| s * s).sum();
         let terms = [slope, divergence, along, -0.5 * power * lap, -0.5 * power * square, -sign * found];
-        // 1 - h a and ln(alpha / alpha') are rounded near 1 and divided by h.
+        // 1 - h a and ln(alpha / alpha') are rounded near 1 and divided by h, as exponents are.
         let reach: f64 = score.iter().zip(&self.x).map(|(s, x)| (s * x).abs() + 2.0).sum();
-        let rounding = 2.0 * f64::EPSILON / self.h * reach;
+        let exponents: f64 = own.log_q.iter().zip(&c.beta).map(|(q, b)| (q * b).abs()).sum();
+        let rounding = 2.0 * f64::EPSILON / self.h * (reach + exponents)
+            // Differences of log p in place and in time.
+            + 4.0 * f64::EPSILON * here.abs() * power / (d * d);
         (terms.iter().sum::<f64>().abs(), terms.iter().map(|t| t.abs()).sum::<f64>() + rounding / TOLERANCE)
     }
 }
 
+fn level(options: &Options, t: f64) -> Noise {
+    Noise { t, alpha: options.schedule.alpha(t), sigma: options.schedule.sigma(t) }
+}
+
+/// What is tried: a method, and how it goes beyond constant exponents.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Case {
+    Constant(Method),
+    Changing(Method),
+    Reward(Method, bool),
+}
+
+/// Options of a random problem.
+fn random_options(rng: &mut StdRng, case: Case, schedule: Schedule, problem: usize) -> Options {
+    let (Case::Constant(method) | Case::Changing(method) | Case::Reward(method, _)) = case;
+    let mut options = Options::new(method, schedule);
+    let (least, most) = method.row().needs.models;
+    options.models = least.max(if most > 2 { 2 + problem % 3 } else { most });
+    let beta = |rng: &mut StdRng| match method {
+        Method::FkcGuidance => rng.random_range(-1.0..2.5),
+        _ => rng.random_range(0.3..3.0),
+    };
+    let powers = |rng: &mut StdRng, models: usize| {
+        let mut powers: Vec<f64> = (0..models).map(|_| rng.random_range(-1.0..2.0)).collect();
+        // A total above 0.
+        powers[0] += (0.2 - powers.iter().sum::<f64>()).max(0.0);
+        powers
+    };
+    options.beta = beta(rng);
+    match method {
+        Method::FkcCompose => options.powers = powers(rng, options.models),
+        Method::FkcMixture => {
+            options.powers = (0..options.models).map(|_| rng.random_range(0.2..2.0)).collect()
+        }
+        _ => (),
+    }
+    match case {
+        Case::Changing(Method::FkcCompose) => options.powers_from = powers(rng, options.models),
+        Case::Changing(_) => options.beta_from = Some(beta(rng)),
+        Case::Reward(_, drift) => {
+            options.reward = Some(Reward {
+                scale: rng.random_range(-1.0..2.0),
+                growth: [Growth::Linear, Growth::Signal][problem % 2],
+                drift: drift.then(|| rng.random_range(0.0..1.5)),
+            });
+        }
+        Case::Constant(_) => (),
+    }
+    options.resample = Policy::Never;
+    options.sde =
+        [Sde::TargetScore, Sde::Ode, Sde::TemperedNoise, Sde::Zeta(rng.random_range(0.0..2.0))][problem % 4];
+    if method == Method::FkcGuidance && options.sde == Sde::TemperedNoise {
+        options.sde = Sde::Zeta(1.7);
+    }
+    options
+}
+
 /// Largest relative residual over random problems, and over the same with the sign of the rate flipped.
-fn worst(method: Method, rule: Rule, schedule: (Schedule, f64, f64), seed: u64) -> (f64, f64) {
+fn worst(case: Case, rule: Rule, schedule: (Schedule, f64, f64), seed: u64) -> (f64, f64) {
     let mut rng = StdRng::seed_from_u64(seed);
     let (mut right, mut flipped) = (0.0_f64, 0.0_f64);
     for problem in 0..20 {
         let dim = 1 + problem % 3;
-        let mut options = Options::new(method, schedule.0);
-        let (least, most) = method.row().needs.models;
-        options.models = least.max(if most > 1 { 2 + problem % 3 } else { 1 });
-        let models: Vec<Target> =
-            (0..options.models).map(|m| random_target(&mut rng, dim, (problem + m) % 3)).collect();
+        let mut options = random_options(&mut rng, case, schedule.0, problem);
         options.rule = rule;
-        options.beta = if method == Method::FkcGuidance {
-            rng.random_range(-1.0..2.5)
-        } else {
-            rng.random_range(0.3..3.0)
-        };
-        if method == Method::FkcCompose {
-            options.powers = (0..options.models).map(|_| rng.random_range(-1.0..2.0)).collect();
-            // A total above 0.
-            options.powers[0] += (0.2 - options.powers.iter().sum::<f64>()).max(0.0);
-        }
-        options.sde = [Sde::TargetScore, Sde::Ode, Sde::TemperedNoise, Sde::Zeta(rng.random_range(0.0..2.0))]
-            [problem % 4];
-        if method == Method::FkcGuidance && options.sde == Sde::TemperedNoise {
-            options.sde = Sde::Zeta(1.7);
-        }
+        options.check().expect("options");
+        let models: Vec<Target> =
+            (0..options.all_models()).map(|m| random_target(&mut rng, dim, (problem + m) % 3)).collect();
+        let ends = [options.t_max, options.t_min];
         for _ in 0..64 {
             let t = rng.random_range(schedule.1..schedule.2);
             let h = 3.0e-7 * scale(schedule.0, t);
-            let level = |t: f64| Noise { t, alpha: schedule.0.alpha(t), sigma: schedule.0.sigma(t) };
-            let c = steps(&options, &[level(t), level(t - h)], dim).expect("coefficients")[0];
+            let levels = [ends[0], t, t - h, ends[1]].map(|t| level(&options, t));
+            let rows = rows(&options, &levels, dim).expect("coefficients");
             let (alpha, sigma) = (schedule.0.alpha(t), schedule.0.sigma(t));
             let x = (0..dim)
                 .map(|_| alpha * rng.random_range(-2.5..2.5) + sigma * rng.random_range(-2.0..2.0))
                 .collect();
-            let beta = options.exponents();
-            let here = Here {
-                models: &models,
-                beta: &beta,
-                schedule: schedule.0,
-                t,
-                x,
-                h,
-                c,
-                method: method.row().oracle,
-            };
+            let here = Here { models: &models, options: &options, t, x, h, rows: [rows[1], rows[2]], ends };
             let (off, size) = here.residual(1.0);
             right = right.max(off / size);
             let (off, size) = here.residual(-1.0);
@@ -175,17 +245,25 @@ fn worst(method: Method, rule: Rule, schedule: (Schedule, f64, f64), seed: u64) 
 
 #[test]
 fn rates_keep_the_target() {
+    use Method::{FkcAnneal, FkcCompose, FkcGuidance, FkcMixture, FkcProduct, FkcTransport};
+    let constant =
+        [FkcAnneal, FkcGuidance, FkcProduct, FkcCompose, FkcTransport, FkcMixture].map(Case::Constant);
+    let changing = [FkcAnneal, FkcGuidance, FkcProduct, FkcCompose, FkcTransport].map(Case::Changing);
+    let rewards = [FkcAnneal, FkcGuidance, FkcCompose].map(|method| Case::Reward(method, false));
+    let pulled = [FkcAnneal, FkcProduct].map(|method| Case::Reward(method, true));
     for (at, schedule) in SCHEDULES.into_iter().enumerate() {
-        for method in [Method::FkcAnneal, Method::FkcGuidance, Method::FkcProduct, Method::FkcCompose] {
+        for case in constant.into_iter().chain(changing).chain(rewards).chain(pulled) {
             for rule in [Rule::Left, Rule::Trap] {
-                let (right, flipped) = worst(method, rule, schedule, 60 + at as u64);
+                let (right, flipped) = worst(case, rule, schedule, 60 + at as u64);
+                let name = format!("{case:?}");
                 println!(
-                    "identity {:<14} {:<12} {rule:?}: {right:.1e}, with the sign flipped {flipped:.1e}",
+                    "identity {:<14} {name:<24} {rule:?}: {right:.1e}, with the sign flipped {flipped:.1e}",
                     schedule.0.name(),
-                    method.row().name
                 );
-                assert!(right < TOLERANCE, "{} {}: {right}", schedule.0.name(), method.row().name);
-                assert!(flipped > 1.0e5 * TOLERANCE, "the control must fail: {flipped}");
+                assert!(right < TOLERANCE, "{} {name}: {right}", schedule.0.name());
+                // A mixture's rate is zero, and has no sign.
+                let control = case == Case::Constant(FkcMixture) || flipped > 1.0e5 * TOLERANCE;
+                assert!(control, "the control must fail: {flipped}");
             }
         }
     }

@@ -9,7 +9,7 @@ use feynkac::kernels::device::Device;
 use feynkac::kernels::methods::StepCoeffs;
 use feynkac::kernels::passes::init;
 use feynkac::kernels::passes::resample::oracle::offspring;
-use feynkac::kernels::passes::step::oracle::{At, Particle, step};
+use feynkac::kernels::passes::step::oracle::{At, Particle, Point, Rows, step};
 use feynkac::kernels::passes::weights::Weights;
 use feynkac::kernels::prims::state::BLOCK;
 use feynkac::run::group_seed;
@@ -60,12 +60,13 @@ impl Plain {
         Self { models: models.collect(), options, levels, coeffs, mistake }
     }
 
-    fn evaluate(&self, x: &[f64], level: usize) -> (Vec<Vec<f64>>, Vec<f64>) {
+    fn evaluate(&self, x: &[f64], level: usize) -> Point {
         let Noise { alpha, sigma, .. } = self.levels[level];
-        (
-            self.models.iter().map(|q| q.score(x, alpha, sigma)).collect(),
-            self.models.iter().map(|q| q.log_density(x, alpha, sigma)).collect(),
-        )
+        Point {
+            scores: self.models.iter().map(|q| q.score(x, alpha, sigma)).collect(),
+            log_q: self.models.iter().map(|q| q.log_density(x, alpha, sigma)).collect(),
+            laplacians: Vec::new(),
+        }
     }
 
     /// Particles of the start. As for a network, their weights are not corrected: a wrong width shows.
@@ -81,9 +82,9 @@ impl Plain {
         (0..self.options.particles)
             .map(|i| {
                 let (x, log_w) = init::oracle::draw(&start, seed, i);
-                let (scores, log_q) = self.evaluate(&x, 0);
-                let log_p = log_q.iter().zip(&self.coeffs[0].beta).map(|(q, b)| q * b).sum();
-                Particle { x, scores, log_w, log_p }
+                let point = self.evaluate(&x, 0);
+                let log_p = point.log_q.iter().zip(&self.coeffs[0].beta).map(|(q, b)| q * b).sum();
+                Particle { x, scores: point.scores, log_w, log_p }
             })
             .collect()
     }
@@ -94,7 +95,7 @@ impl Plain {
         let mut now = self.begin(seed);
         let mut ancestors: Option<Vec<usize>> = None;
         let mut log_z = 0.0;
-        let oracle = self.options.method.row().oracle;
+        let oracle = self.options.law();
         for (at, c) in self.coeffs.iter().enumerate() {
             let mut next: Vec<Particle> = (0..k)
                 .map(|i| {
@@ -108,8 +109,10 @@ impl Plain {
                     }
                     let slot = if self.mistake == Mistake::NoiseOfAncestor { parent } else { i };
                     let exact = self.options.rule == Rule::Exact;
-                    let to = step(&from, At { seed, slot, step: at }, c, oracle, exact, |x| {
-                        self.evaluate(x, at + 1)
+                    let old = Point { scores: from.scores.clone(), ..Point::default() };
+                    let (at, rows) = (At { seed, slot, step: at }, Rows { c, next: c });
+                    let to = step(&from, Some(&old), at, rows, &oracle, exact, |x: &[f64]| {
+                        self.evaluate(x, at.step + 1)
                     });
                     let carried = if self.mistake == Mistake::NotMultiplied { from.log_w } else { 0.0 };
                     Particle { log_w: to.log_w - carried, ..to }

@@ -3,15 +3,16 @@
 
 use std::path::Path;
 
+use crate::methods::s1::slow;
 use feynkac::eigen::Eigen;
 use feynkac::kernels::device::Device;
 use feynkac::target::{Gaussian, Mixture, Scales};
 use feynkac::verify::verify;
-use feynkac::{Final, Method, Model, Options, Policy, Rule, Schedule, Target};
+use feynkac::{Final, Growth, Method, Model, Options, Policy, Reward, Rule, Schedule, Target};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-on_every_device! { anneal, guidance_and_plain, wide, long_loops, unfused, networks, an_overflow_is_caught }
+on_every_device! { anneal, guidance_and_plain, following, wide, long_loops, unfused, networks, an_overflow_is_caught }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
@@ -140,6 +141,46 @@ fn guidance_and_plain(device: &Device) {
         ));
     }
     println!("verify {}: {n} runs of fkc-guidance and plain, worst share {worst:.2}", device.backend());
+}
+
+/// Methods that follow: mixtures, transports, exponents that change, rewards of either drift, fused and apart.
+fn following(device: &Device) {
+    let mut n = 0;
+    let mut worst = 0.0_f64;
+    for dim in [2, 5] {
+        let models = || -> Vec<Model> {
+            KINDS.into_iter().enumerate().map(|(at, kind)| target(kind, dim, 1 + at as u64)).collect()
+        };
+        for rule in [Rule::Left, Rule::Right, Rule::Trap, Rule::Exact] {
+            for case in 0..6 {
+                let method =
+                    [Method::FkcMixture, Method::FkcTransport, Method::FkcCompose, Method::FkcProduct]
+                        [case.min(3)];
+                let mut o = options(n, method, rule);
+                n += 1;
+                // A kernel of its own each: a third of them, of which a software driver compiles half.
+                if !(n + n / 6).is_multiple_of(if slow(device) { 6 } else { 3 }) {
+                    continue;
+                }
+                (o.models, o.steps) = (if case == 0 || case == 2 { 3 } else { 2 }, 6);
+                match case {
+                    0 => o.powers = vec![0.5, 2.0, 1.0],
+                    1 => o.beta_from = (n % 2 == 0).then_some(0.8),
+                    2 => (o.powers, o.powers_from) = (vec![1.0, 0.7, -0.4], vec![0.5, 0.5, 0.2]),
+                    3 => o.beta_from = Some(0.6),
+                    _ => {
+                        (o.beta, o.beta_from) = (0.7, (n % 2 == 0).then_some(0.9));
+                        let growth = [Growth::Signal, Growth::Linear][n % 2];
+                        o.reward = Some(Reward { scale: 0.6, growth, drift: (case == 5).then_some(0.9) });
+                    }
+                }
+                o.unfused = rule != Rule::Exact && n % 3 == 0;
+                let models: Vec<Model> = models().into_iter().take(o.all_models()).collect();
+                worst = worst.max(check(device, &format!("case {case} in {dim}"), &models, &o));
+            }
+        }
+    }
+    println!("verify {}: of {n} runs of methods that follow, worst share {worst:.2}", device.backend());
 }
 
 /// Dimensions beyond registers.

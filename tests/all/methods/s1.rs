@@ -77,7 +77,12 @@ pub fn models(options: &Options) -> Vec<Model> {
 
 /// Mean over the runs, with the standard error of each figure.
 fn average(device: &Device, options: &Options) -> [(f64, f64); 3] {
-    let out = sample(device, &models(options), options, None).expect("a run");
+    averaged(device, &models(options), options)
+}
+
+/// The same of these models.
+pub fn averaged(device: &Device, models: &[Model], options: &Options) -> [(f64, f64); 3] {
+    let out = sample(device, models, options, None).expect("a run");
     let runs: Vec<Moments> = (0..options.groups).map(|g| estimate(&out, g, options.groups)).collect();
     [|m: &Moments| m.mean, |m: &Moments| m.variance, |m: &Moments| m.log_z].map(|figure| {
         let n = runs.len() as f64;

@@ -24,6 +24,8 @@ pub struct Keeps {
     pub models: usize,
     /// Scores are carried; else they are evaluated where the step starts.
     pub carried: bool,
+    /// What is carried is the score to follow, of methods that follow, and what the next step owes its old state.
+    pub follows: bool,
     /// Log-weights.
     pub weighed: bool,
     /// Log-densities: the exact rule.
@@ -75,7 +77,17 @@ impl Keeps {
 
     /// Cells of the scores that are carried.
     pub(super) fn scores(&self, of: &Population) -> usize {
-        if self.carried { self.models * of.dim * of.stride() } else { 1 }
+        if self.carried { self.score_rows() * of.dim * of.stride() } else { 1 }
+    }
+
+    /// Carried scores, each of dim rows.
+    pub fn score_rows(&self) -> usize {
+        if self.follows { 1 } else { self.models }
+    }
+
+    /// A cell a particle is kept for log-densities, or for what is owed.
+    pub fn cell(&self) -> bool {
+        self.exact || self.follows && self.carried && self.weighed
     }
 }
 
@@ -174,7 +186,7 @@ impl Carried {
             x: Cells::new(device, "positions", of.dim * of.stride(), keeps.element)?,
             scores: Cells::new(device, "scores", keeps.scores(of), keeps.element)?,
             log_w: device.empty("log-weights", where_kept(keeps.weighed))?,
-            log_p: device.empty("log-densities", where_kept(keeps.exact))?,
+            log_p: device.empty("log-densities", where_kept(keeps.cell()))?,
             roots: device.empty("roots", where_kept(keeps.roots))?,
             clock: device.empty("step numbers", 1)?,
         })

@@ -3,9 +3,10 @@
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
+use super::kernel_follow::{ask, nothing, reach};
 use super::kernel_move::advance;
 use super::key::{Carry, Common, Scratch, Stage, StepKey, Tables};
-use crate::methods::{Coeffs, Method, coeffs};
+use crate::methods::{Coeffs, Method, Move, coeffs};
 use crate::models::{Here, Models, Score, coordinate, extent, put_coordinate, score_of};
 use crate::passes::weights::kernel::record_block;
 use crate::passes::{block_stride, first_block, first_vector, number, vector_stride};
@@ -185,17 +186,22 @@ fn particles<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
     };
     if comptime!(key.moves() && !key.carried) {
         fetch::<E, N>(before, scratch, &mut here, &past, key);
-        #[unroll]
-        for m in 0..key.models.count {
-            S::evaluate::<N>(&mut here, scratch, models, m, key.models);
-        }
     }
+    let told = if comptime!(key.moves() && !key.carried) {
+        ask::<S, M, N>(&mut here, scratch, models, &tables.coeffs, key)
+    } else {
+        nothing::<N>()
+    };
     let mut log_w = if comptime!(key.moves()) {
-        advance::<M, P, E, N, H>(before, after, common, scratch, &mut here, shape, &past, &c, &stream, key)
+        advance::<M, P, E, N, H>(
+            before, after, common, scratch, &mut here, shape, &past, &c, &told, &stream, key,
+        )
     } else {
         recover::<E, N>(&*after, scratch, &mut here, key)
     };
-    if comptime!(key.settles()) {
+    if comptime!(key.settles() && key.follows) {
+        log_w = reach::<S, M, E, N>(before, after, scratch, models, tables, &mut here, &past, &c, log_w, key);
+    } else if comptime!(key.settles()) {
         log_w = settle::<S, M, E, N>(before, after, scratch, models, &mut here, &past, &c, log_w, key);
     }
     if comptime!(key.weighed) {
@@ -241,7 +247,7 @@ fn here<N: Size>(
         score: Array::new(comptime!((registers * key.models.count).max(1))),
         at,
         grid: Grid { rows: dim, stride },
-        score_grid: Grid { rows: comptime!(key.models.count) * dim, stride },
+        score_grid: Grid { rows: comptime!(key.carried_scores()) * dim, stride },
         scratch_at,
         scratch_grid: Grid { rows, stride: scratch_stride },
         dim,
@@ -287,6 +293,37 @@ fn fetch<E: Float, N: Size>(
     }
 }
 
+/// One coordinate of a method that looks at scores alone.
+#[cube]
+pub fn coordinate_of<M: Method, N: Size>(
+    scores: &Sequence<Vector<f32, N>>,
+    c: &Coeffs,
+    #[comptime] key: StepKey,
+) -> Move<N> {
+    let shares = Sequence::<Vector<f32, N>>::new();
+    M::coordinate::<N>(scores, &shares, Vector::new(0.0f32), c, key.models.count)
+}
+
+/// Adds what coordinate `k` of the old state is off the backward kernel's mean, squared.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+pub fn fall_back<E: Float, N: Size>(
+    before: &Carry<E>,
+    here: &Here<N>,
+    scratch: &[f32],
+    past: &Past<N>,
+    c: &Coeffs,
+    moved: &Move<N>,
+    k: usize,
+    residual: Vector<f32, N>,
+    #[comptime] key: StepKey,
+) -> Vector<f32, N> {
+    let old = recall_row::<E, N>(&before.x, &here.grid, k, past, key.models.layout);
+    let new = coordinate::<N>(here, scratch, k, key.models);
+    let back = fma(Vector::new(c.back_shrink), new, Vector::new(c.back_drift) * moved.back);
+    fma(old - back, old - back, residual)
+}
+
 /// Evaluate at x', and the part of the weight that belongs to the new state.
 #[cube]
 #[allow(clippy::too_many_arguments)]
@@ -323,13 +360,10 @@ fn settle<S: Score, M: Method, E: Float, N: Size>(
             }
             scores.push(own);
         }
-        let moved = M::coordinate::<N>(&scores, c, key.models.count);
+        let moved = coordinate_of::<M, N>(&scores, c, key);
         rate += moved.rate;
         if comptime!(key.exact && matches!(key.stage, Stage::Fused)) {
-            let old = recall_row::<E, N>(&before.x, &here.grid, k, past, key.models.layout);
-            let new = coordinate::<N>(&*here, &*scratch, k, key.models);
-            let back = fma(Vector::new(c.back_shrink), new, Vector::new(c.back_drift) * moved.score);
-            residual = fma(old - back, old - back, residual);
+            residual = fall_back::<E, N>(before, &*here, &*scratch, past, c, &moved, k, residual, key);
         }
     }
     if comptime!(key.exact) {

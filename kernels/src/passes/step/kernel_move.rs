@@ -2,8 +2,10 @@
 
 use cubecl::prelude::*;
 
+use super::kernel::coordinate_of;
+use super::kernel_follow::Told;
 use super::key::{Carry, Common, StepKey};
-use crate::methods::{Coeffs, Method};
+use crate::methods::{Coeffs, Method, Move};
 use crate::models::{Here, coordinate, extent, put_coordinate, score_of};
 use crate::prims::philox::{Stream, draw};
 use crate::prims::space::Space;
@@ -21,6 +23,7 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
     shape: &Shape,
     past: &Past<N>,
     c: &Coeffs,
+    told: &Told<N>,
     stream: &Stream<N>,
     #[comptime] key: StepKey,
 ) -> Vector<f32, N> {
@@ -52,8 +55,7 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
                 #[unroll]
                 for t in 0..tangent {
                     let k = element * tangent + t;
-                    let scores = old_scores::<E, N>(before, &*scratch, &*here, past, k, key);
-                    let moved = M::coordinate::<N>(&scores, c, key.models.count);
+                    let moved = old_move::<M, E, N>(before, &*scratch, &*here, past, c, told, k, key);
                     rate += moved.rate;
                     let noise = z[i * tangent + t];
                     energy = fma(noise, noise, energy);
@@ -83,14 +85,62 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
         Vector::new(0.0f32)
     } else {
         let log_w = if past.resampled { Vector::new(0.0f32) } else { load::<f32, N>(&before.log_w, here.at) };
-        let log_w = fma(Vector::new(c.rate_old), rate, log_w);
-        if comptime!(key.exact) {
+        if comptime!(key.follows && !key.exact) {
+            owe::<E, N>(before, past, c, told, rate, log_w, key)
+        } else if comptime!(key.exact) {
+            let log_w = fma(Vector::new(c.rate_old), rate, log_w);
             let log_p = recall::<f32, N>(&before.log_p, past);
             log_w + Vector::new(c.exact) * fma(energy, Vector::new(0.5f32), -log_p)
         } else if comptime!(key.carried) {
-            log_w
+            fma(Vector::new(c.rate_old), rate, log_w)
         } else {
-            log_w + Vector::new(c.constant)
+            fma(Vector::new(c.rate_old), rate, log_w) + Vector::new(c.constant)
+        }
+    }
+}
+
+/// What a step of a method that follows owes its old state.
+#[cube]
+fn owe<E: Float, N: Size>(
+    before: &Carry<E>,
+    past: &Past<N>,
+    c: &Coeffs,
+    told: &Told<N>,
+    rate: Vector<f32, N>,
+    log_w: Vector<f32, N>,
+    #[comptime] key: StepKey,
+) -> Vector<f32, N> {
+    if comptime!(key.carried) {
+        log_w + recall::<f32, N>(&before.log_p, past)
+    } else {
+        let log_w = fma(Vector::new(c.rate_old), rate + told.whole, log_w);
+        fma(Vector::new(c.swing_old), told.ahead, log_w) + Vector::new(c.constant)
+    }
+}
+
+/// Coordinate `k` of the old state: the score to follow, and its part of the rate where that is not yet settled.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+fn old_move<M: Method, E: Float, N: Size>(
+    before: &Carry<E>,
+    scratch: &[f32],
+    here: &Here<N>,
+    past: &Past<N>,
+    c: &Coeffs,
+    told: &Told<N>,
+    k: usize,
+    #[comptime] key: StepKey,
+) -> Move<N> {
+    if comptime!(key.follows && key.carried) {
+        let score = recall_row::<E, N>(&before.scores, &here.score_grid, k, past, key.models.layout);
+        Move::<N> { score, rate: Vector::new(0.0f32), back: score }
+    } else {
+        let scores = old_scores::<E, N>(before, scratch, here, past, k, key);
+        if comptime!(key.follows) {
+            let x = coordinate::<N>(here, scratch, k, key.models);
+            M::coordinate::<N>(&scores, &told.shares, x, c, key.models.count)
+        } else {
+            coordinate_of::<M, N>(&scores, c, key)
         }
     }
 }

@@ -47,6 +47,11 @@ pub struct StepKey {
     /// Scores are carried from step to step and evaluated at x'; else they are evaluated at x, where the
     /// weight needs no others.
     pub carried: bool,
+    /// The method follows (docs/maths.md (7.4)): densities enter, each end of a step has numbers of its own, and
+    /// what is carried is the score to follow and what the next step owes its old state.
+    pub follows: bool,
+    /// The Laplacians of the models' log-densities enter as well.
+    pub laplacians: bool,
     /// Root ancestors are kept.
     pub roots: bool,
     /// The models.
@@ -83,6 +88,11 @@ impl StepKey {
         TallyKey { kind: Weights::Log, wide: self.wide, sharing: self.sharing }
     }
 
+    /// Rows of carried scores for each coordinate.
+    pub(super) fn carried_scores(&self) -> usize {
+        if self.follows { 1 } else { self.models.count }
+    }
+
     /// Words of shared memory for scratch.
     pub(crate) fn shared(&self) -> usize {
         if let Scratch::Shared(words) = self.scratch { words } else { 0 }
@@ -103,11 +113,12 @@ impl StepKey {
 pub struct Carry<E: Float> {
     /// Positions, dim rows.
     pub x: Box<[E]>,
-    /// Scores there, models * dim rows.
+    /// Scores there, models * dim rows; of methods that follow the score to follow, dim rows.
     pub scores: Box<[E]>,
     /// Log-weights, `[stride]`.
     pub log_w: Box<[f32]>,
-    /// Log-densities of the target, `[stride]`; only the exact rule has them.
+    /// Log-densities of the target, `[stride]`: the exact rule has them. Methods that follow keep here, under the
+    /// other rules, what the next step owes its old state.
     pub log_p: Box<[f32]>,
     /// First ancestor of each particle at the start of the run.
     pub roots: Box<[u32]>,

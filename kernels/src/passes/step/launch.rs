@@ -5,7 +5,7 @@ use super::kernel::step_kernel;
 use super::key::{CommonLaunch, Scratch, Stage, StepKey, TablesLaunch};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
-use crate::methods::{Compose, Method, Plain};
+use crate::methods::{Compose, Method, Mixture, Plain, ROW, Tilted, Transport};
 use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, ModelsLaunch, Score};
 use crate::passes::{Number, Work};
 use crate::prims::space::{Euclid, Space};
@@ -24,6 +24,8 @@ pub struct Feed {
     pub levels: Buf<f32>,
     /// Offsets.
     pub map: Buf<u32>,
+    /// The method asks for the Laplacians of log-densities too.
+    pub laplacians: bool,
     /// Turns of the loops of one evaluation of all models at one particle.
     pub turns: u64,
 }
@@ -80,6 +82,9 @@ impl Step<'_> {
         match method {
             Named::Plain => self.launch::<Plain>(device, step),
             Named::Compose => self.launch::<Compose>(device, step),
+            Named::Mixture => self.launch::<Mixture>(device, step),
+            Named::Tilted => self.launch::<Tilted>(device, step),
+            Named::Transport => self.launch::<Transport>(device, step),
         }
     }
 
@@ -111,6 +116,15 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// Methods that follow look at the rows before and behind that of a step.
+    fn check_table(&self) -> Result<()> {
+        let (found, wanted) = (self.coeffs.len(), 3 * ROW);
+        if self.keeps.follows && found < wanted {
+            return Err(argument("coefficient table", found, wanted));
+        }
+        Ok(())
+    }
+
     /// A population's buffers, as long as they must be.
     fn check_buffers(&self, device: &Device) -> Result<()> {
         let (of, keeps) = (self.of, &self.keeps);
@@ -124,7 +138,7 @@ impl Step<'_> {
                 ("positions", carried.x.len(), of.dim * of.stride()),
                 ("scores", carried.scores.len(), keeps.scores(of)),
                 ("log-weights", carried.log_w.len(), kept(keeps.weighed)),
-                ("log-densities", carried.log_p.len(), kept(keeps.exact)),
+                ("log-densities", carried.log_p.len(), kept(keeps.cell())),
                 ("roots", carried.roots.len(), kept(keeps.roots)),
             ] {
                 if found < wanted {
@@ -181,6 +195,8 @@ impl Step<'_> {
             exact: self.keeps.exact,
             weighted_start: self.weighted_start,
             carried: self.keeps.carried,
+            follows: self.keeps.follows,
+            laplacians: self.feed.laplacians,
             roots: self.keeps.roots,
             models: ModelKey {
                 count: self.feed.count,
@@ -200,6 +216,7 @@ impl Step<'_> {
     /// The compile key of a launch of `turns` turns of the loops of a unit, everything checked.
     pub(crate) fn checked(&self, device: &Device, turns: u64) -> Result<StepKey> {
         self.check(device)?;
+        self.check_table()?;
         self.check_buffers(device)?;
         if let Some(most) = device.max_turns().filter(|most| turns > *most) {
             let what = "turns of the loops of a unit";
@@ -248,7 +265,7 @@ impl Step<'_> {
         let cells = |rows: usize| 4 * (rows * of.stride()) as u64;
         let kept = |kept: bool, rows: usize| if kept { cells(rows) } else { 0 };
         let state = |rows: usize| (keeps.element.bytes() * rows * of.stride()) as u64;
-        let carried = if keeps.carried { state(self.feed.count * of.dim) } else { 0 };
+        let carried = if keeps.carried { state(keeps.score_rows() * of.dim) } else { 0 };
         let scores = self.feed.count * of.dim;
         let outgrown = keeps.scratch(device, of) == Scratch::Particles && self.stage != Stage::Move;
         let looks = !self.feed.kinds.is_empty();
@@ -259,7 +276,7 @@ impl Step<'_> {
                 + carried
                 + kept(keeps.weighed, 1)
                 + kept(keeps.weighed && !self.always, 1)
-                + kept(keeps.exact, 1)
+                + kept(keeps.cell(), 1)
                 + kept(keeps.roots, 1),
             written: state(of.dim) + kept(keeps.roots, 1) + kept(self.writes_rows(), of.dim),
         };
@@ -267,7 +284,7 @@ impl Step<'_> {
         let again = if looks { state(of.dim) } else { cells(scores) } + kept(keeps.weighed, 1);
         let weighed = Work {
             read: scratch + if self.stage == Stage::Fused { 0 } else { again },
-            written: scratch + carried + kept(keeps.weighed, 1) + kept(keeps.exact, 1) + records,
+            written: scratch + carried + kept(keeps.weighed, 1) + kept(keeps.cell(), 1) + records,
         };
         match self.stage {
             Stage::Fused => {
@@ -286,4 +303,17 @@ pub enum Named {
     Plain,
     /// [`Compose`].
     Compose,
+    /// [`Mixture`].
+    Mixture,
+    /// [`Tilted`].
+    Tilted,
+    /// [`Transport`].
+    Transport,
+}
+
+impl Named {
+    /// The method follows always; [`Compose`] does where its exponents change.
+    pub fn follows(self) -> bool {
+        matches!(self, Named::Mixture | Named::Tilted | Named::Transport)
+    }
 }

@@ -5,12 +5,13 @@
 //! splits it in two ([`Stage::Move`], [`Stage::Weigh`]) with its own launches between.
 //!
 //! The trapezoid and the exact rule weigh by the scores at both ends of a step: they are evaluated at x'
-//! and carried, models * dim rows. The left rule needs them at x alone and carries nothing. Beside x and
+//! and carried, models * dim rows (of methods that follow, `kernel_follow`: dim rows of the score to follow). The left rule needs them at x alone and carries nothing. Beside x and
 //! the scores, as far as they are kept ([`Keeps`]): log-weight, log-density, root ancestor. All are read
 //! through the ancestors.
 
 pub(crate) mod carried;
 pub(crate) mod kernel;
+mod kernel_follow;
 mod kernel_move;
 pub(crate) mod key;
 mod launch;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::kernel::steps_kernel;
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
-use crate::methods::{Compose, Method, Plain, ROW};
+use crate::methods::{Compose, Method, Mixture, Plain, ROW, Tilted, Transport};
 use crate::models::{Analytic, ModelsLaunch};
 use crate::passes::crew::Crew;
 use crate::passes::step::key::TablesLaunch;
@@ -25,6 +25,9 @@ pub fn launch(
     match method {
         Named::Plain => go::<Plain>(device, of, history, steps),
         Named::Compose => go::<Compose>(device, of, history, steps),
+        Named::Mixture => go::<Mixture>(device, of, history, steps),
+        Named::Tilted => go::<Tilted>(device, of, history, steps),
+        Named::Transport => go::<Transport>(device, of, history, steps),
     }
 }
 

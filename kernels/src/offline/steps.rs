@@ -1,0 +1,176 @@
+//! The step kernels, by method, model, dimension, part and weight rule.
+
+use std::sync::Arc;
+
+use cubecl::prelude::*;
+
+use super::{APART, Blank, LANES, Offline, SHARED, TOGETHER, UNITS, properties};
+use crate::methods::{Compose, Method, Mixture, Plain, Tilted, Transport};
+use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, Score};
+use crate::passes::Sharing;
+use crate::passes::crew::Crew;
+use crate::passes::step::carried::shared_units;
+use crate::passes::step::kernel::step_kernel;
+use crate::passes::step::{Scratch, Stage, StepKey};
+use crate::passes::steps::kernel::steps_kernel;
+use crate::prims::space::Euclid;
+use crate::prims::state::{Element, Layout};
+
+/// All of them.
+pub fn all(list: &mut Vec<Offline>) {
+    each::<Plain>(list, "plain", 1);
+    each::<Compose>(list, "compose 1", 1);
+    each::<Compose>(list, "compose 2", 2);
+    each::<Compose>(list, "compose 4", 4);
+    following::<Compose>(list, "compose 2, exponents that change", 2, false);
+    following::<Mixture>(list, "mixture 2", 2, false);
+    following::<Tilted>(list, "tilted 2", 2, false);
+    following::<Tilted>(list, "tilted 2, drift of its own", 2, true);
+    following::<Transport>(list, "transport", 2, true);
+}
+
+/// The steps of one method, in registers (D = 2, 4), in shared memory (D = 64), and beyond (D = 784).
+fn each<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
+    let shared = shared(count);
+    let key =
+        |stage, rule: Rule, kind, dim: usize, sharing: Sharing| key(count, stage, rule, kind, dim, sharing);
+    for kind in [Kind::IsotropicMixture, Kind::DiagonalMixture, Kind::Gaussian] {
+        for (dim, sharing) in [(2, TOGETHER), (64, shared), (784, TOGETHER)] {
+            for (stage, rule) in [
+                (Stage::Start, Rule::Exact),
+                (Stage::Fused, Rule::Left),
+                (Stage::Fused, Rule::Trap),
+                (Stage::Fused, Rule::Exact),
+            ] {
+                let variant = format!("{method}, {kind:?}, D={dim}, {stage:?}, {rule:?}");
+                list.push(one::<Analytic, M>(variant, key(stage, rule, kind, dim, sharing)));
+            }
+        }
+    }
+    for dim in [2, 64] {
+        for stage in [Stage::Start, Stage::Move, Stage::Weigh] {
+            let variant = format!("{method}, Buffer, D={dim}, {stage:?}");
+            let sharing = if dim > FEW { shared } else { TOGETHER };
+            let key = StepKey { looks: false, ..key(stage, Rule::Trap, Kind::Gaussian, dim, sharing) };
+            list.push(one::<Buffer, M>(variant, key));
+        }
+    }
+    let mixture = Kind::IsotropicMixture;
+    let widest = key(Stage::Fused, Rule::Exact, mixture, FEW, TOGETHER);
+    list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=4, Fused, Exact"), widest));
+    for (dim, sharing) in [(2, TOGETHER), (64, shared), (784, TOGETHER)] {
+        for rule in [Rule::Left, Rule::Trap] {
+            let variant = format!("{method}, {mixture:?}, D={dim}, Fused, {rule:?}, f16");
+            list.push(of::<Analytic, M>(
+                variant,
+                key(Stage::Fused, rule, mixture, dim, sharing),
+                Element::F16,
+            ));
+        }
+    }
+    for (rule, crew, sharing) in [
+        (Rule::Left, Crew::Cube, TOGETHER),
+        (Rule::Exact, Crew::Cube, TOGETHER),
+        (Rule::Trap, Crew::One, APART),
+    ] {
+        let key = key(Stage::Fused, rule, mixture, 2, sharing);
+        let variant = format!("{method}, {mixture:?}, D=2, {rule:?}, {crew:?}");
+        list.push(entry!(variant, steps_kernel::StepsKernel<Analytic, M, Euclid>(
+            a b common history scratch models tables shape first last; LANES, LANES, crew, key, Element::F32.kind()
+        )));
+    }
+    let small = key(Stage::Fused, Rule::Trap, mixture, 2, APART);
+    list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=2, Fused, a block a unit"), small));
+}
+
+/// Cubes for D = 64: as many units as have room for their scratch.
+fn shared(count: usize) -> Sharing {
+    match shared_units(SHARED, (1 + count) * 64) {
+        0 => TOGETHER,
+        units => Sharing { together: true, units },
+    }
+}
+
+/// The key of a launch.
+fn key(count: usize, stage: Stage, rule: Rule, kind: Kind, dim: usize, sharing: Sharing) -> StepKey {
+    StepKey {
+        stage,
+        weighed: true,
+        exact: rule == Rule::Exact,
+        weighted_start: stage == Stage::Start && rule == Rule::Exact,
+        carried: rule != Rule::Left,
+        follows: false,
+        laplacians: false,
+        roots: rule != Rule::Left,
+        models: ModelKey {
+            count,
+            kinds: [kind; MAX_MODELS],
+            registers: if dim <= FEW { dim } else { 0 },
+            layout: Layout::Columns,
+        },
+        paired: dim <= 2,
+        rows: stage == Stage::Move,
+        wide: false,
+        looks: true,
+        scratch: match dim {
+            0..=FEW => Scratch::Registers,
+            64 if sharing.units < UNITS => Scratch::Shared((1 + count) * dim * sharing.units as usize),
+            _ => Scratch::Particles,
+        },
+        sharing,
+    }
+}
+
+/// The same of a method that follows.
+fn following<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize, laplacians: bool) {
+    let key = |stage, rule, kind, dim, sharing| StepKey {
+        follows: true,
+        laplacians,
+        ..key(count, stage, rule, kind, dim, sharing)
+    };
+    let mixture = Kind::IsotropicMixture;
+    let few = [
+        (Stage::Start, Rule::Trap),
+        (Stage::Start, Rule::Exact),
+        (Stage::Fused, Rule::Left),
+        (Stage::Fused, Rule::Trap),
+        (Stage::Fused, Rule::Exact),
+        (Stage::Move, Rule::Trap),
+        (Stage::Weigh, Rule::Trap),
+    ];
+    let few = few.map(|(stage, rule)| (stage, rule, 2, TOGETHER));
+    let many = [
+        (Stage::Fused, Rule::Left, 64, shared(count)),
+        (Stage::Fused, Rule::Trap, 64, shared(count)),
+        (Stage::Fused, Rule::Trap, 784, TOGETHER),
+    ];
+    for (stage, rule, dim, sharing) in few.into_iter().chain(many) {
+        let variant = format!("{method}, {mixture:?}, D={dim}, {stage:?}, {rule:?}");
+        list.push(one::<Analytic, M>(variant, key(stage, rule, mixture, dim, sharing)));
+    }
+    for kind in [Kind::DiagonalMixture, Kind::Gaussian] {
+        let variant = format!("{method}, {kind:?}, D=2, Fused, Trap");
+        list.push(one::<Analytic, M>(variant, key(Stage::Fused, Rule::Trap, kind, 2, TOGETHER)));
+    }
+    let key = key(Stage::Fused, Rule::Trap, Kind::IsotropicMixture, 2, TOGETHER);
+    let variant = format!("{method}, D=2, Trap, {:?}", Crew::Cube);
+    list.push(entry!(variant, steps_kernel::StepsKernel<Analytic, M, Euclid>(
+        a b common history scratch models tables shape first last; LANES, LANES, Crew::Cube, key, Element::F32.kind()
+    )));
+}
+
+/// What a weight rule keeps; the host's rules by the same names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Rule {
+    Left,
+    Trap,
+    Exact,
+}
+
+fn one<S: Score, M: Method>(variant: String, key: StepKey) -> Offline {
+    of::<S, M>(variant, key, Element::F32)
+}
+
+fn of<S: Score, M: Method>(variant: String, key: StepKey, element: Element) -> Offline {
+    entry!(cubes of key.sharing.units, variant, step_kernel::StepKernel<S, M, Euclid>(before after common scratch models tables shape step; LANES, LANES, key, element.kind()))
+}

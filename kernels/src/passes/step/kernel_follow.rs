@@ -1,0 +1,140 @@
+//! What a method that follows does at a state: all models are asked, and both the step that ends there and the one
+//! that starts there are told what concerns them. docs/maths.md (7.4).
+
+use cubecl::prelude::*;
+
+use super::kernel::fall_back;
+use super::key::{Carry, Stage, StepKey, Tables};
+use crate::methods::{Coeffs, Method, coeffs};
+use crate::models::{Here, Models, Score, coordinate, extent, score_of};
+use crate::prims::state::{Past, store, store_row};
+
+/// What all models together say of the particles, beside their scores.
+#[derive(CubeType)]
+pub struct Told<N: Size> {
+    /// Log-density of the target.
+    pub log_p: Vector<f32, N>,
+    /// Share of each model.
+    pub shares: Sequence<Vector<f32, N>>,
+    /// Sum of the log-densities by what each exponent gains over the step that starts here.
+    pub ahead: Vector<f32, N>,
+    /// The same over the step that ends here.
+    pub behind: Vector<f32, N>,
+    /// The particle's part of R.
+    pub whole: Vector<f32, N>,
+}
+
+/// Nobody was asked.
+#[cube]
+pub fn nothing<N: Size>() -> Told<N> {
+    Told::<N> {
+        log_p: Vector::new(0.0f32),
+        shares: Sequence::new(),
+        ahead: Vector::new(0.0f32),
+        behind: Vector::new(0.0f32),
+        whole: Vector::new(0.0f32),
+    }
+}
+
+/// Asks the models at `here`, which puts their scores.
+#[cube]
+pub fn ask<S: Score, M: Method, N: Size>(
+    here: &mut Here<N>,
+    scratch: &mut [f32],
+    models: &Models,
+    table: &[f32],
+    #[comptime] key: StepKey,
+) -> Told<N> {
+    let mut log_q = Sequence::<Vector<f32, N>>::new();
+    let mut laplacians = Sequence::<Vector<f32, N>>::new();
+    #[unroll]
+    for m in 0..key.models.count {
+        log_q.push(S::evaluate::<N>(here, scratch, models, m, key.models));
+        if comptime!(key.laplacians) {
+            laplacians.push(S::laplacian::<N>(here, &*scratch, models, m, key.models));
+        }
+    }
+    if comptime!(!key.follows) {
+        nothing::<N>()
+    } else {
+        let now = coeffs(table, here.level);
+        let next = coeffs(table, here.level + 1u32);
+        let last = coeffs(table, select(here.level > 0u32, here.level - 1u32, 0u32));
+        let mut ahead = Vector::<f32, N>::new(0.0f32);
+        let mut behind = Vector::<f32, N>::new(0.0f32);
+        #[unroll]
+        for m in 0..key.models.count {
+            ahead = fma(Vector::new(next.beta(m) - now.beta(m)), log_q[m], ahead);
+            behind = fma(Vector::new(now.beta(m) - last.beta(m)), log_q[m], behind);
+        }
+        let joint = M::joint::<N>(&log_q, &now, key.models.count);
+        let whole = if comptime!(key.laplacians) {
+            M::whole::<N>(&laplacians, &now, key.models.count)
+        } else {
+            Vector::new(0.0f32)
+        };
+        Told::<N> { log_p: joint.log_p, shares: joint.shares, ahead, behind, whole }
+    }
+}
+
+/// Evaluate at x', finish the weight of the step that ends there, and keep what the next one needs of it.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+pub fn reach<S: Score, M: Method, E: Float, N: Size>(
+    before: &Carry<E>,
+    after: &mut Carry<E>,
+    scratch: &mut [f32],
+    models: &Models,
+    tables: &Tables,
+    here: &mut Here<N>,
+    past: &Past<N>,
+    c: &Coeffs,
+    log_w: Vector<f32, N>,
+    #[comptime] key: StepKey,
+) -> Vector<f32, N> {
+    let registers = comptime!(key.models.registers);
+    let now = coeffs(&tables.coeffs, here.level);
+    let told = ask::<S, M, N>(here, scratch, models, &tables.coeffs, key);
+    let mut rate = told.whole;
+    let mut residual = Vector::<f32, N>::new(0.0f32);
+    #[unroll(registers > 0)]
+    for k in 0..extent(here.dim, registers) {
+        let mut scores = Sequence::<Vector<f32, N>>::new();
+        #[unroll]
+        for m in 0..key.models.count {
+            scores.push(score_of::<N>(&*here, &*scratch, m, k, key.models));
+        }
+        let x = if comptime!(key.looks) {
+            coordinate::<N>(&*here, &*scratch, k, key.models)
+        } else {
+            Vector::new(0.0f32)
+        };
+        let moved = M::coordinate::<N>(&scores, &told.shares, x, &now, key.models.count);
+        rate += moved.rate;
+        if comptime!(key.carried) {
+            let layout = key.models.layout;
+            store_row::<E, N>(&mut after.scores, &here.score_grid, k, here.at, moved.score, layout);
+        }
+        if comptime!(key.exact && matches!(key.stage, Stage::Fused)) {
+            residual = fall_back::<E, N>(before, &*here, &*scratch, past, c, &moved, k, residual, key);
+        }
+    }
+    if comptime!(key.exact) {
+        store::<f32, N>(&mut after.log_p, here.at, told.log_p);
+    } else if comptime!(key.carried) {
+        let owed = fma(Vector::new(now.rate_old), rate, Vector::new(now.swing_old) * told.ahead);
+        store::<f32, N>(&mut after.log_p, here.at, owed);
+    }
+    if comptime!(matches!(key.stage, Stage::Start)) {
+        if comptime!(key.weighted_start) { log_w + told.log_p } else { log_w }
+    } else {
+        let ends = fma(Vector::new(c.rate_new), rate, Vector::new(c.swing_new) * told.behind);
+        let log_w = log_w + ends + Vector::new(c.constant);
+        if comptime!(key.exact) {
+            let backward = residual * Vector::new(c.back_precision * -0.5f32);
+            log_w + Vector::new(c.exact) * (told.log_p + backward)
+        } else {
+            log_w
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What a run aims at: exponents of the models, constant or changing on the way down, and a reward:
+//! docs/maths.md (7.2a), (7.4) to (7.7).
+
+use feynkac_kernels::methods::oracle::Law;
+use feynkac_kernels::methods::tilted;
+use feynkac_kernels::passes::step::Named;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::model::Noise;
+use crate::options::{Options, Rule};
+use crate::registry::Method;
+
+/// How the weight of a reward grows from 0 at the start to its scale at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Growth {
+    /// With the share of the signal, alpha^2/(alpha^2 + sigma^2): late, when the reward of a state says something of
+    /// the sample.
+    Signal,
+    /// In equal parts of log(sigma/alpha).
+    Linear,
+}
+
+/// A reward: the target is multiplied by exp(lambda r), r the log-density of the last model, without noise.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reward {
+    /// lambda at the end.
+    pub scale: f64,
+    /// How it gets there.
+    pub growth: Growth,
+    /// c of docs/maths.md (7.6): the drift is c g^2 lambda grad r; `None` is zeta^2/2, which needs no Laplacian.
+    pub drift: Option<f64>,
+}
+
+impl Options {
+    /// The kernel of the method, tilted where there is a reward.
+    pub fn kernel(&self) -> Named {
+        if self.reward.is_some() { Named::Tilted } else { self.method.row().kernel }
+    }
+
+    /// Its oracle.
+    pub fn law(&self) -> Law {
+        if self.reward.is_some() { tilted::oracle::LAW } else { self.method.row().oracle }
+    }
+
+    /// Whether exponents change on the way.
+    pub fn changes(&self) -> bool {
+        self.reward.is_some() || self.beta_from.is_some() || !self.powers_from.is_empty()
+    }
+
+    /// Whether the step follows: docs/maths.md (7.4).
+    pub fn follows(&self) -> bool {
+        self.kernel().follows() || self.changes()
+    }
+
+    /// Whether it asks for Laplacians.
+    pub fn laplacians(&self) -> bool {
+        match self.reward {
+            Some(reward) => reward.drift.is_some(),
+            None => self.method == Method::FkcTransport,
+        }
+    }
+
+    /// Models of a run, a reward being one of them.
+    pub fn all_models(&self) -> usize {
+        self.models + usize::from(self.reward.is_some())
+    }
+
+    /// Exponents of the models at the end; of a mixture its normalised weights.
+    pub fn exponents(&self) -> Vec<f64> {
+        self.exponents_of(self.beta, &self.powers)
+    }
+
+    /// The same at the start.
+    pub fn exponents_from(&self) -> Vec<f64> {
+        let powers = if self.powers_from.is_empty() { &self.powers } else { &self.powers_from };
+        self.exponents_of(self.beta_from.unwrap_or(self.beta), powers)
+    }
+
+    fn exponents_of(&self, beta: f64, powers: &[f64]) -> Vec<f64> {
+        match self.method {
+            Method::Plain => vec![1.0],
+            Method::FkcAnneal => vec![beta],
+            Method::FkcGuidance => {
+                let mut exponents = vec![beta; self.models];
+                if let Some(base) = exponents.first_mut() {
+                    *base = 1.0 - beta * (self.models - 1) as f64;
+                }
+                exponents
+            }
+            Method::FkcProduct => vec![beta; self.models],
+            Method::FkcCompose => powers.to_vec(),
+            Method::FkcMixture => {
+                let total: f64 = powers.iter().sum();
+                powers.iter().map(|w| w / total).collect()
+            }
+            Method::FkcTransport => vec![beta, 0.0],
+        }
+    }
+
+    /// What the coefficient table has for each model at level `at`: exponents, of a mixture ln w, at last the
+    /// reward's lambda.
+    pub fn weights_at(&self, levels: &[Noise], at: usize) -> Vec<f64> {
+        let ratio = |noise: &Noise| (noise.sigma / noise.alpha).ln();
+        let (first, last) = (&levels[0], &levels[levels.len() - 1]);
+        let gone = (ratio(first) - ratio(&levels[at])) / (ratio(first) - ratio(last));
+        let ends = self.exponents_from().into_iter().zip(self.exponents());
+        let mut all: Vec<f64> = ends
+            .map(|(from, to)| match self.method {
+                Method::FkcMixture => to.ln(),
+                _ if from == to => to,
+                _ => from + gone * (to - from),
+            })
+            .collect();
+        if let Some(reward) = self.reward {
+            let signal = |n: &Noise| n.alpha * n.alpha / (n.alpha * n.alpha + n.sigma * n.sigma);
+            let share = match reward.growth {
+                Growth::Linear => gone,
+                Growth::Signal => (signal(&levels[at]) - signal(first)) / (signal(last) - signal(first)),
+            };
+            all.push(reward.scale * share);
+        }
+        all
+    }
+
+    /// Refuses exponents and rewards that no target has, naming them.
+    pub(crate) fn check_aim(&self) -> Result<()> {
+        let row = self.method.row();
+        let (least, most) = row.needs.models;
+        if !(least..=most).contains(&self.models) {
+            let wanted = if least == most { least.to_string() } else { format!("{least} to {most}") };
+            return Err(Error::input("models", self.models, format!("{wanted} for {}", row.name)));
+        }
+        let listed = matches!(self.method, Method::FkcCompose | Method::FkcMixture);
+        let what = match self.method {
+            Method::FkcCompose => "exponents",
+            Method::FkcMixture => "weights",
+            _ => "beta",
+        };
+        let from = (!self.powers_from.is_empty()).then_some(&self.powers_from);
+        for powers in [&self.powers].into_iter().chain(from).filter(|_| listed) {
+            if powers.len() != self.models {
+                let wanted = format!("{}, one a model", self.models);
+                return Err(Error::input(format!("number of {what}"), powers.len(), wanted));
+            }
+            if let Some(odd) = powers.iter().find(|power| !power.is_finite()) {
+                return Err(Error::input(what, odd, "finite numbers"));
+            }
+        }
+        if self.method == Method::FkcMixture {
+            if let Some(odd) = self.powers.iter().find(|w| **w <= 0.0) {
+                return Err(Error::input(what, odd, "numbers above 0"));
+            }
+            if self.changes() && self.reward.is_none() {
+                return Err(Error::input(what, "weights that change", "constant ones, for fkc-mixture"));
+            }
+        }
+        if let Some(odd) = self.beta_from.filter(|beta| !beta.is_finite()) {
+            return Err(Error::input("beta at the start", odd, "a finite number"));
+        }
+        for (exponents, powers, beta, when) in [
+            (self.exponents(), &self.powers, self.beta, ""),
+            (self.exponents_from(), &self.powers_from, self.beta_from.unwrap_or(self.beta), " at the start"),
+        ] {
+            if exponents.iter().sum::<f64>() <= 0.0 {
+                let found = if listed { format!("{powers:?}") } else { beta.to_string() };
+                let wanted = "a total exponent above 0, or the target is not normalisable";
+                return Err(Error::input(format!("{what}{when}"), found, wanted));
+            }
+        }
+        if self.method == Method::Plain && self.changes() {
+            return Err(Error::input(
+                "method",
+                "plain",
+                "one that weighs: fkc-anneal with beta 1 is the model itself",
+            ));
+        }
+        self.reward.map_or(Ok(()), |reward| self.check_reward(reward))
+    }
+
+    fn check_reward(&self, reward: Reward) -> Result<()> {
+        if matches!(self.method, Method::FkcMixture | Method::FkcTransport) {
+            let wanted = "fkc-anneal, fkc-guidance, fkc-product or fkc-compose";
+            return Err(Error::input("method with a reward", self.method.row().name, wanted));
+        }
+        if !reward.scale.is_finite() {
+            return Err(Error::input("reward-scale", reward.scale, "a finite number"));
+        }
+        match reward.drift {
+            Some(drift) if !(drift.is_finite() && drift >= 0.0) => {
+                Err(Error::input("reward-drift", drift, "a finite number, at least 0"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the weights need log-densities, which only closed forms have.
+    pub(crate) fn needs_densities(&self) -> bool {
+        self.method.row().needs.densities
+            || self.rule == Rule::Exact
+            || self.beta_from.is_some()
+            || !self.powers_from.is_empty()
+    }
+}
