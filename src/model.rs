@@ -145,73 +145,138 @@ impl Model {
     }
 }
 
+/// The closed forms among models.
+pub fn closed(models: &[Model]) -> Vec<&Target> {
+    models.iter().filter_map(|m| if let Model::Analytic(t) = m { Some(t) } else { None }).collect()
+}
+
+/// What a step is told of models outside, each of which writes `cells` scores; a reward beside them is a closed form.
+pub fn feed_outside(
+    device: &Device,
+    models: &[Model],
+    levels: &[Noise],
+    options: &Options,
+    cells: usize,
+) -> Result<Feed> {
+    let outside = options.models;
+    let first = |m: usize| [(m * cells) as u32, 0, 0];
+    let map: Vec<u32> = [0].into_iter().chain((0..outside).flat_map(first)).collect();
+    if options.reward.is_none() {
+        return Ok(Feed {
+            kinds: Vec::new(),
+            count: outside,
+            params: device.empty("network scores", outside * cells)?,
+            levels: device.upload("levels", &[0.0_f32])?,
+            map: device.upload("model map", &map)?,
+            laplacians: false,
+            turns: (outside * models[0].dim()) as u64,
+        });
+    }
+    let mut numbers = Numbers::of(&closed(models), levels, options, outside);
+    numbers.turns += (outside * models[0].dim()) as u64;
+    // The scores come first, and the reward's numbers behind them.
+    let mut params = vec![0.0; outside * cells];
+    params.append(&mut numbers.params);
+    numbers.params = params;
+    numbers.map[1] += (outside * cells) as u32;
+    numbers.map = [numbers.map[0]]
+        .into_iter()
+        .chain(map[1..].iter().copied())
+        .chain(numbers.map[1..].iter().copied())
+        .collect();
+    numbers.kinds = vec![Kind::Rows; outside].into_iter().chain(numbers.kinds).collect();
+    numbers.upload(device, options)
+}
+
 /// The noise through which model `at` of a run sees a state at `noise`: a reward sees it as it is.
 pub(crate) fn seen(options: &Options, at: usize, noise: Noise) -> Noise {
     if at < options.models { noise } else { Noise { alpha: 1.0, sigma: 0.0, ..noise } }
 }
 
-/// The numbers of closed-form models at every level of a run, ready to upload.
+/// The numbers of closed-form models at every level of a run.
 pub fn feed(device: &Device, targets: &[&Target], levels: &[Noise], options: &Options) -> Result<Feed> {
-    let dim = targets.first().map_or(0, |t| t.dim());
-    let mut params: Vec<f32> = Vec::new();
-    let mut map = vec![0_u32];
-    let mut kinds = Vec::new();
-    let mut rows: Vec<Vec<f32>> = vec![Vec::new(); levels.len()];
-    let all = levels;
-    for (at, target) in targets.iter().enumerate() {
-        let levels: Vec<Noise> = all.iter().map(|noise| seen(options, at, *noise)).collect();
-        map.extend([params.len() as u32, rows.first().map_or(0, Vec::len) as u32]);
-        match target {
-            Target::Gaussian(g) => {
-                kinds.push(Kind::Gaussian);
-                map.push(1);
-                params.extend(g.mean.iter().chain(&g.covariance.vectors).map(|&v| v as f32));
-                for (row, noise) in rows.iter_mut().zip(&levels) {
-                    let variances =
-                        g.covariance.values.iter().map(|c| noise.alpha.powi(2) * c + noise.sigma.powi(2));
-                    let log_det: f64 = variances.clone().map(f64::ln).sum();
-                    let normaliser = -0.5 * (log_det + dim as f64 * std::f64::consts::TAU.ln());
-                    row.extend([noise.alpha as f32, normaliser as f32]);
-                    row.extend(variances.map(|v| (1.0 / v) as f32));
-                }
-            }
-            Target::Mixture(m) => {
-                map.push(m.components() as u32);
-                params.extend(m.means.iter().map(|&v| v as f32));
-                let isotropic = matches!(m.scales, Scales::Isotropic(_));
-                kinds.push(if isotropic { Kind::IsotropicMixture } else { Kind::DiagonalMixture });
-                if !isotropic {
-                    let all = (0..m.components()).flat_map(|k| (0..dim).map(move |d| (k, d)));
-                    params.extend(all.map(|(k, d)| m.scale(k, d).powi(2) as f32));
-                }
-                for (row, noise) in rows.iter_mut().zip(&levels) {
-                    let alpha = noise.alpha;
-                    row.extend([1.0 / alpha, alpha, noise.sigma.powi(2)].map(|v| v as f32));
-                    for k in 0..m.components() {
-                        let variance = |d| noise.alpha.powi(2) * m.scale(k, d).powi(2) + noise.sigma.powi(2);
-                        let log_det: f64 = (0..dim).map(|d| variance(d).ln()).sum();
+    Numbers::of(targets, levels, options, 0).upload(device, options)
+}
+
+/// The same, ready to upload.
+struct Numbers {
+    kinds: Vec<Kind>,
+    params: Vec<f32>,
+    levels: Vec<f32>,
+    map: Vec<u32>,
+    turns: u64,
+}
+
+impl Numbers {
+    fn upload(self, device: &Device, options: &Options) -> Result<Feed> {
+        Ok(Feed {
+            count: self.kinds.len(),
+            kinds: self.kinds,
+            params: device.upload("model parameters", &self.params)?,
+            levels: device.upload("model levels", &self.levels)?,
+            map: device.upload("model map", &self.map)?,
+            laplacians: options.laplacians(),
+            turns: self.turns * if options.laplacians() { 2 } else { 1 },
+        })
+    }
+
+    /// Of `targets`, in front of which there are `before` models from outside.
+    fn of(targets: &[&Target], levels: &[Noise], options: &Options, before: usize) -> Self {
+        let dim = targets.first().map_or(0, |t| t.dim());
+        let mut params: Vec<f32> = Vec::new();
+        let mut map = vec![0_u32];
+        let mut kinds = Vec::new();
+        let mut rows: Vec<Vec<f32>> = vec![Vec::new(); levels.len()];
+        let all = levels;
+        for (at, target) in targets.iter().enumerate() {
+            let levels: Vec<Noise> = all.iter().map(|noise| seen(options, before + at, *noise)).collect();
+            map.extend([params.len() as u32, rows.first().map_or(0, Vec::len) as u32]);
+            match target {
+                Target::Gaussian(g) => {
+                    kinds.push(Kind::Gaussian);
+                    map.push(1);
+                    params.extend(g.mean.iter().chain(&g.covariance.vectors).map(|&v| v as f32));
+                    for (row, noise) in rows.iter_mut().zip(&levels) {
+                        let variances =
+                            g.covariance.values.iter().map(|c| noise.alpha.powi(2) * c + noise.sigma.powi(2));
+                        let log_det: f64 = variances.clone().map(f64::ln).sum();
                         let normaliser = -0.5 * (log_det + dim as f64 * std::f64::consts::TAU.ln());
-                        let log2_e = std::f64::consts::LOG2_E;
-                        row.push(((m.weights[k].ln() + normaliser) * log2_e) as f32);
-                        if isotropic {
-                            let p = 1.0 / variance(0);
-                            row.extend([-0.5 * log2_e * alpha * alpha * p, alpha * p].map(|v| v as f32));
+                        row.extend([noise.alpha as f32, normaliser as f32]);
+                        row.extend(variances.map(|v| (1.0 / v) as f32));
+                    }
+                }
+                Target::Mixture(m) => {
+                    map.push(m.components() as u32);
+                    params.extend(m.means.iter().map(|&v| v as f32));
+                    let isotropic = matches!(m.scales, Scales::Isotropic(_));
+                    kinds.push(if isotropic { Kind::IsotropicMixture } else { Kind::DiagonalMixture });
+                    if !isotropic {
+                        let all = (0..m.components()).flat_map(|k| (0..dim).map(move |d| (k, d)));
+                        params.extend(all.map(|(k, d)| m.scale(k, d).powi(2) as f32));
+                    }
+                    for (row, noise) in rows.iter_mut().zip(&levels) {
+                        let alpha = noise.alpha;
+                        row.extend([1.0 / alpha, alpha, noise.sigma.powi(2)].map(|v| v as f32));
+                        for k in 0..m.components() {
+                            let variance =
+                                |d| noise.alpha.powi(2) * m.scale(k, d).powi(2) + noise.sigma.powi(2);
+                            let log_det: f64 = (0..dim).map(|d| variance(d).ln()).sum();
+                            let normaliser = -0.5 * (log_det + dim as f64 * std::f64::consts::TAU.ln());
+                            let log2_e = std::f64::consts::LOG2_E;
+                            row.push(((m.weights[k].ln() + normaliser) * log2_e) as f32);
+                            if isotropic {
+                                let p = 1.0 / variance(0);
+                                row.extend([-0.5 * log2_e * alpha * alpha * p, alpha * p].map(|v| v as f32));
+                            }
                         }
                     }
                 }
             }
         }
+        map[0] = rows.first().map_or(0, Vec::len) as u32;
+        let turns = targets.iter().map(|t| turns(t)).sum();
+        Self { kinds, params, levels: rows.concat(), map, turns }
     }
-    map[0] = rows.first().map_or(0, Vec::len) as u32;
-    Ok(Feed {
-        count: kinds.len(),
-        kinds,
-        params: device.upload("model parameters", &params)?,
-        levels: device.upload("model levels", &rows.concat())?,
-        map: device.upload("model map", &map)?,
-        laplacians: options.laplacians(),
-        turns: targets.iter().map(|t| turns(t)).sum::<u64>() * if options.laplacians() { 2 } else { 1 },
-    })
 }
 
 /// Turns of the loops of one evaluation: coordinates that live in registers have none.

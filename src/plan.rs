@@ -76,8 +76,12 @@ impl Plan {
         if let Some(other) = models.iter().find(|m| m.dim() != dim) {
             return Err(Error::input("dimension of another model", other.dim(), dim));
         }
-        let analytic = models.iter().filter(|m| matches!(m, Model::Analytic(_))).count();
-        if analytic != 0 && analytic != models.len() {
+        let (own, reward) = models.split_at(options.models);
+        if reward.iter().any(|model| !matches!(model, Model::Analytic(_))) {
+            return Err(Error::input("reward", "a network", "a closed form"));
+        }
+        let analytic = own.iter().filter(|m| matches!(m, Model::Analytic(_))).count();
+        if analytic != 0 && analytic != own.len() {
             return Err(Error::input("models", "a closed form beside a network", "all of one kind"));
         }
         let outside = analytic == 0;
@@ -90,7 +94,7 @@ impl Plan {
                 "closed forms: weights of a mixture, exponents that change and transports take log-densities";
             return Err(Error::input("models", found, wanted));
         }
-        let evaluate = (0..models.len()).filter(|_| outside).map(Pass::Evaluate);
+        let evaluate = (0..own.len()).filter(|_| outside).map(Pass::Evaluate);
         let keeps = Keeps {
             models: models.len(),
             follows: options.follows(),

@@ -130,23 +130,9 @@ impl<'a> Run<'a> {
             .map(|network| network.upload(device, &levels, options.compute))
             .collect::<Result<Vec<_>>>()?;
         let feed = if plan.outside {
-            let map: Vec<u32> =
-                [0].into_iter().chain((0..models.len()).flat_map(|m| [(m * rows) as u32, 0, 0])).collect();
-            Feed {
-                kinds: Vec::new(),
-                count: models.len(),
-                params: device.empty("network scores", models.len() * rows)?,
-                levels: device.upload("levels", &[0.0_f32])?,
-                map: device.upload("model map", &map)?,
-                laplacians: false,
-                turns: (models.len() * of.dim) as u64,
-            }
+            model::feed_outside(device, models, &levels, options, rows)?
         } else {
-            let targets: Vec<_> = models
-                .iter()
-                .filter_map(|m| if let Model::Analytic(t) = m { Some(t) } else { None })
-                .collect();
-            model::feed(device, &targets, &levels, options)?
+            model::feed(device, &model::closed(models), &levels, options)?
         };
         let table: Vec<f32> = table_rows.iter().flat_map(|c| c.row()).collect();
         let carried = || Carried::new(device, &of, &plan.keeps);

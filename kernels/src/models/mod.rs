@@ -71,6 +71,8 @@ pub enum Kind {
     IsotropicMixture,
     /// Gaussians with one scale a component and coordinate.
     DiagonalMixture,
+    /// None: rows that were evaluated elsewhere, beside closed forms.
+    Rows,
 }
 
 /// What of the models changes the generated code.
@@ -110,7 +112,7 @@ pub trait Score: 'static + Send + Sync {
     ) -> Vector<f32, N>;
 }
 
-/// The closed-form families, chosen at compile time for each model.
+/// The closed-form families, chosen at compile time for each model; rows from outside among them.
 pub struct Analytic;
 
 #[cube]
@@ -126,6 +128,7 @@ impl Score for Analytic {
             Kind::Gaussian => gaussian::evaluate::<N>(here, scratch, models, index, key),
             Kind::IsotropicMixture => mixture::evaluate::<N>(here, scratch, models, index, key, false),
             Kind::DiagonalMixture => mixture::evaluate::<N>(here, scratch, models, index, key, true),
+            Kind::Rows => Buffer::evaluate::<N>(here, scratch, models, index, key),
         }
     }
 
@@ -140,6 +143,7 @@ impl Score for Analytic {
             Kind::Gaussian => gaussian::laplacian::<N>(&*here, models, index),
             Kind::IsotropicMixture => mixture::laplacian::<N>(here, scratch, models, index, key, false),
             Kind::DiagonalMixture => mixture::laplacian::<N>(here, scratch, models, index, key, true),
+            Kind::Rows => Buffer::laplacian::<N>(here, scratch, models, index, key),
         }
     }
 }

@@ -27,6 +27,12 @@ pub fn all(list: &mut Vec<Offline>) {
     following::<Tilted>(list, "tilted 2", 2, false);
     following::<Tilted>(list, "tilted 2, drift of its own", 2, true);
     following::<Transport>(list, "transport", 2, true);
+    for (stage, dim) in [(Stage::Start, 2), (Stage::Move, 2), (Stage::Weigh, 2), (Stage::Weigh, 784)] {
+        let mut key = key(2, stage, Rule::Trap, Kind::IsotropicMixture, dim, TOGETHER);
+        key.models.kinds[0] = Kind::Rows;
+        key.follows = true;
+        list.push(one::<Analytic, Tilted>(format!("tilted, rows and a reward, D={dim}, {stage:?}"), key));
+    }
 }
 
 /// The steps of one method, in registers (D = 2, 4), in shared memory (D = 64), and beyond (D = 784).

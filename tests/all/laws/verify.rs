@@ -243,12 +243,18 @@ fn unfused(device: &Device) {
 fn networks(device: &Device) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/gmm40-mlp");
     for particles in [1, 17, 130] {
-        let network = Model::open(&path, None).expect("the network").0;
+        let mut models = vec![Model::open(&path, None).expect("the network").0];
         let mut o = options(0, Method::FkcAnneal, Rule::Trap);
         o.schedule = Schedule::Ve { sigma_min: 0.05, sigma_max: 60.0 };
         (o.beta, o.particles, o.groups) = (2.0, particles, 2);
         o.resample = if particles == 17 { Policy::Every } else { Policy::Never };
-        let worst = check(device, "network", &[network], &o);
+        // A closed form beside the network: its reward.
+        if particles == 17 {
+            let reward = Reward { scale: 0.5, growth: Growth::Signal, drift: Some(0.8) };
+            o.reward = Some(reward);
+            models.push(target(Kind::Isotropic, 2, 8));
+        }
+        let worst = check(device, "network", &models, &o);
         println!("verify {}: network, {particles} particles: worst share {worst:.2}", device.backend());
     }
 }

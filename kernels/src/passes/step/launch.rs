@@ -30,6 +30,19 @@ pub struct Feed {
     pub turns: u64,
 }
 
+impl Feed {
+    /// Models whose scores come from outside.
+    pub(crate) fn outside(&self) -> usize {
+        let rows = self.kinds.iter().filter(|kind| **kind == Kind::Rows).count();
+        if self.kinds.is_empty() { self.count } else { rows }
+    }
+
+    /// Models that look at the point.
+    fn looking(&self) -> usize {
+        self.count - self.outside()
+    }
+}
+
 /// Everything a step launch binds.
 #[derive(Debug, Clone, Copy)]
 pub struct Step<'a> {
@@ -103,7 +116,7 @@ impl Step<'_> {
             let wanted = format!("f32: {} keeps no 16-bit numbers", device.name());
             return Err(argument("state", self.keeps.element, wanted));
         }
-        if self.keeps.exact && self.feed.kinds.is_empty() {
+        if self.keeps.exact && self.feed.outside() > 0 {
             return Err(argument("weight rule", "exact", "left or trap: the model gives no log-density"));
         }
         if self.keeps.exact && matches!(self.stage, Stage::Move | Stage::Weigh) {
@@ -207,7 +220,7 @@ impl Step<'_> {
             paired: dim <= 2,
             rows: self.writes_rows(),
             wide: device.is_cpu(),
-            looks: !self.feed.kinds.is_empty(),
+            looks: self.feed.looking() > 0,
             scratch: self.keeps.scratch(device, self.of),
             sharing: self.keeps.sharing(device, self.of),
         }
@@ -268,7 +281,7 @@ impl Step<'_> {
         let carried = if keeps.carried { state(keeps.score_rows() * of.dim) } else { 0 };
         let scores = self.feed.count * of.dim;
         let outgrown = keeps.scratch(device, of) == Scratch::Particles && self.stage != Stage::Move;
-        let looks = !self.feed.kinds.is_empty();
+        let looks = self.feed.looking() > 0;
         let scratch = kept(outgrown, scores + if looks { of.dim } else { 0 });
         let records = if keeps.weighed { self.blocks.bytes() } else { 0 };
         let moved = Work {
@@ -281,7 +294,9 @@ impl Step<'_> {
             written: state(of.dim) + kept(keeps.roots, 1) + kept(self.writes_rows(), of.dim),
         };
         // A later part of a split step reads x' or the scores from outside again, and the weight.
-        let again = if looks { state(of.dim) } else { cells(scores) } + kept(keeps.weighed, 1);
+        let again = if looks { state(of.dim) } else { 0 }
+            + cells(self.feed.outside() * of.dim)
+            + kept(keeps.weighed, 1);
         let weighed = Work {
             read: scratch + if self.stage == Stage::Fused { 0 } else { again },
             written: scratch + carried + kept(keeps.weighed, 1) + kept(keeps.cell(), 1) + records,

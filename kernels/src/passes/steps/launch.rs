@@ -33,7 +33,7 @@ pub fn launch(
 
 fn go<M: Method>(device: &Device, of: &Step, history: &Buf<f32>, steps: Range<usize>) -> Result<()> {
     let key = of.checked(device, steps.len() as u64 * of.turns_together(device))?;
-    if of.stage != Stage::Fused || of.feed.kinds.is_empty() {
+    if of.stage != Stage::Fused || of.feed.outside() > 0 {
         return Err(argument("several steps in a launch", "a score from outside", "closed forms, fused"));
     }
     let groups = of.of.groups;
