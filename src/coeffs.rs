@@ -5,16 +5,27 @@ use feynkac_kernels::models::MAX_MODELS;
 use feynkac_kernels::passes::init::Start;
 
 use crate::error::{Error, Result};
+use crate::langevin::Rows;
 use crate::model::{Model, Noise};
 use crate::options::{Final, Options, Policy, Rule, State};
 
-/// The noise levels of a run: `steps` + 1 of them.
+/// The noise levels of a run: one more than rows of its coefficient table, which are its steps, and the Langevin moves
+/// after them; a move ends at the level where it starts.
 pub fn levels(options: &Options) -> Result<Vec<Noise>> {
-    let times = options.grid.times(&options.schedule, options.steps, options.t_max, options.t_min)?;
-    Ok(times
-        .into_iter()
-        .map(|t| Noise { t, alpha: options.schedule.alpha(t), sigma: options.schedule.sigma(t) })
-        .collect())
+    let times = times(options)?;
+    let rows = Rows::of(options, &times);
+    let noise = |t: f64| Noise { t, alpha: options.schedule.alpha(t), sigma: options.schedule.sigma(t) };
+    let reached = |step: usize| std::iter::repeat_n(noise(times[step + 1]), rows.of_step(step));
+    Ok([noise(times[0])].into_iter().chain((0..rows.steps()).flat_map(reached)).collect())
+}
+
+/// The rows of its steps.
+pub fn rows(options: &Options) -> Result<Rows> {
+    Ok(Rows::of(options, &times(options)?))
+}
+
+fn times(options: &Options) -> Result<Vec<f64>> {
+    options.grid.times(&options.schedule, options.steps, options.t_max, options.t_min)
 }
 
 /// Whether the run weighs particles at all.
@@ -22,7 +33,8 @@ pub fn weighs(options: &Options) -> bool {
     options.weights && options.method.row().needs.weights
 }
 
-/// The coefficients of every step of particles with `dim` coordinates.
+/// The coefficients of every step of particles with `dim` coordinates, and of every Langevin move: between two levels
+/// that are the same.
 pub fn steps(options: &Options, levels: &[Noise], dim: usize) -> Result<Vec<StepCoeffs>> {
     let (zeta, d) = (options.zeta(), dim as f64);
     let exponents = options.exponents();
@@ -31,11 +43,20 @@ pub fn steps(options: &Options, levels: &[Noise], dim: usize) -> Result<Vec<Step
     beta[..exponents.len()].copy_from_slice(&exponents);
     let schedule = &options.schedule;
     let last = levels.len().saturating_sub(2);
+    let count = levels.windows(2).filter(|pair| pair[0].t != pair[1].t).count();
+    let (mut step, mut began) = (0, f64::NAN);
     let steps = levels.windows(2).enumerate().map(|(i, pair)| {
         let (t, s) = (pair[0].t, pair[1].t);
         let h = t - s;
+        let moves = h == 0.0;
+        if !moves {
+            (step, began) = (step + 1, t);
+        }
+        // What ends a run comes after the last step's moves.
+        let waits = i != last && (moves || step == count);
+        let share = if waits { NEVER } else { share(options, step - 1, i == last, t) };
         let (noisy, clean) = (schedule.diffusion_sq(t), schedule.diffusion_sq(s));
-        let active = f64::from(u8::from(weighs(options) && active(options, t)));
+        let active = f64::from(u8::from(weighs(options) && active(options, began)));
         let noise = zeta * (h * noisy).sqrt();
         let back_variance = h * zeta * zeta * clean;
         let shrunk = (total - 1.0) * d * (pair[0].alpha / pair[1].alpha).ln();
@@ -45,7 +66,7 @@ pub fn steps(options: &Options, levels: &[Noise], dim: usize) -> Result<Vec<Step
             Rule::Trap => (0.25 * h * noisy, 0.25 * h * clean, shrunk),
             Rule::Exact => (0.0, 0.0, d * (noise.ln() - 0.5 * back_variance.ln())),
         };
-        StepCoeffs {
+        let row = StepCoeffs {
             shrink: 1.0 - h * schedule.drift_rate(t),
             drift: 0.5 * h * (1.0 + zeta * zeta) * noisy,
             noise,
@@ -56,9 +77,10 @@ pub fn steps(options: &Options, levels: &[Noise], dim: usize) -> Result<Vec<Step
             back_shrink: 1.0 + h * schedule.drift_rate(s),
             back_drift: 0.5 * h * (zeta * zeta - 1.0) * clean,
             back_precision: if back_variance > 0.0 { 1.0 / back_variance } else { 0.0 },
-            ess_share: share(options, i, i == last, t),
+            ess_share: share,
             beta,
-        }
+        };
+        if moves { options.langevin.row(pair[0], row, active) } else { row }
     });
     let steps: Vec<StepCoeffs> = steps.collect();
     match steps.iter().position(|c| !c.row().iter().all(|v| v.is_finite())) {
@@ -79,10 +101,12 @@ fn active(options: &Options, t: f64) -> bool {
     }
 }
 
-/// The share of the particles below which the ESS asks for resampling: 2 always, -1 never.
+/// Shares that ask for resampling whatever the ESS, and that never do.
+const ALWAYS: f64 = 2.0;
+const NEVER: f64 = -1.0;
+
+/// The share of the particles below which the ESS asks for resampling.
 fn share(options: &Options, step: usize, last: bool, t: f64) -> f64 {
-    const ALWAYS: f64 = 2.0;
-    const NEVER: f64 = -1.0;
     if !weighs(options) {
         return NEVER;
     }

@@ -32,6 +32,7 @@ pub mod cli;
 pub mod coeffs;
 pub mod eigen;
 pub mod error;
+pub mod langevin;
 pub mod measure;
 pub mod model;
 pub mod netconfig;
@@ -48,6 +49,7 @@ pub mod weights;
 
 pub use error::{Error, Result};
 pub use feynkac_kernels as kernels;
+pub use langevin::Langevin;
 pub use model::{Foreign, Model, Noise};
 pub use options::{Final, Options, Policy, Rule, Sde, State};
 pub use registry::{Method, Scheme};

@@ -5,6 +5,7 @@ use feynkac_kernels::prims::state::Element;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::langevin::Langevin;
 use crate::registry::{Method, Scheme};
 use crate::schedule::{Grid, Schedule};
 
@@ -120,6 +121,9 @@ pub struct Options {
     pub resample: Policy,
     /// How to resample.
     pub scheme: Scheme,
+    /// Langevin moves after each step that may resample.
+    #[serde(default)]
+    pub langevin: Langevin,
     /// The end.
     pub last: Final,
     /// Seed; group g of several uses one derived from it.
@@ -189,6 +193,7 @@ impl Options {
             block: feynkac_kernels::prims::state::BLOCK,
             resample: Policy::Ess(0.5),
             scheme: Scheme::Systematic,
+            langevin: Langevin::default(),
             last: Final::Weighted,
             seed: 0,
             roots: true,
@@ -286,11 +291,13 @@ impl Options {
                 "left or trap: an ODE has no transition density",
             ));
         }
-        if zeta == 0.0 && self.weights && !matches!(self.resample, Policy::Never) {
+        self.langevin.check()?;
+        let parts = zeta > 0.0 || self.langevin.moves > 0;
+        if !parts && self.weights && !matches!(self.resample, Policy::Never) {
             return Err(Error::input(
                 "resample",
                 "resampling with zeta 0",
-                "never: copies would stay together for ever",
+                "never, or Langevin moves: copies would stay together for ever",
             ));
         }
         self.scheme.check()?;

@@ -61,6 +61,8 @@ pub struct Plan {
     pub outside: bool,
     /// What is kept of the particles from step to step.
     pub keeps: Keeps,
+    /// Langevin moves after a step, each the same passes at a noise level that stays.
+    pub moves: usize,
 }
 
 impl Plan {
@@ -117,10 +119,10 @@ impl Plan {
         if options.genealogy {
             step.push(Pass::Genealogy);
         }
-        Ok(Self { start, step, outside, keeps })
+        Ok(Self { start, step, outside, keeps, moves: options.langevin.moves })
     }
 
-    /// Launches of a step.
+    /// Launches of a step, and of each Langevin move after it.
     pub fn launches_per_step(&self) -> usize {
         self.step.len()
     }
@@ -134,6 +136,10 @@ impl fmt::Display for Plan {
                 let (name, what) = pass.describe();
                 writeln!(f, "  {name:<10} {what}")?;
             }
+        }
+        if self.moves > 0 {
+            writeln!(f, "after a step that may resample, {} times more: a Langevin move", self.moves)?;
+            return write!(f, "{} launches a step, and as many a move", self.launches_per_step());
         }
         write!(f, "{} launches a step", self.launches_per_step())
     }

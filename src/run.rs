@@ -22,6 +22,7 @@ use feynkac_kernels::prims::state::Population;
 
 use crate::coeffs;
 use crate::error::{Error, Result};
+use crate::langevin::Rows;
 use crate::model::{self, Model, Noise};
 use crate::options::{Options, Policy};
 use crate::plan::{Pass, Plan};
@@ -47,9 +48,11 @@ pub struct Run<'a> {
     pub plan: Plan,
     /// Sizes.
     pub of: Population,
-    /// Noise levels, one more than steps.
+    /// Noise levels, one more than rows.
     pub levels: Vec<Noise>,
-    /// Coefficients of each step.
+    /// Which rows of the coefficients each step has.
+    pub rows_of: Rows,
+    /// Coefficients: a row a step, and a row a Langevin move after it; what else counts steps here counts rows.
     pub coeffs: Vec<StepCoeffs>,
     /// Law of the start.
     pub start: Start,
@@ -176,6 +179,7 @@ impl<'a> Run<'a> {
             clock: Cell::default(),
             plan,
             levels,
+            rows_of: coeffs::rows(options)?,
             coeffs: steps,
             start,
         })
@@ -319,7 +323,7 @@ impl<'a> Run<'a> {
             stage,
             keeps: self.plan.keeps,
             weighted_start: self.start.weighted,
-            always: self.options.resample == Policy::Every,
+            always: self.options.resample == Policy::Every && self.options.langevin.moves == 0,
             before,
             after,
             ancestors: &self.ancestors,
@@ -364,19 +368,22 @@ impl<'a> Run<'a> {
         &self.carried[self.coeffs.len() % 2]
     }
 
-    /// Reads the records of all steps: `[step][group]` of (exponent, sum, square, decision).
+    /// Reads the records of all rows: `[row][group]` of (exponent, sum, square, decision).
     pub fn records(&self) -> Result<Vec<[f32; RECORD]>> {
         let flat = self.device.download(&self.history)?;
         Ok(flat.chunks_exact(RECORD).map(|r| [r[0], r[1], r[2], r[3]]).collect())
     }
 
-    /// Reads the parents of all steps: `[step][group][slot]` within the group; nothing where they were not kept.
+    /// Reads the parents of all steps, their moves left out, in which nobody changes place: `[step][group][slot]` within
+    /// the group; nothing where they were not kept.
     pub fn parents(&self) -> Result<Vec<u32>> {
         if !self.options.genealogy {
             return Ok(Vec::new());
         }
         let of = &self.of;
         let flat = self.device.download(&self.genealogy)?;
-        Ok(flat.chunks(of.padded()).flat_map(|group| &group[..of.slots]).copied().collect())
+        let steps = (0..self.rows_of.steps()).map(|step| self.rows_of.decided(step) * of.stride());
+        let groups = steps.flat_map(|row| flat[row..row + of.stride()].chunks(of.padded()));
+        Ok(groups.flat_map(|group| &group[..of.slots]).copied().collect())
     }
 }

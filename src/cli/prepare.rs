@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::settings::Settings;
 use crate::error::{Error, Result};
+use crate::langevin::Langevin;
 use crate::model::Model;
 use crate::options::{Options, Policy, Sde};
 use crate::plan::Plan;
@@ -127,6 +128,7 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         groups: settings.groups.unwrap_or(usual.groups),
         block: settings.block.unwrap_or(usual.block),
         scheme: settings.scheme.unwrap_or(usual.scheme),
+        langevin: settings.langevin.unwrap_or(usual.langevin),
         last: settings.last.unwrap_or(usual.last),
         seed: settings.seed.unwrap_or(usual.seed),
         roots: !settings.no_roots,
@@ -226,6 +228,10 @@ fn config(options: &Options, settings: &Settings) -> Value {
     put("no-weights", json!(!options.weights));
     put("resample", json!(options.resample.to_string()));
     put("scheme", json!(options.scheme.to_string()));
+    // What is off goes unsaid.
+    if options.langevin != Langevin::default() {
+        put("langevin", json!(options.langevin.to_string()));
+    }
     put("groups", json!(options.groups));
     put("block", json!(options.block));
     put("final", json!(options.last.to_string()));

@@ -216,6 +216,7 @@ mod tests {
                 roots: true,
                 element: Element::F32,
             },
+            moves: 0,
         };
         let names: Vec<String> = lines(&plan).into_iter().map(|line| line.name).collect();
         assert_eq!(names, ["init", "evaluate", "start", "move", "evaluate 1", "evaluate 2", "weigh"]);

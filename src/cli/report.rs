@@ -13,6 +13,7 @@ use super::picture;
 use super::prepare::Job;
 use super::table::{columns, short};
 use crate::error::{Error, Result};
+use crate::langevin::Langevin;
 use crate::run::{Counters, Outcome, Timings};
 use crate::trust::{OverGroups, Trust, Verdict};
 use crate::weights::{Data, Tensor, save, write_atomically};
@@ -141,6 +142,10 @@ pub fn summary(job: &Job, device: &Device, outcome: &Outcome, written: &[String]
     put("device", format!("{}  {}", device.backend(), device.name()));
     let groups = if options.groups > 1 { format!(" x {} groups", options.groups) } else { String::new() };
     put("particles", format!("{}{groups} x {} steps", options.particles, options.steps));
+    if options.langevin.moves > 0 {
+        let Langevin { moves, size } = options.langevin;
+        put("langevin", format!("{moves} moves of size {size} after each step that may resample"));
+    }
     let range =
         format!("{}, t {} to {}, {} grid", options.schedule, options.t_max, options.t_min, options.grid);
     put("schedule", range);

@@ -6,6 +6,7 @@ mod determinism;
 mod graph;
 mod half;
 mod identity;
+mod langevin;
 mod mistakes;
 mod schemes;
 mod trust;
