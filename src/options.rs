@@ -124,6 +124,12 @@ pub struct Options {
     /// Langevin moves after each step that may resample.
     #[serde(default)]
     pub langevin: Langevin,
+    /// Power of the weights by which particles are resampled, in (0, 1]; survivors keep the rest. 1 is the usual.
+    #[serde(default = "one")]
+    pub temper: f64,
+    /// Share of the particles among which each resampling chooses, in (0, 1]; 1 is the usual.
+    #[serde(default = "one")]
+    pub partial: f64,
     /// The end.
     pub last: Final,
     /// Seed; group g of several uses one derived from it.
@@ -149,6 +155,11 @@ pub struct Options {
     /// the same to the bit.
     #[serde(default)]
     pub micro_batch: usize,
+}
+
+/// What a file that is older than a setting means.
+fn one() -> f64 {
+    1.0
 }
 
 /// A choice as its name.
@@ -194,6 +205,8 @@ impl Options {
             resample: Policy::Ess(0.5),
             scheme: Scheme::Systematic,
             langevin: Langevin::default(),
+            temper: 1.0,
+            partial: 1.0,
             last: Final::Weighted,
             seed: 0,
             roots: true,
@@ -264,6 +277,31 @@ impl Options {
         Ok(())
     }
 
+    /// Whether particles are resampled by other weights than their own: docs/maths.md (3.1).
+    pub fn priorities(&self) -> bool {
+        self.temper < 1.0 || self.partial < 1.0
+    }
+
+    fn check_priorities(&self) -> Result<()> {
+        for (what, share) in [("temper", self.temper), ("partial", self.partial)] {
+            if !(share > 0.0 && share <= 1.0) {
+                return Err(Error::input(what, share, "a number in (0, 1]"));
+            }
+        }
+        if self.temper < 1.0 && self.partial < 1.0 {
+            let found = format!("{} beside temper {}", self.partial, self.temper);
+            return Err(Error::input("partial", found, "one of the two"));
+        }
+        let spaced = matches!(self.scheme, Scheme::Systematic | Scheme::Stratified);
+        if self.partial < 1.0 && !spaced {
+            let found = format!("{} with {:?}", self.partial, self.scheme);
+            let wanted =
+                "systematic or stratified: other schemes move particles that are not to be resampled";
+            return Err(Error::input("partial", found, wanted));
+        }
+        Ok(())
+    }
+
     /// Refuses what cannot run, naming it.
     pub fn check(&self) -> Result<()> {
         let positive = |what: &'static str, n: usize, most: usize| {
@@ -301,6 +339,7 @@ impl Options {
             ));
         }
         self.scheme.check()?;
+        self.check_priorities()?;
         match self.resample {
             Policy::Ess(share) if !(share > 0.0 && share <= 1.0) => {
                 Err(Error::input("resample ess", share, "a share in (0, 1]"))

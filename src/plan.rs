@@ -25,6 +25,8 @@ pub enum Pass {
     Evaluate(usize),
     /// Take scores, finish the weight.
     Weigh,
+    /// The weights by which particles are resampled, where those are not their own.
+    Priority,
     /// Whole copies of each particle, for residual resampling.
     Copies,
     /// Log-sum-exp, ESS, decision, prefix sums, ancestors.
@@ -43,6 +45,7 @@ impl Pass {
             Pass::Move => ("move", "gather, move"),
             Pass::Evaluate(_) => ("evaluate", "network or foreign score"),
             Pass::Weigh => ("weigh", "take scores, weigh, block sums"),
+            Pass::Priority => ("priority", "decision, weights to resample by and to hand on, block sums"),
             Pass::Copies => ("copies", "whole copies of each particle, and what is left of it, block sums"),
             Pass::Resample => ("resample", "log-sum-exp, ESS, decision, prefix sums, ancestors"),
             Pass::Genealogy => ("genealogy", "keep the parents of every particle"),
@@ -91,6 +94,7 @@ impl Plan {
             carried: outside || options.unfused || weighs(options) && options.rule != Rule::Left,
             weighed: weighs(options),
             exact: options.rule == Rule::Exact && weighs(options),
+            handed: weighs(options) && options.priorities(),
             roots: options.roots,
             element: options.state.element(),
         };
@@ -109,6 +113,9 @@ impl Plan {
                 "with the exact rule",
                 "left or trap: both states are needed at once",
             ));
+        }
+        if keeps.handed {
+            step.push(Pass::Priority);
         }
         if weighs(options) && options.scheme == Scheme::Residual {
             step.push(Pass::Copies);

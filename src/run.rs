@@ -1,6 +1,7 @@
 //! Runs a plan on a device; owns the buffers.
 
 mod batches;
+mod chosen;
 mod graph;
 mod outcome;
 mod sizes;
@@ -29,6 +30,7 @@ use crate::plan::{Pass, Plan};
 use crate::registry::Scheme;
 
 pub use batches::{Batches, batches};
+pub use chosen::{Chosen, order};
 pub use graph::Steady;
 pub use outcome::{Counters, Glance, Outcome, Timings, read, sample};
 
@@ -66,6 +68,8 @@ pub struct Run<'a> {
     pub ancestors: Buf<u32>,
     /// Group records.
     pub norms: Buf<f32>,
+    /// Weights to resample by, where those are not the particles' own.
+    pub chosen: Chosen,
     models: &'a [Model],
     networks: Vec<mlp::Network>,
     feed: Feed,
@@ -173,6 +177,7 @@ impl<'a> Run<'a> {
             genealogy: device
                 .empty("genealogy", if options.genealogy { of.stride() * steps.len() } else { 1 })?,
             table: device.upload("coefficients", &table)?,
+            chosen: Chosen::new(device, options, &of, steps.len())?,
             keys: device.upload("seeds", &keys)?,
             graph: RefCell::default(),
             refused: RefCell::default(),
@@ -205,7 +210,7 @@ impl<'a> Run<'a> {
     pub fn at_once(&self) -> usize {
         // Many steps in one launch resample systematically.
         let systematic = !self.plan.keeps.weighed || self.options.scheme == Scheme::Systematic;
-        let fused = self.plan.step.first() == Some(&Pass::Fused) && systematic && !self.options.genealogy;
+        let fused = self.plan.step.first() == Some(&Pass::Fused) && systematic && self.plan.step.len() < 3;
         let Some(launch) = fused.then(|| self.fused(0)) else { return 1 };
         let worth = if self.device.is_cpu() {
             (MANY_PARTICLES / self.of.particles()).clamp(1, MOST_STEPS)
@@ -281,6 +286,10 @@ impl<'a> Run<'a> {
                 let number = given.map_or(Number::Kept(&before.clock), Number::Given);
                 self.resampling(after).launch(device, number)?;
             }
+            Pass::Priority => {
+                let number = given.map_or(Number::Kept(&before.clock), Number::Given);
+                self.priority(after).launch(device, number)?;
+            }
             Pass::Copies => {
                 let number = given.map_or(Number::Kept(&before.clock), Number::Given);
                 self.resampling(after).launch_copies(device, number)?;
@@ -294,7 +303,7 @@ impl<'a> Run<'a> {
     }
 
     fn resampling<'b>(&'b self, after: &'b Carried) -> Resampling<'b> {
-        Resampling {
+        self.by_priority(Resampling {
             scheme: self.options.scheme.kernel(),
             kind: Weights::Log,
             values: &after.log_w,
@@ -306,7 +315,7 @@ impl<'a> Run<'a> {
             seeds: &self.keys,
             ancestors: &self.ancestors,
             of: &self.of,
-        }
+        })
     }
 
     fn step(&self, stage: Stage, before: &Carried, after: &Carried, step: Option<usize>) -> Result<()> {
@@ -333,6 +342,7 @@ impl<'a> Run<'a> {
             rows: &self.rows,
             outside: self.plan.outside,
             blocks: &self.blocks,
+            handed: &self.chosen.handed,
             coeffs: &self.table,
             seeds: &self.keys,
             of: &self.of,

@@ -1,6 +1,7 @@
 //! Walks a run on the device and on the f64 oracles in lockstep. Each oracle is fed the device's
 //! own inputs, because rounding can flip an ancestor, and from there two right runs part ways.
 
+mod judge;
 pub mod passes;
 mod resampling;
 mod weighed;
@@ -13,11 +14,11 @@ use feynkac_kernels::passes::init;
 use feynkac_kernels::passes::step::oracle::{At, Particle, step as oracle_step};
 
 use crate::coeffs::weighs;
-use crate::error::{Error, Result};
-use crate::model::{Model, Noise};
+use crate::error::Result;
+use crate::model::Model;
 use crate::options::{Options, Rule, State};
 use crate::run::Run;
-use crate::target::{Scales, Target};
+use judge::Judge;
 
 /// Where the device left its oracle.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,12 +99,11 @@ struct Snapshot {
     log_p: Vec<f32>,
     ancestors: Vec<u32>,
     norms: Vec<f32>,
-}
-
-/// Scores and log-densities of all models at one level in f64.
-struct Judge<'a> {
-    models: &'a [Model],
-    levels: &'a [Noise],
+    /// Logarithms of the weights that were resampled by, and of those that survivors keep, where they are others.
+    priorities: Vec<f32>,
+    handed: Vec<f32>,
+    /// Group records of what was resampled by.
+    chosen: Vec<f32>,
 }
 
 const EPS: f64 = f32::EPSILON as f64;
@@ -114,72 +114,6 @@ fn kept(run: &Run, value: f64) -> f64 {
         State::F32 => 0.0,
         // 11 bits of precision, down to 2^-14.
         State::F16 => (2.0_f64).powi(-11) * value.abs().max((2.0_f64).powi(-14)),
-    }
-}
-
-impl Judge<'_> {
-    /// (`[model][dim]` scores, `[model]` log-densities).
-    fn evaluate(&self, x: &[f64], level: usize) -> Result<(Vec<Vec<f64>>, Vec<f64>)> {
-        let noise = self.levels[level];
-        let mut scores = Vec::new();
-        let mut logs = Vec::new();
-        for model in self.models {
-            match model {
-                Model::Analytic(target) => {
-                    scores.push(target.score(x, noise.alpha, noise.sigma));
-                    logs.push(target.log_density(x, noise.alpha, noise.sigma));
-                }
-                Model::Network(network) => {
-                    let own = &network.config.schedule;
-                    let t = own.time_at((noise.sigma / noise.alpha).ln());
-                    let ratio = own.alpha(t) / noise.alpha;
-                    let scaled: Vec<f64> = x.iter().map(|x| ratio * x).collect();
-                    let out = network.weights.forward(&network.config, &scaled, t, network.class)?;
-                    scores.push(out.score.iter().map(|s| ratio * s).collect());
-                    logs.push(0.0);
-                }
-                Model::Foreign(_) => {
-                    return Err(Error::input("model", "a foreign model", "one with an f64 oracle"));
-                }
-            }
-        }
-        Ok((scores, logs))
-    }
-
-    /// What rounding can do to (a coordinate of the score, the log-density) of model `m` at `x`:
-    /// every component's exponent is off by a few eps of itself, which shifts its share.
-    fn slack(&self, m: usize, x: &[f64], level: usize) -> (f64, f64) {
-        let Noise { alpha, sigma, .. } = self.levels[level];
-        let norm = x.iter().map(|x| x.abs()).fold(0.0, f64::max);
-        match &self.models[m] {
-            Model::Analytic(Target::Mixture(mix)) => {
-                let shares = mix.responsibilities(x, alpha, sigma);
-                let (mut exponent, mut pull) = (1.0_f64, 0.0_f64);
-                for (k, share) in shares.iter().enumerate().filter(|(_, s)| **s > 1.0e-12) {
-                    let mut own = 0.0;
-                    for (d, x) in x.iter().enumerate() {
-                        let variance = (alpha * mix.scale(k, d)).powi(2) + sigma * sigma;
-                        let reach = (alpha * mix.mean(k)[d]).abs() + norm;
-                        own += (alpha * mix.mean(k)[d] - x).abs() * reach / variance;
-                        pull = pull.max(reach / variance);
-                    }
-                    let _ = share;
-                    exponent = exponent.max(own);
-                }
-                let scale_free = matches!(mix.scales, Scales::Isotropic(_));
-                let c = if scale_free { 8.0 } else { 16.0 };
-                (c * EPS * pull * (4.0 + exponent), c * EPS * (4.0 + exponent + x.len() as f64))
-            }
-            Model::Analytic(Target::Gaussian(g)) => {
-                let smallest = g.covariance.values.iter().copied().fold(f64::INFINITY, f64::min);
-                let variance = alpha * alpha * smallest + sigma * sigma;
-                let d = x.len() as f64;
-                let reach = norm + alpha * g.mean.iter().map(|m| m.abs()).fold(0.0, f64::max);
-                (16.0 * EPS * d * reach / variance, 16.0 * EPS * d * (d + reach * reach / variance))
-            }
-            // A dense network in f32: 1e-4 of the denoiser's size, as the shipped ones promise.
-            _ => (1.0e-4 * (norm + 1.0) / (sigma * sigma).min(sigma), 0.0),
-        }
     }
 }
 
@@ -227,6 +161,9 @@ fn snapshot(run: &Run, step: usize) -> Result<Snapshot> {
         log_p: run.device.download(&carried.log_p)?,
         ancestors: run.device.download(&run.ancestors)?,
         norms: run.device.download(&run.norms)?,
+        priorities: run.device.download(&run.chosen.priorities)?,
+        handed: run.device.download(&run.chosen.handed)?,
+        chosen: run.device.download(&run.chosen.norms)?,
     })
 }
 
@@ -329,7 +266,8 @@ fn check_step(
         let parent = if resampled { before.ancestors[own] as usize } else { i };
         let mut from = particle(run, judge, before, step, (g, parent))?;
         if resampled {
-            from.log_w = 0.0;
+            let at = g * run.of.padded() + parent;
+            from.log_w = if run.plan.keeps.handed { f64::from(before.handed[at]) } else { 0.0 };
         }
         let found = particle(run, judge, after, step + 1, (g, i))?;
         let at = At { seed: run.seeds[g], slot: i, step };

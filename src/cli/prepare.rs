@@ -129,6 +129,8 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         block: settings.block.unwrap_or(usual.block),
         scheme: settings.scheme.unwrap_or(usual.scheme),
         langevin: settings.langevin.unwrap_or(usual.langevin),
+        temper: settings.temper.unwrap_or(usual.temper),
+        partial: settings.partial.unwrap_or(usual.partial),
         last: settings.last.unwrap_or(usual.last),
         seed: settings.seed.unwrap_or(usual.seed),
         roots: !settings.no_roots,
@@ -231,6 +233,12 @@ fn config(options: &Options, settings: &Settings) -> Value {
     // What is off goes unsaid.
     if options.langevin != Langevin::default() {
         put("langevin", json!(options.langevin.to_string()));
+    }
+    if options.temper != 1.0 {
+        put("temper", json!(options.temper));
+    }
+    if options.partial != 1.0 {
+        put("partial", json!(options.partial));
     }
     put("groups", json!(options.groups));
     put("block", json!(options.block));

@@ -213,6 +213,7 @@ mod tests {
                 carried: true,
                 weighed: true,
                 exact: false,
+                handed: false,
                 roots: true,
                 element: Element::F32,
             },

@@ -146,6 +146,12 @@ pub fn summary(job: &Job, device: &Device, outcome: &Outcome, written: &[String]
         let Langevin { moves, size } = options.langevin;
         put("langevin", format!("{moves} moves of size {size} after each step that may resample"));
     }
+    if options.temper < 1.0 {
+        put("tempered", format!("resampled by the weights to the power {}", options.temper));
+    }
+    if options.partial < 1.0 {
+        put("partial", format!("resampled {} of the particles at a time", options.partial));
+    }
     let range =
         format!("{}, t {} to {}, {} grid", options.schedule, options.t_max, options.t_min, options.grid);
     put("schedule", range);

@@ -83,6 +83,13 @@ pub struct Settings {
     /// take particles closer to the target there; c is above 0 and below 2 [default: 0:0.1]
     #[arg(long, value_name = "M[:c]", allow_negative_numbers = true, value_parser = named::<Langevin>)]
     pub langevin: Option<Langevin>,
+    /// Resample by the weights to this power, in (0, 1]; survivors keep the rest of their weight [default: 1]
+    #[arg(long, value_name = "C", allow_negative_numbers = true, value_parser = number)]
+    pub temper: Option<f64>,
+    /// Resample among this share of the particles at a time, in (0, 1], those of a window that goes round; systematic
+    /// and stratified resampling only [default: 1]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
+    pub partial: Option<f64>,
     /// Independent groups, each with its own weights and log-evidence [default: 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub groups: Option<usize>,
@@ -197,6 +204,8 @@ impl Settings {
             resample,
             scheme,
             langevin,
+            temper,
+            partial,
             groups,
             block,
             last,

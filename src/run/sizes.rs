@@ -1,7 +1,7 @@
 //! What a run holds and moves, before it runs.
 
 use feynkac_kernels::passes::step::Stage;
-use feynkac_kernels::passes::{Work, genealogy, resample};
+use feynkac_kernels::passes::{Work, genealogy, priority, resample};
 
 use super::Run;
 use crate::model::Model;
@@ -17,6 +17,7 @@ impl Run<'_> {
             ("ancestors", self.ancestors.bytes()),
             ("block records", self.blocks.bytes()),
             ("parts of residual resampling", if self.parts.len() > 1 { self.parts.bytes() } else { 0 }),
+            ("priorities", if self.plan.keeps.handed { self.chosen.bytes() } else { 0 }),
             ("group records", self.norms.bytes()),
             ("group records of all steps", self.history.bytes()),
             ("genealogy", if self.options.genealogy { self.genealogy.bytes() } else { 0 }),
@@ -50,6 +51,7 @@ impl Run<'_> {
             Pass::Fused => step(Stage::Fused),
             Pass::Move => step(Stage::Move),
             Pass::Weigh => step(Stage::Weigh),
+            Pass::Priority => priority::work(&self.of),
             Pass::Copies => resample::work_copies(&self.of),
             Pass::Resample => resample::work(&self.of),
             Pass::Genealogy => genealogy::work(&self.of),

@@ -29,6 +29,7 @@ pub const PASSES: &[Row] = &[
     ("genealogy", kept),
     ("init", started),
     ("mlp", networks),
+    ("priority", chosen),
     ("resample", weighed::resampled),
     ("scan", weighed::scanned),
     ("step", stepped),
@@ -300,6 +301,19 @@ fn stepped(device: &Device) -> Result<Verdict> {
     runs(true)
         .iter()
         .try_fold(fused(device)?, |sum, (models, options)| Ok(sum.and(verify(device, models, options)?)))
+}
+
+/// Resampling by a power of the weights, and inside a window of slots.
+fn chosen(device: &Device) -> Result<Verdict> {
+    let mut sum = Verdict::default();
+    for (i, (temper, partial)) in [(0.5, 1.0), (1.0, 0.3), (0.8, 1.0), (1.0, 0.01)].into_iter().enumerate() {
+        let mut options = Options::new(Method::FkcAnneal, Schedule::Ve { sigma_min: 0.5, sigma_max: 8.0 });
+        (options.beta, options.steps, options.temper, options.partial) = (1.4, 4, temper, partial);
+        (options.particles, options.groups) = [(257, 3), (2060, 1), (17, 40), (5, 2)][i];
+        options.resample = if i % 2 == 0 { Policy::Every } else { Policy::Ess(0.9) };
+        sum = sum.and(verify(device, &[mixture(2, i, true)], &options)?);
+    }
+    Ok(sum)
 }
 
 /// Steps by the kernel of many steps: one at a time beside the oracles, then several in a launch, which must be the

@@ -1,10 +1,10 @@
 //! Normalisation, decisions and ancestors against their oracles.
 
-use feynkac_kernels::passes::{resample, weights};
+use feynkac_kernels::passes::{priority, resample, weights};
 
 use super::{EPS, Snapshot, Verdict};
 use crate::registry::Scheme;
-use crate::run::Run;
+use crate::run::{Run, order};
 
 /// The records of step `step`, and the ancestors of the groups that were resampled.
 pub fn check(run: &Run, step: usize, after: &Snapshot, verdict: &mut Verdict) {
@@ -43,9 +43,32 @@ pub fn check(run: &Run, step: usize, after: &Snapshot, verdict: &mut Verdict) {
             verdict.compare("resample: decision", step, at, record[3], f64::from(decision), 0.0);
         }
         if record[3] > 0.5 {
-            let parents = &after.ancestors[g * padded..g * padded + k];
-            check_ancestors(run, step, g, log_w, (m, s), (record[0], parents), verdict);
+            let own = g * padded..g * padded + k;
+            let parents = &after.ancestors[own.clone()];
+            if run.plan.keeps.handed {
+                check_priorities(run, step, g, after, verdict);
+                let priorities = &after.priorities[own];
+                let (m, s, _) = weights::oracle::sums(priorities);
+                check_ancestors(run, step, g, priorities, (m, s), (after.chosen[4 * g], parents), verdict);
+            } else {
+                check_ancestors(run, step, g, log_w, (m, s), (record[0], parents), verdict);
+            }
         }
+    }
+}
+
+/// What a group is resampled by, and what its survivors keep.
+fn check_priorities(run: &Run, step: usize, g: usize, after: &Snapshot, verdict: &mut Verdict) {
+    let (k, padded) = (run.of.slots, run.of.padded());
+    let log_w: Vec<f64> = after.log_w[g * padded..][..k].iter().map(|l| f64::from(*l)).collect();
+    let (power, first, count) = order(run.options, step, run.coeffs.len(), k);
+    for (i, (v, kept)) in priority::oracle::priorities(&log_w, power, first, count).into_iter().enumerate() {
+        // The mean of a window is a sum of f32; else a product and a difference.
+        let window = if count < k { 2.0e-5 + EPS * count as f64 } else { 0.0 };
+        let allowed = window + 4.0 * EPS * (log_w[i].abs() + v.abs() + 1.0);
+        let at = g * padded + i;
+        verdict.compare("priority: chosen by", step, (g, i), after.priorities[at], v, allowed);
+        verdict.compare("priority: handed on", step, (g, i), after.handed[at], kept, allowed);
     }
 }
 

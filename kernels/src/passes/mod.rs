@@ -8,6 +8,7 @@ pub mod gather;
 pub mod genealogy;
 pub mod init;
 pub mod mlp;
+pub mod priority;
 pub mod resample;
 pub mod scan;
 pub mod step;

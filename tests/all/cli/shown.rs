@@ -28,6 +28,7 @@ fn plans() {
         "plan --model two.toml --method fkc-anneal --beta 2 --no-weights --device cpu:1",
         "plan --model two.toml --method fkc-anneal --beta 2 --unfused --device cpu:1",
         "plan --model two.toml --method fkc-anneal --beta 2 --langevin 3 --device cpu:1",
+        "plan --model two.toml --method fkc-anneal --beta 2 --temper 0.5 --device cpu:1",
         "plan --model two.toml --method fkc-anneal --beta 2 --groups 10 --micro-batch 4 --device cpu:1",
         "plan --model two.toml --method fkc-anneal --beta 2 --rule left --state f16 --device cpu:1",
         "plan --model net --method fkc-anneal --beta 2 --device cpu:1",

@@ -8,6 +8,7 @@ mod half;
 mod identity;
 mod langevin;
 mod mistakes;
+mod priorities;
 mod schemes;
 mod trust;
 mod verify;

@@ -82,7 +82,11 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
     if comptime!(!key.weighed) {
         Vector::new(0.0f32)
     } else {
-        let log_w = if past.resampled { Vector::new(0.0f32) } else { load::<f32, N>(&before.log_w, here.at) };
+        let log_w = if past.resampled {
+            if comptime!(key.handed) { recall::<f32, N>(&common.handed, past) } else { Vector::new(0.0f32) }
+        } else {
+            load::<f32, N>(&before.log_w, here.at)
+        };
         let log_w = fma(Vector::new(c.rate_old), rate, log_w);
         if comptime!(key.exact) {
             let log_p = recall::<f32, N>(&before.log_p, past);

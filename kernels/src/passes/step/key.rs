@@ -47,6 +47,8 @@ pub struct StepKey {
     /// Scores are carried from step to step and evaluated at x'; else they are evaluated at x, where the
     /// weight needs no others.
     pub carried: bool,
+    /// Survivors start from the log-weight that their parent hands on, instead of 0.
+    pub handed: bool,
     /// Root ancestors are kept.
     pub roots: bool,
     /// The models.
@@ -126,6 +128,8 @@ pub struct Common {
     pub rows: Box<[f32]>,
     /// A record a block: see the weights pass.
     pub blocks: Box<[u32]>,
+    /// Log-weights that particles hand on, `[stride]`, where the key asks for them: see the priority pass.
+    pub handed: Box<[f32]>,
 }
 
 /// Tables of the run.

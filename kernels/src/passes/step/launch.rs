@@ -57,6 +57,8 @@ pub struct Step<'a> {
     pub outside: bool,
     /// Block records.
     pub blocks: &'a Buf<u32>,
+    /// Log-weights that particles hand on; one cell where they hand on none.
+    pub handed: &'a Buf<f32>,
     /// Coefficient table.
     pub coeffs: &'a Buf<f32>,
     /// Seeds.
@@ -117,6 +119,9 @@ impl Step<'_> {
         let (found, wanted) = (self.scratch.len(), keeps.scratch_cells(device, of));
         if found < wanted {
             return Err(argument("scratch memory", found, wanted));
+        }
+        if keeps.handed && self.handed.len() < of.stride() {
+            return Err(argument("log-weights handed on", self.handed.len(), of.stride()));
         }
         for carried in [self.before, self.after] {
             let kept = |kept: bool| if kept { of.stride() } else { 1 };
@@ -181,6 +186,7 @@ impl Step<'_> {
             exact: self.keeps.exact,
             weighted_start: self.weighted_start,
             carried: self.keeps.carried,
+            handed: self.keeps.handed,
             roots: self.keeps.roots,
             models: ModelKey {
                 count: self.feed.count,
@@ -237,7 +243,13 @@ impl Step<'_> {
     }
 
     pub(crate) fn common(&self) -> CommonLaunch {
-        CommonLaunch::new(self.ancestors.arg(), self.norms.arg(), self.rows.arg(), self.blocks.arg())
+        CommonLaunch::new(
+            self.ancestors.arg(),
+            self.norms.arg(),
+            self.rows.arg(),
+            self.blocks.arg(),
+            self.handed.arg(),
+        )
     }
 
     /// Bytes that the launch has to move. Ancestors are read where a group may have been resampled,
@@ -258,7 +270,7 @@ impl Step<'_> {
             read: state(of.dim)
                 + carried
                 + kept(keeps.weighed, 1)
-                + kept(keeps.weighed && !self.always, 1)
+                + kept(keeps.weighed && (keeps.handed || !self.always), 1)
                 + kept(keeps.exact, 1)
                 + kept(keeps.roots, 1),
             written: state(of.dim) + kept(keeps.roots, 1) + kept(self.writes_rows(), of.dim),
