@@ -130,6 +130,15 @@ pub struct Options {
     /// Share of the particles among which each resampling chooses, in (0, 1]; 1 is the usual.
     #[serde(default = "one")]
     pub partial: f64,
+    /// Cut what a step adds to the log-weights at this quantile of the group's, in (0, 1): biased.
+    #[serde(default)]
+    pub quantile: Option<f64>,
+    /// Take the mean of what a step adds off, and count it in log Z.
+    #[serde(default)]
+    pub centre: bool,
+    /// Cut what a step adds to this distance from zero, above 0: biased.
+    #[serde(default)]
+    pub clamp: Option<f64>,
     /// The end.
     pub last: Final,
     /// Seed; group g of several uses one derived from it.
@@ -207,6 +216,9 @@ impl Options {
             langevin: Langevin::default(),
             temper: 1.0,
             partial: 1.0,
+            quantile: None,
+            centre: false,
+            clamp: None,
             last: Final::Weighted,
             seed: 0,
             roots: true,
@@ -282,6 +294,21 @@ impl Options {
         self.temper < 1.0 || self.partial < 1.0
     }
 
+    /// Whether what steps add to log-weights is changed: docs/maths.md (3.2).
+    pub fn milder(&self) -> bool {
+        self.quantile.is_some() || self.centre || self.clamp.is_some()
+    }
+
+    fn check_increments(&self) -> Result<()> {
+        if let Some(share) = self.quantile.filter(|q| !(*q > 0.0 && *q < 1.0)) {
+            return Err(Error::input("quantile", share, "a number above 0 and below 1"));
+        }
+        match self.clamp.filter(|most| !(*most > 0.0 && most.is_finite())) {
+            Some(most) => Err(Error::input("clamp", most, "a finite number above 0")),
+            None => Ok(()),
+        }
+    }
+
     fn check_priorities(&self) -> Result<()> {
         for (what, share) in [("temper", self.temper), ("partial", self.partial)] {
             if !(share > 0.0 && share <= 1.0) {
@@ -291,6 +318,11 @@ impl Options {
         if self.temper < 1.0 && self.partial < 1.0 {
             let found = format!("{} beside temper {}", self.partial, self.temper);
             return Err(Error::input("partial", found, "one of the two"));
+        }
+        if self.priorities() && self.scheme.jumps() {
+            let wanted = "1 with birth and death, which leave no weights";
+            let what = if self.temper < 1.0 { "temper" } else { "partial" };
+            return Err(Error::input(what, self.temper.min(self.partial), wanted));
         }
         let spaced = matches!(self.scheme, Scheme::Systematic | Scheme::Stratified);
         if self.partial < 1.0 && !spaced {
@@ -340,6 +372,7 @@ impl Options {
         }
         self.scheme.check()?;
         self.check_priorities()?;
+        self.check_increments()?;
         match self.resample {
             Policy::Ess(share) if !(share > 0.0 && share <= 1.0) => {
                 Err(Error::input("resample ess", share, "a share in (0, 1]"))

@@ -25,6 +25,12 @@ pub enum Pass {
     Evaluate(usize),
     /// Take scores, finish the weight.
     Weigh,
+    /// What the step added to log-weights is made milder.
+    Increments,
+    /// Who is born and who dies, in place of resampling.
+    Births,
+    /// Parents of those that died.
+    Deaths,
     /// The weights by which particles are resampled, where those are not their own.
     Priority,
     /// Whole copies of each particle, for residual resampling.
@@ -45,6 +51,9 @@ impl Pass {
             Pass::Move => ("move", "gather, move"),
             Pass::Evaluate(_) => ("evaluate", "network or foreign score"),
             Pass::Weigh => ("weigh", "take scores, weigh, block sums"),
+            Pass::Increments => ("increments", "cut, centre what the step added, block sums"),
+            Pass::Births => ("births", "decision, rates of birth and death, block sums"),
+            Pass::Deaths => ("deaths", "parents of those that died"),
             Pass::Priority => ("priority", "decision, weights to resample by and to hand on, block sums"),
             Pass::Copies => ("copies", "whole copies of each particle, and what is left of it, block sums"),
             Pass::Resample => ("resample", "log-sum-exp, ESS, decision, prefix sums, ancestors"),
@@ -114,14 +123,24 @@ impl Plan {
                 "left or trap: both states are needed at once",
             ));
         }
+        if weighs(options) && options.milder() {
+            step.push(Pass::Increments);
+        }
         if keeps.handed {
             step.push(Pass::Priority);
+        }
+        let jumps = weighs(options) && options.scheme.jumps();
+        if jumps {
+            step.push(Pass::Births);
         }
         if weighs(options) && options.scheme == Scheme::Residual {
             step.push(Pass::Copies);
         }
         if weighs(options) {
             step.push(Pass::Resample);
+        }
+        if jumps {
+            step.push(Pass::Deaths);
         }
         if options.genealogy {
             step.push(Pass::Genealogy);

@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::methods::StepCoeffs;
+use feynkac_kernels::passes::Number;
 use feynkac_kernels::passes::SMALL_GROUP;
 use feynkac_kernels::passes::init::{Start, init};
 use feynkac_kernels::passes::mlp;
@@ -18,7 +19,6 @@ use feynkac_kernels::passes::resample::Resampling;
 use feynkac_kernels::passes::step::{Carried, Feed, Stage, Step};
 use feynkac_kernels::passes::steps;
 use feynkac_kernels::passes::weights::{RECORD, Weights};
-use feynkac_kernels::passes::{Number, genealogy};
 use feynkac_kernels::prims::state::Population;
 
 use crate::coeffs;
@@ -286,17 +286,12 @@ impl<'a> Run<'a> {
                 let number = given.map_or(Number::Kept(&before.clock), Number::Given);
                 self.resampling(after).launch(device, number)?;
             }
-            Pass::Priority => {
-                let number = given.map_or(Number::Kept(&before.clock), Number::Given);
-                self.priority(after).launch(device, number)?;
-            }
             Pass::Copies => {
                 let number = given.map_or(Number::Kept(&before.clock), Number::Given);
                 self.resampling(after).launch_copies(device, number)?;
             }
-            Pass::Genealogy => {
-                let number = given.map_or(Number::Kept(&before.clock), Number::Given);
-                genealogy::record(device, &self.ancestors, &self.norms, &self.genealogy, &self.of, number)?;
+            _ => {
+                self.around(pass, before, after, given.map_or(Number::Kept(&before.clock), Number::Given))?
             }
         }
         Ok(())
@@ -376,24 +371,5 @@ impl<'a> Run<'a> {
     /// Particles after the last step.
     pub fn last(&self) -> &Carried {
         &self.carried[self.coeffs.len() % 2]
-    }
-
-    /// Reads the records of all rows: `[row][group]` of (exponent, sum, square, decision).
-    pub fn records(&self) -> Result<Vec<[f32; RECORD]>> {
-        let flat = self.device.download(&self.history)?;
-        Ok(flat.chunks_exact(RECORD).map(|r| [r[0], r[1], r[2], r[3]]).collect())
-    }
-
-    /// Reads the parents of all steps, their moves left out, in which nobody changes place: `[step][group][slot]` within
-    /// the group; nothing where they were not kept.
-    pub fn parents(&self) -> Result<Vec<u32>> {
-        if !self.options.genealogy {
-            return Ok(Vec::new());
-        }
-        let of = &self.of;
-        let flat = self.device.download(&self.genealogy)?;
-        let steps = (0..self.rows_of.steps()).map(|step| self.rows_of.decided(step) * of.stride());
-        let groups = steps.flat_map(|row| flat[row..row + of.stride()].chunks(of.padded()));
-        Ok(groups.flat_map(|group| &group[..of.slots]).copied().collect())
     }
 }

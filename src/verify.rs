@@ -104,6 +104,8 @@ struct Snapshot {
     handed: Vec<f32>,
     /// Group records of what was resampled by.
     chosen: Vec<f32>,
+    /// Clocks of birth and death.
+    clocks: Vec<f32>,
 }
 
 const EPS: f64 = f32::EPSILON as f64;
@@ -141,7 +143,7 @@ fn walk(
         let after = snapshot(&run, step + 1)?;
         check_step(&run, &judge, step, &before, &after, &mut verdict)?;
         if weighs(options) {
-            resampling::check(&run, step, &after, &mut verdict);
+            resampling::check(&run, step, &before, &after, &mut verdict);
         }
         verdict.steps += 1;
         if !verdict.agrees() {
@@ -164,6 +166,7 @@ fn snapshot(run: &Run, step: usize) -> Result<Snapshot> {
         priorities: run.device.download(&run.chosen.priorities)?,
         handed: run.device.download(&run.chosen.handed)?,
         chosen: run.device.download(&run.chosen.norms)?,
+        clocks: run.device.download(&run.chosen.clocks)?,
     })
 }
 
@@ -249,6 +252,14 @@ fn compare_scores(
     }
 }
 
+/// A log-weight: where the step began, what it should become by the step alone, what it is, and what rounding explains.
+struct Weighed {
+    before: f64,
+    wanted: f64,
+    found: f32,
+    allowed: f64,
+}
+
 fn check_step(
     run: &Run,
     judge: &Judge,
@@ -260,6 +271,7 @@ fn check_step(
     let method = run.options.method.row().oracle;
     let exact = run.options.rule == Rule::Exact;
     let c: &StepCoeffs = &run.coeffs[step];
+    let mut weighed = Vec::with_capacity(run.of.particles());
     for (g, i) in everyone(run) {
         let resampled = before.norms[4 * g + 3] > 0.5;
         let own = g * run.of.padded() + i;
@@ -290,7 +302,15 @@ fn check_step(
         }
         compare_scores("step: score", run, judge, step + 1, step, (g, i), &found, &evaluated.0, verdict);
         let allowed = weight_slack(run, judge, step, &from, &found, wanted.log_w, exact);
-        verdict.compare("step: log-weight", step, (g, i), found.log_w as f32, wanted.log_w, allowed);
+        weighed.push(Weighed {
+            before: from.log_w,
+            wanted: wanted.log_w,
+            found: found.log_w as f32,
+            allowed,
+        });
+    }
+    for (g, group) in weighed.chunks(run.of.slots).enumerate() {
+        resampling::check_weights(run, step, g, group, verdict);
     }
     Ok(())
 }

@@ -24,8 +24,10 @@ use crate::passes::crew::Crew;
 use crate::passes::draws::kernel::{draws_kernel, normals_kernel};
 use crate::passes::gather::kernel::gather_kernel;
 use crate::passes::genealogy::kernel::genealogy_kernel;
+use crate::passes::increments::kernel::{BeganCompilationArg, MildKey, increments_kernel};
 use crate::passes::init::kernel::Kept;
 use crate::passes::init::kernel::init_kernel;
+use crate::passes::jumps::kernel::{births_kernel, deaths_kernel};
 use crate::passes::mlp::kernel::{NumbersCompilationArg, SizesCompilationArg};
 use crate::passes::mlp::kernel_tensor::{TensorNumbersCompilationArg, TensorSizesCompilationArg};
 use crate::passes::priority::kernel::priority_kernel;
@@ -144,6 +146,7 @@ blank! {
     CommonCompilationArg { ancestors norms rows blocks handed }
     ModelsCompilationArg { params levels map }
     TablesCompilationArg { coeffs seeds }
+    BeganCompilationArg { log_w handed ancestors norms }
     NumbersCompilationArg { weights biases cond levels }
     TensorNumbersCompilationArg { weights biases cond levels }
     TensorSizesCompilationArg { count dim hidden layers outputs out_first level }
@@ -209,6 +212,21 @@ pub fn all() -> Vec<Offline> {
         let key = TallyKey { kind: Weights::Log, wide: false, sharing };
         list.push(entry!(variant, priority_kernel::PriorityKernel(
             log_w records coeffs table norms history priorities handed own_records clock shape step; LANES, key
+        )));
+        list.push(entry!(variant, births_kernel::BirthsKernel(
+            log_w records coeffs norms history priorities deficits own_records clock shape step; LANES, key
+        )));
+        for handed in [false, true] {
+            let key = MildKey { quantile: true, centre: true, clamp: true, handed, tally: key };
+            let variant = format!("{variant}{}", if handed { ", weights handed on" } else { "" });
+            list.push(entry!(variant, increments_kernel::IncrementsKernel(
+                began after records centres clock shape quantile most step; LANES, key
+            )));
+        }
+    }
+    for (variant, runs_on) in [("drawn anew", false), ("by the clock", true)] {
+        list.push(entry!(variant, deaths_kernel::DeathsKernel(
+            norms deficits seeds ancestors clocks clock shape step; LANES, runs_on
         )));
     }
     for (crew, sharing, pieces) in [(Crew::Cube, TOGETHER, 1), (Crew::One, APART, 4)] {

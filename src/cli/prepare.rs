@@ -131,6 +131,9 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         langevin: settings.langevin.unwrap_or(usual.langevin),
         temper: settings.temper.unwrap_or(usual.temper),
         partial: settings.partial.unwrap_or(usual.partial),
+        quantile: settings.quantile,
+        centre: settings.centre,
+        clamp: settings.clamp,
         last: settings.last.unwrap_or(usual.last),
         seed: settings.seed.unwrap_or(usual.seed),
         roots: !settings.no_roots,
@@ -150,6 +153,8 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
     let still = matches!(options.sde, Sde::Ode | Sde::Zeta(0.0));
     let weighted = options.weights && options.method.row().needs.weights;
     let resample = if still || !weighted { Policy::Never } else { options.resample };
+    // Birth and death are for small changes of the weights: at every step.
+    let resample = if resample != Policy::Never && options.scheme.jumps() { Policy::Every } else { resample };
     options.resample = settings.resample.unwrap_or(resample);
     Ok(())
 }
@@ -239,6 +244,15 @@ fn config(options: &Options, settings: &Settings) -> Value {
     }
     if options.partial != 1.0 {
         put("partial", json!(options.partial));
+    }
+    if let Some(share) = options.quantile {
+        put("quantile", json!(share));
+    }
+    if options.centre {
+        put("centre", json!(true));
+    }
+    if let Some(most) = options.clamp {
+        put("clamp", json!(most));
     }
     put("groups", json!(options.groups));
     put("block", json!(options.block));

@@ -152,6 +152,14 @@ pub fn summary(job: &Job, device: &Device, outcome: &Outcome, written: &[String]
     if options.partial < 1.0 {
         put("partial", format!("resampled {} of the particles at a time", options.partial));
     }
+    if options.milder() {
+        let cut = options.quantile.map(|share| format!("cut at their {share} quantile"));
+        let centred = options.centre.then(|| "centred".to_string());
+        let clamped = options.clamp.map(|most| format!("cut to {most} around zero"));
+        let done: Vec<String> = cut.into_iter().chain(centred).chain(clamped).collect();
+        let biased = if options.quantile.is_some() || options.clamp.is_some() { ": biased" } else { "" };
+        put("increments", format!("{}{biased}", done.join(", ")));
+    }
     let range =
         format!("{}, t {} to {}, {} grid", options.schedule, options.t_max, options.t_min, options.grid);
     put("schedule", range);

@@ -75,8 +75,8 @@ pub struct Settings {
     /// accrue or zeta is 0]
     #[arg(long, value_name = "WHEN", value_parser = named::<Policy>)]
     pub resample: Option<Policy>,
-    /// Resampling scheme: systematic, stratified, multinomial, residual, metropolis:B, megopolis:B or rejection
-    /// [default: systematic]
+    /// Resampling scheme: systematic, stratified, multinomial, residual, metropolis:B, megopolis:B or rejection;
+    /// birth-death or clock in its place [default: systematic]
     #[arg(long, value_parser = named::<Scheme>)]
     pub scheme: Option<Scheme>,
     /// After each step that may resample, M Langevin moves of size c at the noise level reached, which part copies and
@@ -90,6 +90,15 @@ pub struct Settings {
     /// and stratified resampling only [default: 1]
     #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
     pub partial: Option<f64>,
+    /// Cut what a step adds to the log-weights at this quantile of a group's, above 0 and below 1: biased [default: off]
+    #[arg(long, value_name = "Q", allow_negative_numbers = true, value_parser = number)]
+    pub quantile: Option<f64>,
+    /// Take the mean of what a step adds to the log-weights off, after the quantile; log Z counts it
+    #[arg(long)]
+    pub centre: bool,
+    /// Cut what a step adds to the log-weights to this distance from zero, last: biased [default: off]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
+    pub clamp: Option<f64>,
     /// Independent groups, each with its own weights and log-evidence [default: 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub groups: Option<usize>,
@@ -180,6 +189,7 @@ impl Settings {
                     class: if self.class.is_empty() { below.class } else { self.class },
                     exponent: if self.exponent.is_empty() { below.exponent } else { self.exponent },
                     no_weights: self.no_weights || below.no_weights,
+                    centre: self.centre || below.centre,
                     no_roots: self.no_roots || below.no_roots,
                     genealogy: self.genealogy || below.genealogy,
                     unfused: self.unfused || below.unfused,
@@ -206,6 +216,8 @@ impl Settings {
             langevin,
             temper,
             partial,
+            quantile,
+            clamp,
             groups,
             block,
             last,

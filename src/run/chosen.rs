@@ -1,24 +1,37 @@
-//! Weights to resample by that are not the particles' own: docs/maths.md (3.1).
+//! What comes around resampling: weights to resample by that are not the particles' own, changed increments, birth and
+//! death, genealogies: docs/maths.md (3.1), (3.2), (6.3).
 
 use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::methods::{ESS_SHARE, ROW};
+use feynkac_kernels::passes::increments::{Increments, Milder};
+use feynkac_kernels::passes::jumps::Jumps;
 use feynkac_kernels::passes::priority::{ORDER, Priority};
 use feynkac_kernels::passes::resample::Resampling;
 use feynkac_kernels::passes::step::Carried;
 use feynkac_kernels::passes::weights::RECORD;
+use feynkac_kernels::passes::{Number, genealogy};
 use feynkac_kernels::prims::state::Population;
 
 use super::Run;
+use crate::coeffs::weighs;
 use crate::error::Result;
 use crate::options::Options;
+use crate::plan::Pass;
+use crate::registry::Scheme;
 
-/// Priorities, with records of their own: one cell each where there are none.
+/// Priorities or births, with records of their own: one cell each where there are none.
 #[derive(Debug)]
 pub struct Chosen {
+    /// There are.
+    pub used: bool,
     /// Logarithms of the priorities `[stride]`; weight zero in groups that are not resampled.
     pub priorities: Buf<f32>,
-    /// Log-weights that particles hand on to their offspring `[stride]`.
+    /// Log-weights that particles hand on to their offspring `[stride]`; deaths beside births.
     pub handed: Buf<f32>,
+    /// What is left of each slot's clock `[stride]`.
+    pub clocks: Buf<f32>,
+    /// Means that were taken off increments, `[rows, groups]`.
+    pub centres: Buf<f32>,
     /// Group records of the priorities.
     pub norms: Buf<f32>,
     table: Buf<u32>,
@@ -40,8 +53,10 @@ pub fn order(options: &Options, row: usize, rows: usize, slots: usize) -> (f64, 
 
 impl Chosen {
     pub(super) fn new(device: &Device, options: &Options, of: &Population, rows: usize) -> Result<Self> {
-        let used = options.priorities();
+        let used = weighs(options) && (options.priorities() || options.scheme.jumps());
         let cells = |wanted: usize| if used { wanted } else { 1 };
+        let clocks = if options.scheme == Scheme::Clock { cells(of.stride()) } else { 1 };
+        let centres = if options.milder() { rows * of.groups } else { 1 };
         let rows = cells(rows);
         let table: Vec<u32> = (0..rows)
             .flat_map(|row| {
@@ -54,6 +69,9 @@ impl Chosen {
         let mut always = vec![0.0_f32; ROW * rows];
         always.iter_mut().skip(ESS_SHARE).step_by(ROW).for_each(|share| *share = 2.0);
         Ok(Self {
+            used,
+            clocks: device.empty("clocks", clocks)?,
+            centres: device.empty("centres", centres)?,
             priorities: device.empty("priorities", cells(of.stride()))?,
             handed: device.empty("priorities", cells(of.stride()))?,
             norms: device.upload("priorities", &vec![0.0_f32; RECORD * of.groups])?,
@@ -66,14 +84,68 @@ impl Chosen {
 
     /// Bytes of all.
     pub fn bytes(&self) -> u64 {
-        let numbers = [&self.priorities, &self.handed, &self.norms, &self.coeffs, &self.history];
+        let numbers =
+            [&self.priorities, &self.handed, &self.clocks, &self.norms, &self.coeffs, &self.history];
         let words = [&self.table, &self.blocks];
         numbers.map(Buf::bytes).iter().sum::<u64>() + words.map(Buf::bytes).iter().sum::<u64>()
     }
 }
 
 impl Run<'_> {
-    pub(super) fn priority<'b>(&'b self, after: &'b Carried) -> Priority<'b> {
+    /// Launches a pass that comes around resampling; others are none of its business.
+    pub(super) fn around(&self, pass: Pass, before: &Carried, after: &Carried, number: Number) -> Result<()> {
+        let device = self.device;
+        match pass {
+            Pass::Increments => self.increments(before, after).launch(device, number)?,
+            Pass::Priority => self.priority(after).launch(device, number)?,
+            Pass::Births => self.jumps(after).launch_births(device, number)?,
+            Pass::Deaths => self.jumps(after).launch_deaths(device, number)?,
+            Pass::Genealogy => {
+                genealogy::record(device, &self.ancestors, &self.norms, &self.genealogy, &self.of, number)?;
+            }
+            _ => (),
+        }
+        Ok(())
+    }
+
+    fn increments<'b>(&'b self, before: &'b Carried, after: &'b Carried) -> Increments<'b> {
+        let options = self.options;
+        Increments {
+            milder: Milder {
+                quantile: options.quantile.map(|share| share as f32),
+                centre: options.centre,
+                clamp: options.clamp.map(|most| most as f32),
+            },
+            before: &before.log_w,
+            after: &after.log_w,
+            handed: self.plan.keeps.handed.then_some(&self.chosen.handed),
+            ancestors: &self.ancestors,
+            norms: &self.norms,
+            records: &self.blocks,
+            centres: &self.chosen.centres,
+            of: &self.of,
+        }
+    }
+
+    fn jumps<'b>(&'b self, after: &'b Carried) -> Jumps<'b> {
+        let chosen = &self.chosen;
+        Jumps {
+            log_w: &after.log_w,
+            records: &self.blocks,
+            coeffs: &self.table,
+            norms: &self.norms,
+            history: &self.history,
+            priorities: &chosen.priorities,
+            deficits: &chosen.handed,
+            own_records: &chosen.blocks,
+            seeds: &self.keys,
+            ancestors: &self.ancestors,
+            clocks: (self.options.scheme == Scheme::Clock).then_some(&chosen.clocks),
+            of: &self.of,
+        }
+    }
+
+    fn priority<'b>(&'b self, after: &'b Carried) -> Priority<'b> {
         let chosen = &self.chosen;
         Priority {
             log_w: &after.log_w,
@@ -91,7 +163,7 @@ impl Run<'_> {
 
     /// `usual`, by the priorities where there are any.
     pub(super) fn by_priority<'b>(&'b self, usual: Resampling<'b>) -> Resampling<'b> {
-        if !self.plan.keeps.handed {
+        if !self.chosen.used {
             return usual;
         }
         let chosen = &self.chosen;
@@ -112,6 +184,37 @@ impl Run<'_> {
         }
         let flat = self.device.download(&self.chosen.history)?;
         Ok(flat.chunks_exact(RECORD).map(|r| [r[0], r[1], r[2], r[3]]).collect())
+    }
+
+    /// Sums over all rows of the means that were taken off increments, group after group.
+    pub fn centred(&self) -> Result<Vec<f64>> {
+        let of = &self.of;
+        if !self.plan.step.contains(&Pass::Increments) {
+            return Ok(vec![0.0; of.groups]);
+        }
+        let flat = self.device.download(&self.chosen.centres)?;
+        Ok((0..of.groups)
+            .map(|g| flat.iter().skip(g).step_by(of.groups).map(|c| f64::from(*c)).sum())
+            .collect())
+    }
+
+    /// Reads the records of all rows: `[row][group]` of (exponent, sum, square, decision).
+    pub fn records(&self) -> Result<Vec<[f32; RECORD]>> {
+        let flat = self.device.download(&self.history)?;
+        Ok(flat.chunks_exact(RECORD).map(|r| [r[0], r[1], r[2], r[3]]).collect())
+    }
+
+    /// Reads the parents of all steps, their moves left out, in which nobody changes place: `[step][group][slot]` within
+    /// the group; nothing where they were not kept.
+    pub fn parents(&self) -> Result<Vec<u32>> {
+        if !self.options.genealogy {
+            return Ok(Vec::new());
+        }
+        let of = &self.of;
+        let flat = self.device.download(&self.genealogy)?;
+        let steps = (0..self.rows_of.steps()).map(|step| self.rows_of.decided(step) * of.stride());
+        let groups = steps.flat_map(|row| flat[row..row + of.stride()].chunks(of.padded()));
+        Ok(groups.flat_map(|group| &group[..of.slots]).copied().collect())
     }
 }
 

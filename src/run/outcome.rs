@@ -232,7 +232,7 @@ pub fn read(run: &Run) -> Result<Outcome> {
     let log_w = if keeps.weighed { device.download(&last.log_w)? } else { vec![0.0; of.stride()] };
     let roots = if keeps.roots { device.download(&last.roots)? } else { Vec::new() };
     let ancestors = device.download(&run.ancestors)?;
-    let (records, chosen) = (run.records()?, run.records_chosen()?);
+    let (records, chosen, centred) = (run.records()?, run.records_chosen()?, run.centred()?);
     let weighed = coeffs::weighs(options);
     let steps = run.rows_of.steps();
     for (i, record) in records.iter().enumerate().filter(|_| weighed) {
@@ -300,7 +300,7 @@ pub fn read(run: &Run) -> Result<Outcome> {
             // What was resampled by counts, not what was weighed: survivors keep the rest.
             let counted = own().zip(chosen.iter().skip(g).step_by(of.groups));
             let counted = counted.filter(|(r, _)| r[3] > 0.5).map(|(_, c)| log_sum(c.map(f64::from)));
-            out.log_z.push(counted.sum::<f64>() + open);
+            out.log_z.push(counted.sum::<f64>() + open + centred[g]);
             out.resampled_at.push(resampled);
         } else {
             out.ess.push(vec![k as f64; steps]);

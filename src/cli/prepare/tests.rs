@@ -39,6 +39,8 @@ fn resampling_is_never_by_default_where_it_cannot_help() {
         ("method = 'fkc-anneal'\nsde = 'ode'", Policy::Never),
         ("method = 'fkc-anneal'\nno-weights = true", Policy::Never),
         ("method = 'fkc-anneal'", Policy::Ess(0.5)),
+        ("method = 'fkc-anneal'\nscheme = 'clock'", Policy::Every),
+        ("method = 'fkc-anneal'\nscheme = 'clock'\nresample = 'interval:3'", Policy::Interval(3)),
         ("method = 'fkc-anneal'\nresample = 'every'", Policy::Every),
     ] {
         let job = job("prepare-policy", &format!("model = 'm.toml'\n{more}")).unwrap();
@@ -50,7 +52,7 @@ fn resampling_is_never_by_default_where_it_cannot_help() {
 fn the_effective_settings_give_the_same_run_again() {
     let text = "model = ['m.toml', 'm.toml']\nmethod = 'fkc-guidance'\nbeta = 1.5\nsde = 'zeta:0.25'\n\
         schedule = 'vp-cosine'\nt-min = 0.01\ngrid = 'edm-rho:rho=5'\nrule = 'left'\nresample = 'window:0.1:0.5'\n\
-        groups = 3\nlangevin = '2:0.5'\ntemper = 0.5\nfinal = 'resample'\nseed = 12\nunfused = true\ndevice = 'cpu:1'";
+        groups = 3\nlangevin = '2:0.5'\ntemper = 0.5\nquantile = 0.9\ncentre = true\nclamp = 3\nfinal = 'resample'\nseed = 12\nunfused = true\ndevice = 'cpu:1'";
     let first = job("prepare-again", text).unwrap();
     let file = toml::to_string(&first.config).unwrap();
     let folder = Folder::new("prepare-again-2");
@@ -114,6 +116,18 @@ fn what_cannot_run_is_refused_by_name() {
         (
             "method = 'fkc-anneal'\nmodel = 'm.toml'\npartial = 0.5\nscheme = 'multinomial'",
             "partial: found 0.5 with Multinomial, wanted systematic or stratified",
+        ),
+        (
+            "method = 'fkc-anneal'\nmodel = 'm.toml'\nquantile = 1",
+            "quantile: found 1, wanted a number above 0 and below 1",
+        ),
+        (
+            "method = 'fkc-anneal'\nmodel = 'm.toml'\nclamp = 0",
+            "clamp: found 0, wanted a finite number above 0",
+        ),
+        (
+            "method = 'fkc-anneal'\nmodel = 'm.toml'\nscheme = 'birth-death'\ntemper = 0.5",
+            "temper: found 0.5, wanted 1 with birth and death",
         ),
         (
             "method = 'fkc-anneal'\nmodel = 'm.toml'\nlangevin = '1:2'",

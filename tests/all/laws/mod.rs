@@ -6,6 +6,8 @@ mod determinism;
 mod graph;
 mod half;
 mod identity;
+mod increments;
+mod jumps;
 mod langevin;
 mod mistakes;
 mod priorities;
