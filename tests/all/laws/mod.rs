@@ -1,5 +1,6 @@
 //! What holds whatever the target: identities, invariances, and the mistakes that break them.
 
+mod around;
 mod batches;
 mod counts;
 mod determinism;
