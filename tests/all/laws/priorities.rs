@@ -86,6 +86,7 @@ fn evidence_is_unbiased(device: &Device) {
     }
     for (temper, partial, scheme, resample, last) in cases {
         let mut options = tiny(temper, partial, scheme);
+        options.groups = if slow(device) { 2000 } else { 3000 };
         (options.resample, options.last) = (resample, last);
         let out = sample(device, &models(&options), &options, None).expect("a run");
         let (found, error) = mean(&out.log_z);
@@ -202,7 +203,8 @@ fn moments_are_right(device: &Device) {
     for (temper, partial) in [(0.5, 1.0), (1.0, 0.3)] {
         let mut options = anneal(0.5);
         (options.temper, options.partial, options.rule) = (temper, partial, Rule::Exact);
-        (options.particles, options.steps, options.groups) = (if slow(device) { 2000 } else { 8000 }, 40, 8);
+        let (particles, steps) = if slow(device) { (1000, 20) } else { (8000, 40) };
+        (options.particles, options.steps, options.groups) = (particles, steps, 8);
         options.seed = seed(90);
         let out = sample(device, &models(&options), &options, None).expect("a run");
         let runs: Vec<_> = (0..8).map(|g| estimate(&out, g, 8)).collect();
