@@ -176,6 +176,10 @@ impl Options {
                 "one that weighs: fkc-anneal with beta 1 is the model itself",
             ));
         }
+        if self.langevin.moves > 0 && self.kernel().follows() {
+            let what = if self.reward.is_some() { "a reward" } else { row.name };
+            return Err(Error::input("langevin", format!("moves with {what}"), "products of powers alone"));
+        }
         self.reward.map_or(Ok(()), |reward| self.check_reward(reward))
     }
 

@@ -6,17 +6,28 @@ use feynkac_kernels::passes::init::Start;
 use feynkac_kernels::passes::step::Named;
 
 use crate::error::{Error, Result};
+use crate::langevin::Rows;
 use crate::model::{Model, Noise};
 use crate::options::{Final, Options, Policy, Rule, State};
 use crate::registry::Method;
 
-/// The noise levels of a run: `steps` + 1 of them.
+/// The noise levels of a run: one more than rows of its coefficient table, which are its steps, and the Langevin moves
+/// after them; a move ends at the level where it starts.
 pub fn levels(options: &Options) -> Result<Vec<Noise>> {
-    let times = options.grid.times(&options.schedule, options.steps, options.t_max, options.t_min)?;
-    Ok(times
-        .into_iter()
-        .map(|t| Noise { t, alpha: options.schedule.alpha(t), sigma: options.schedule.sigma(t) })
-        .collect())
+    let times = times(options)?;
+    let rows = Rows::of(options, &times);
+    let noise = |t: f64| Noise { t, alpha: options.schedule.alpha(t), sigma: options.schedule.sigma(t) };
+    let reached = |step: usize| std::iter::repeat_n(noise(times[step + 1]), rows.of_step(step));
+    Ok([noise(times[0])].into_iter().chain((0..rows.steps()).flat_map(reached)).collect())
+}
+
+/// The rows of its steps.
+pub fn rows(options: &Options) -> Result<Rows> {
+    Ok(Rows::of(options, &times(options)?))
+}
+
+fn times(options: &Options) -> Result<Vec<f64>> {
+    options.grid.times(&options.schedule, options.steps, options.t_max, options.t_min)
 }
 
 /// Whether the run weighs particles at all.
@@ -24,17 +35,34 @@ pub fn weighs(options: &Options) -> bool {
     options.weights && options.method.row().needs.weights
 }
 
-/// The coefficients of every step of particles with `dim` coordinates.
+/// The coefficients of every step of particles with `dim` coordinates, and of every Langevin move: between two levels
+/// that are the same.
 pub fn steps(options: &Options, levels: &[Noise], dim: usize) -> Result<Vec<StepCoeffs>> {
-    let mut rows = rows(options, levels, dim)?;
+    let mut rows = table(options, levels, dim)?;
     rows.truncate(levels.len().saturating_sub(1));
     Ok(rows)
 }
 
-/// The rows of the table: those of the steps, then twice that of the last level, where no step starts.
-pub fn rows(options: &Options, levels: &[Noise], dim: usize) -> Result<Vec<StepCoeffs>> {
+/// The rows of the table: those of the steps and moves, then twice that of the last level, where no step starts.
+pub fn table(options: &Options, levels: &[Noise], dim: usize) -> Result<Vec<StepCoeffs>> {
     let last = levels.len() - 1;
-    let mut rows: Vec<StepCoeffs> = (0..last).map(|i| row(options, levels, dim, i)).collect();
+    let count = levels.windows(2).filter(|pair| pair[0].t != pair[1].t).count();
+    let (mut step, mut began) = (0, f64::NAN);
+    let mut rows: Vec<StepCoeffs> = Vec::with_capacity(levels.len() + 1);
+    for (i, pair) in levels.windows(2).enumerate() {
+        let (t, moves) = (pair[0].t, pair[0].t == pair[1].t);
+        if !moves {
+            (step, began) = (step + 1, t);
+        }
+        // What ends a run comes after the last step's moves.
+        let (ends, active) = (i + 1 == last, f64::from(u8::from(weighs(options) && active(options, began))));
+        let waits = !ends && (moves || step == count);
+        let row = StepCoeffs {
+            ess_share: if waits { NEVER } else { share(options, step - 1, ends, t) },
+            ..row(options, levels, (dim, i), active)
+        };
+        rows.push(if moves { options.langevin.row(pair[0], row, active) } else { row });
+    }
     rows.extend([level(options, levels, last); 2]);
     match rows.iter().position(|c| !c.row().iter().all(|v| v.is_finite())) {
         Some(i) => Err(Error::input(
@@ -88,15 +116,14 @@ fn total(options: &Options, levels: &[Noise], at: usize) -> f64 {
     options.weights_at(levels, at)[..options.models].iter().sum()
 }
 
-/// The numbers of step `i`.
-fn row(options: &Options, levels: &[Noise], dim: usize, i: usize) -> StepCoeffs {
+/// The numbers of the step from level `i`; its weight counts as `active` says.
+fn row(options: &Options, levels: &[Noise], (dim, i): (usize, usize), active: f64) -> StepCoeffs {
     let (zeta, d) = (options.zeta(), dim as f64);
     let schedule = &options.schedule;
     let (now, next) = (levels[i], levels[i + 1]);
     let (t, s) = (now.t, next.t);
     let h = t - s;
     let (noisy, clean) = (schedule.diffusion_sq(t), schedule.diffusion_sq(s));
-    let active = f64::from(u8::from(weighs(options) && active(options, t)));
     let noise = zeta * (h * noisy).sqrt();
     let back_variance = h * zeta * zeta * clean;
     let total = 0.5 * (total(options, levels, i) + total(options, levels, i + 1));
@@ -126,7 +153,6 @@ fn row(options: &Options, levels: &[Noise], dim: usize, i: usize) -> StepCoeffs 
         back_shrink: 1.0 + h * schedule.drift_rate(s),
         back_drift: 0.5 * h * behind * clean,
         back_precision: if back_variance > 0.0 { 1.0 / back_variance } else { 0.0 },
-        ess_share: share(options, i, i + 2 == levels.len(), t),
         swing_old: swings * old,
         swing_new: swings * new,
         ..level(options, levels, i)
@@ -141,12 +167,12 @@ fn active(options: &Options, t: f64) -> bool {
     }
 }
 
-/// A share of the particles that no ESS is below.
+/// Shares that ask for resampling whatever the ESS, and that never do.
+const ALWAYS: f64 = 2.0;
 const NEVER: f64 = -1.0;
 
-/// The share of the particles below which the ESS asks for resampling: 2 always, -1 never.
+/// The share of the particles below which the ESS asks for resampling.
 fn share(options: &Options, step: usize, last: bool, t: f64) -> f64 {
-    const ALWAYS: f64 = 2.0;
     if !weighs(options) {
         return NEVER;
     }

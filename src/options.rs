@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aim::Reward;
 use crate::error::{Error, Result};
+use crate::langevin::Langevin;
 use crate::registry::{Method, Scheme};
 use crate::schedule::{Grid, Schedule};
 
@@ -130,6 +131,24 @@ pub struct Options {
     pub resample: Policy,
     /// How to resample.
     pub scheme: Scheme,
+    /// Langevin moves after each step that may resample.
+    #[serde(default)]
+    pub langevin: Langevin,
+    /// Power of the weights by which particles are resampled, in (0, 1]; survivors keep the rest. 1 is the usual.
+    #[serde(default = "one")]
+    pub temper: f64,
+    /// Share of the particles among which each resampling chooses, in (0, 1]; 1 is the usual.
+    #[serde(default = "one")]
+    pub partial: f64,
+    /// Cut what a step adds to the log-weights at this quantile of the group's, in (0, 1): biased.
+    #[serde(default)]
+    pub quantile: Option<f64>,
+    /// Take the mean of what a step adds off, and count it in log Z.
+    #[serde(default)]
+    pub centre: bool,
+    /// Cut what a step adds to this distance from zero, above 0: biased.
+    #[serde(default)]
+    pub clamp: Option<f64>,
     /// The end.
     pub last: Final,
     /// Seed; group g of several uses one derived from it.
@@ -155,6 +174,11 @@ pub struct Options {
     /// the same to the bit.
     #[serde(default)]
     pub micro_batch: usize,
+}
+
+/// What a file that is older than a setting means.
+fn one() -> f64 {
+    1.0
 }
 
 /// A choice as its name.
@@ -206,6 +230,12 @@ impl Options {
             block: feynkac_kernels::prims::state::BLOCK,
             resample: Policy::Ess(0.5),
             scheme: Scheme::Systematic,
+            langevin: Langevin::default(),
+            temper: 1.0,
+            partial: 1.0,
+            quantile: None,
+            centre: false,
+            clamp: None,
             last: Final::Weighted,
             seed: 0,
             roots: true,
@@ -230,6 +260,51 @@ impl Options {
             Sde::Ode => 0.0,
             Sde::Zeta(zeta) => zeta,
         }
+    }
+
+    /// Whether particles are resampled by other weights than their own: docs/maths.md (3.1).
+    pub fn priorities(&self) -> bool {
+        self.temper < 1.0 || self.partial < 1.0
+    }
+
+    /// Whether what steps add to log-weights is changed: docs/maths.md (3.2).
+    pub fn milder(&self) -> bool {
+        self.quantile.is_some() || self.centre || self.clamp.is_some()
+    }
+
+    fn check_increments(&self) -> Result<()> {
+        if let Some(share) = self.quantile.filter(|q| !(*q > 0.0 && *q < 1.0)) {
+            return Err(Error::input("quantile", share, "a number above 0 and below 1"));
+        }
+        match self.clamp.filter(|most| !(*most > 0.0 && most.is_finite())) {
+            Some(most) => Err(Error::input("clamp", most, "a finite number above 0")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_priorities(&self) -> Result<()> {
+        for (what, share) in [("temper", self.temper), ("partial", self.partial)] {
+            if !(share > 0.0 && share <= 1.0) {
+                return Err(Error::input(what, share, "a number in (0, 1]"));
+            }
+        }
+        if self.temper < 1.0 && self.partial < 1.0 {
+            let found = format!("{} beside temper {}", self.partial, self.temper);
+            return Err(Error::input("partial", found, "one of the two"));
+        }
+        if self.priorities() && self.scheme.jumps() {
+            let wanted = "1 with birth and death, which leave no weights";
+            let what = if self.temper < 1.0 { "temper" } else { "partial" };
+            return Err(Error::input(what, self.temper.min(self.partial), wanted));
+        }
+        let spaced = matches!(self.scheme, Scheme::Systematic | Scheme::Stratified);
+        if self.partial < 1.0 && !spaced {
+            let found = format!("{} with {:?}", self.partial, self.scheme);
+            let wanted =
+                "systematic or stratified: other schemes move particles that are not to be resampled";
+            return Err(Error::input("partial", found, wanted));
+        }
+        Ok(())
     }
 
     /// Refuses what cannot run, naming it.
@@ -259,14 +334,18 @@ impl Options {
                 "left or trap: an ODE has no transition density",
             ));
         }
-        if zeta == 0.0 && self.weights && !matches!(self.resample, Policy::Never) {
+        self.langevin.check()?;
+        let parts = zeta > 0.0 || self.langevin.moves > 0;
+        if !parts && self.weights && !matches!(self.resample, Policy::Never) {
             return Err(Error::input(
                 "resample",
                 "resampling with zeta 0",
-                "never: copies would stay together for ever",
+                "never, or Langevin moves: copies would stay together for ever",
             ));
         }
         self.scheme.check()?;
+        self.check_priorities()?;
+        self.check_increments()?;
         match self.resample {
             Policy::Ess(share) if !(share > 0.0 && share <= 1.0) => {
                 Err(Error::input("resample ess", share, "a share in (0, 1]"))

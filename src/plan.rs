@@ -25,6 +25,14 @@ pub enum Pass {
     Evaluate(usize),
     /// Take scores, finish the weight.
     Weigh,
+    /// What the step added to log-weights is made milder.
+    Increments,
+    /// Who is born and who dies, in place of resampling.
+    Births,
+    /// Parents of those that died.
+    Deaths,
+    /// The weights by which particles are resampled, where those are not their own.
+    Priority,
     /// Whole copies of each particle, for residual resampling.
     Copies,
     /// Log-sum-exp, ESS, decision, prefix sums, ancestors.
@@ -43,6 +51,10 @@ impl Pass {
             Pass::Move => ("move", "gather, move"),
             Pass::Evaluate(_) => ("evaluate", "network or foreign score"),
             Pass::Weigh => ("weigh", "take scores, weigh, block sums"),
+            Pass::Increments => ("increments", "cut, centre what the step added, block sums"),
+            Pass::Births => ("births", "decision, rates of birth and death, block sums"),
+            Pass::Deaths => ("deaths", "parents of those that died"),
+            Pass::Priority => ("priority", "decision, weights to resample by and to hand on, block sums"),
             Pass::Copies => ("copies", "whole copies of each particle, and what is left of it, block sums"),
             Pass::Resample => ("resample", "log-sum-exp, ESS, decision, prefix sums, ancestors"),
             Pass::Genealogy => ("genealogy", "keep the parents of every particle"),
@@ -61,6 +73,8 @@ pub struct Plan {
     pub outside: bool,
     /// What is kept of the particles from step to step.
     pub keeps: Keeps,
+    /// Langevin moves after a step, each the same passes at a noise level that stays.
+    pub moves: usize,
 }
 
 impl Plan {
@@ -101,6 +115,7 @@ impl Plan {
             carried: outside || options.unfused || weighs(options) && options.rule != Rule::Left,
             weighed: weighs(options),
             exact: options.rule == Rule::Exact && weighs(options),
+            handed: weighs(options) && options.priorities(),
             roots: options.roots,
             element: options.state.element(),
         };
@@ -120,19 +135,32 @@ impl Plan {
                 "left or trap: both states are needed at once",
             ));
         }
+        if weighs(options) && options.milder() {
+            step.push(Pass::Increments);
+        }
+        if keeps.handed {
+            step.push(Pass::Priority);
+        }
+        let jumps = weighs(options) && options.scheme.jumps();
+        if jumps {
+            step.push(Pass::Births);
+        }
         if weighs(options) && options.scheme == Scheme::Residual {
             step.push(Pass::Copies);
         }
         if weighs(options) {
             step.push(Pass::Resample);
         }
+        if jumps {
+            step.push(Pass::Deaths);
+        }
         if options.genealogy {
             step.push(Pass::Genealogy);
         }
-        Ok(Self { start, step, outside, keeps })
+        Ok(Self { start, step, outside, keeps, moves: options.langevin.moves })
     }
 
-    /// Launches of a step.
+    /// Launches of a step, and of each Langevin move after it.
     pub fn launches_per_step(&self) -> usize {
         self.step.len()
     }
@@ -146,6 +174,10 @@ impl fmt::Display for Plan {
                 let (name, what) = pass.describe();
                 writeln!(f, "  {name:<10} {what}")?;
             }
+        }
+        if self.moves > 0 {
+            writeln!(f, "after a step that may resample, {} times more: a Langevin move", self.moves)?;
+            return write!(f, "{} launches a step, and as many a move", self.launches_per_step());
         }
         write!(f, "{} launches a step", self.launches_per_step())
     }

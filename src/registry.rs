@@ -143,6 +143,10 @@ pub enum Scheme {
     Megopolis(u32),
     /// Trials until one is accepted.
     Rejection,
+    /// Birth and death by log-weights about their mean; runs only.
+    BirthDeath,
+    /// The same, each slot dying when a clock of its own runs out; runs only.
+    Clock,
 }
 
 impl Scheme {
@@ -155,8 +159,14 @@ impl Scheme {
             Scheme::Residual => resample::Scheme::Residual,
             Scheme::Metropolis(steps) => resample::Scheme::Metropolis(steps),
             Scheme::Megopolis(steps) => resample::Scheme::Megopolis(steps),
-            Scheme::Rejection => resample::Scheme::Rejection,
+            // Candidates of those that die are drawn by rejection.
+            Scheme::Rejection | Scheme::BirthDeath | Scheme::Clock => resample::Scheme::Rejection,
         }
+    }
+
+    /// Birth and death, which a run alone can do.
+    pub fn jumps(self) -> bool {
+        matches!(self, Scheme::BirthDeath | Scheme::Clock)
     }
 
     /// The same with this many steps a slot, where it counts them.
@@ -202,6 +212,20 @@ pub const SCHEMES: &[(Scheme, &str, &str)] = &[
         "the same with proposals at shared distances, whose memory is read in order",
     ),
     (Scheme::Rejection, "rejection", "own particle or uniform ones until one is accepted; no bias"),
+];
+
+/// (scheme, spelling, doc) of every scheme that takes the place of resampling in a run.
+pub const JUMPS: &[(Scheme, &str, &str)] = &[
+    (
+        Scheme::BirthDeath,
+        "birth-death",
+        "runs only: dies with probability 1 - exp(-max(0, -g)), is replaced in proportion to max(0, g), g = ln w less its mean; biased, O(g^2) a step",
+    ),
+    (
+        Scheme::Clock,
+        "clock",
+        "runs only: the same, each slot dying when an exponential clock of its own runs out",
+    ),
 ];
 
 /// (name, doc) of every kind of model.

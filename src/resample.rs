@@ -102,6 +102,13 @@ pub fn resample(
     seed: u64,
 ) -> Result<Vec<u32>> {
     scheme.check()?;
+    if scheme.jumps() {
+        return Err(Error::input(
+            "scheme",
+            format!("{scheme:?}"),
+            "one that resamples: this one is for runs",
+        ));
+    }
     let slots = given.check(groups)?;
     let (kind, none) = match given {
         Given::Weights(_) => (Weights::Linear, 0.0),

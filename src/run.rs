@@ -1,6 +1,7 @@
 //! Runs a plan on a device; owns the buffers.
 
 mod batches;
+mod chosen;
 mod graph;
 mod outcome;
 mod sizes;
@@ -10,6 +11,7 @@ use std::ops::Range;
 
 use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::methods::StepCoeffs;
+use feynkac_kernels::passes::Number;
 use feynkac_kernels::passes::SMALL_GROUP;
 use feynkac_kernels::passes::init::{Start, init};
 use feynkac_kernels::passes::mlp;
@@ -17,17 +19,18 @@ use feynkac_kernels::passes::resample::Resampling;
 use feynkac_kernels::passes::step::{Carried, Feed, Stage, Step};
 use feynkac_kernels::passes::steps;
 use feynkac_kernels::passes::weights::{RECORD, Weights};
-use feynkac_kernels::passes::{Number, genealogy};
 use feynkac_kernels::prims::state::Population;
 
 use crate::coeffs;
 use crate::error::{Error, Result};
+use crate::langevin::Rows;
 use crate::model::{self, Model, Noise};
 use crate::options::{Options, Policy};
 use crate::plan::{Pass, Plan};
 use crate::registry::Scheme;
 
 pub use batches::{Batches, batches};
+pub use chosen::{Chosen, order};
 pub use graph::Steady;
 pub use outcome::{Counters, Glance, Outcome, Timings, read, sample};
 
@@ -47,9 +50,11 @@ pub struct Run<'a> {
     pub plan: Plan,
     /// Sizes.
     pub of: Population,
-    /// Noise levels, one more than steps.
+    /// Noise levels, one more than rows.
     pub levels: Vec<Noise>,
-    /// Coefficients of each step.
+    /// Which rows of the coefficients each step has.
+    pub rows_of: Rows,
+    /// Coefficients: a row a step, and a row a Langevin move after it; what else counts steps here counts rows.
     pub coeffs: Vec<StepCoeffs>,
     /// The numbers of the last level.
     pub end: StepCoeffs,
@@ -65,6 +70,8 @@ pub struct Run<'a> {
     pub ancestors: Buf<u32>,
     /// Group records.
     pub norms: Buf<f32>,
+    /// Weights to resample by, where those are not the particles' own.
+    pub chosen: Chosen,
     models: &'a [Model],
     networks: Vec<mlp::Network>,
     feed: Feed,
@@ -117,7 +124,7 @@ impl<'a> Run<'a> {
             max_block: options.block,
         };
         let levels = coeffs::levels(options)?;
-        let table_rows = coeffs::rows(options, &levels, of.dim)?;
+        let table_rows = coeffs::table(options, &levels, of.dim)?;
         let steps = table_rows[..levels.len() - 1].to_vec();
         let start = coeffs::start(options, models, levels[0])?;
         let first_group = groups.start;
@@ -160,12 +167,14 @@ impl<'a> Run<'a> {
             genealogy: device
                 .empty("genealogy", if options.genealogy { of.stride() * steps.len() } else { 1 })?,
             table: device.upload("coefficients", &table)?,
+            chosen: Chosen::new(device, options, &of, steps.len())?,
             keys: device.upload("seeds", &keys)?,
             graph: RefCell::default(),
             refused: RefCell::default(),
             clock: Cell::default(),
             plan,
             end: table_rows[levels.len() - 1],
+            rows_of: coeffs::rows(options)?,
             coeffs: steps,
             levels,
             start,
@@ -192,7 +201,7 @@ impl<'a> Run<'a> {
     pub fn at_once(&self) -> usize {
         // Many steps in one launch resample systematically.
         let systematic = !self.plan.keeps.weighed || self.options.scheme == Scheme::Systematic;
-        let fused = self.plan.step.first() == Some(&Pass::Fused) && systematic && !self.options.genealogy;
+        let fused = self.plan.step.first() == Some(&Pass::Fused) && systematic && self.plan.step.len() < 3;
         let Some(launch) = fused.then(|| self.fused(0)) else { return 1 };
         let worth = if self.device.is_cpu() {
             (MANY_PARTICLES / self.of.particles()).clamp(1, MOST_STEPS)
@@ -272,16 +281,15 @@ impl<'a> Run<'a> {
                 let number = given.map_or(Number::Kept(&before.clock), Number::Given);
                 self.resampling(after).launch_copies(device, number)?;
             }
-            Pass::Genealogy => {
-                let number = given.map_or(Number::Kept(&before.clock), Number::Given);
-                genealogy::record(device, &self.ancestors, &self.norms, &self.genealogy, &self.of, number)?;
+            _ => {
+                self.around(pass, before, after, given.map_or(Number::Kept(&before.clock), Number::Given))?
             }
         }
         Ok(())
     }
 
     fn resampling<'b>(&'b self, after: &'b Carried) -> Resampling<'b> {
-        Resampling {
+        self.by_priority(Resampling {
             scheme: self.options.scheme.kernel(),
             kind: Weights::Log,
             values: &after.log_w,
@@ -293,7 +301,7 @@ impl<'a> Run<'a> {
             seeds: &self.keys,
             ancestors: &self.ancestors,
             of: &self.of,
-        }
+        })
     }
 
     fn step(&self, stage: Stage, before: &Carried, after: &Carried, step: Option<usize>) -> Result<()> {
@@ -310,7 +318,7 @@ impl<'a> Run<'a> {
             stage,
             keeps: self.plan.keeps,
             weighted_start: self.start.weighted,
-            always: self.options.resample == Policy::Every,
+            always: self.options.resample == Policy::Every && self.options.langevin.moves == 0,
             before,
             after,
             ancestors: &self.ancestors,
@@ -320,6 +328,7 @@ impl<'a> Run<'a> {
             rows: &self.rows,
             outside: self.plan.outside,
             blocks: &self.blocks,
+            handed: &self.chosen.handed,
             coeffs: &self.table,
             seeds: &self.keys,
             of: &self.of,
@@ -358,21 +367,5 @@ impl<'a> Run<'a> {
     /// Particles after the last step.
     pub fn last(&self) -> &Carried {
         &self.carried[self.coeffs.len() % 2]
-    }
-
-    /// Reads the records of all steps: `[step][group]` of (exponent, sum, square, decision).
-    pub fn records(&self) -> Result<Vec<[f32; RECORD]>> {
-        let flat = self.device.download(&self.history)?;
-        Ok(flat.chunks_exact(RECORD).map(|r| [r[0], r[1], r[2], r[3]]).collect())
-    }
-
-    /// Reads the parents of all steps: `[step][group][slot]` within the group; nothing where they were not kept.
-    pub fn parents(&self) -> Result<Vec<u32>> {
-        if !self.options.genealogy {
-            return Ok(Vec::new());
-        }
-        let of = &self.of;
-        let flat = self.device.download(&self.genealogy)?;
-        Ok(flat.chunks(of.padded()).flat_map(|group| &group[..of.slots]).copied().collect())
     }
 }

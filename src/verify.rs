@@ -98,6 +98,13 @@ struct Snapshot {
     log_p: Vec<f32>,
     ancestors: Vec<u32>,
     norms: Vec<f32>,
+    /// Logarithms of the weights that were resampled by, and of those that survivors keep, where they are others.
+    priorities: Vec<f32>,
+    handed: Vec<f32>,
+    /// Group records of what was resampled by.
+    chosen: Vec<f32>,
+    /// Clocks of birth and death.
+    clocks: Vec<f32>,
 }
 
 const EPS: f64 = f32::EPSILON as f64;
@@ -135,7 +142,7 @@ fn walk(
         let after = snapshot(&run, step + 1)?;
         check_step(&run, &judge, step, &before, &after, &mut verdict)?;
         if weighs(options) {
-            resampling::check(&run, step, &after, &mut verdict);
+            resampling::check(&run, step, &before, &after, &mut verdict);
         }
         verdict.steps += 1;
         if !verdict.agrees() {
@@ -155,6 +162,10 @@ fn snapshot(run: &Run, step: usize) -> Result<Snapshot> {
         log_p: run.device.download(&carried.log_p)?,
         ancestors: run.device.download(&run.ancestors)?,
         norms: run.device.download(&run.norms)?,
+        priorities: run.device.download(&run.chosen.priorities)?,
+        handed: run.device.download(&run.chosen.handed)?,
+        chosen: run.device.download(&run.chosen.norms)?,
+        clocks: run.device.download(&run.chosen.clocks)?,
     })
 }
 
@@ -248,6 +259,14 @@ fn compare_carried(
     }
 }
 
+/// A log-weight: where the step began, what it should become by the step alone, what it is, and what rounding explains.
+struct Weighed {
+    before: f64,
+    wanted: f64,
+    found: f32,
+    allowed: f64,
+}
+
 fn check_step(
     run: &Run,
     judge: &Judge,
@@ -259,13 +278,15 @@ fn check_step(
     let (law, keeps) = (run.options.law(), &run.plan.keeps);
     let rows = Rows { c: &run.coeffs[step], next: run.row(step + 1) };
     let c = rows.c;
+    let mut weighed = Vec::with_capacity(run.of.particles());
     for (g, i) in everyone(run) {
         let resampled = before.norms[4 * g + 3] > 0.5;
         let own = g * run.of.padded() + i;
         let parent = if resampled { before.ancestors[own] as usize } else { i };
         let mut from = particle(run, judge, before, step, (g, parent))?;
         if resampled {
-            from.log_w = 0.0;
+            let at = g * run.of.padded() + parent;
+            from.log_w = if run.plan.keeps.handed { f64::from(before.handed[at]) } else { 0.0 };
         }
         let found = particle(run, judge, after, step + 1, (g, i))?;
         let at = At { seed: run.seeds[g], slot: i, step };
@@ -299,7 +320,15 @@ fn check_step(
         compare_carried("step: score", run, judge, (step, step + 1), (g, i), &found, &evaluated, verdict);
         let allowed =
             weight_slack(run, judge, step, (&from, old.as_ref()), (&found, &evaluated), wanted.log_w);
-        verdict.compare("step: log-weight", step, (g, i), found.log_w as f32, wanted.log_w, allowed);
+        weighed.push(Weighed {
+            before: from.log_w,
+            wanted: wanted.log_w,
+            found: found.log_w as f32,
+            allowed,
+        });
+    }
+    for (g, group) in weighed.chunks(run.of.slots).enumerate() {
+        resampling::check_weights(run, step, g, group, verdict);
     }
     Ok(())
 }

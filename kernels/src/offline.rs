@@ -15,7 +15,6 @@ use cubecl::ir::nvidia::SmArch;
 use cubecl::prelude::*;
 use cubecl_llvm::nvptx::ptx_version::PtxVersion;
 use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
-use half::{bf16, f16};
 
 use crate::models::ModelsCompilationArg;
 use crate::passes::Sharing;
@@ -24,15 +23,13 @@ use crate::passes::crew::Crew;
 use crate::passes::draws::kernel::{draws_kernel, normals_kernel};
 use crate::passes::gather::kernel::gather_kernel;
 use crate::passes::genealogy::kernel::genealogy_kernel;
+use crate::passes::increments::kernel::{BeganCompilationArg, MildKey, increments_kernel};
 use crate::passes::init::kernel::Kept;
 use crate::passes::init::kernel::init_kernel;
-use crate::passes::mlp::kernel::{MlpKey, NumbersCompilationArg, SizesCompilationArg, mlp_kernel};
-use crate::passes::mlp::kernel_tensor::{
-    TensorNumbersCompilationArg, TensorSizesCompilationArg, tensor_kernel,
-};
-use crate::passes::mlp::kernel_tile::{PLANE, TensorKey};
-use crate::passes::mlp::launch_tensor::{PLANES, key as tensor_key};
-use crate::passes::mlp::{Activation, Half, MlpShape};
+use crate::passes::jumps::kernel::{births_kernel, deaths_kernel};
+use crate::passes::mlp::kernel::{NumbersCompilationArg, SizesCompilationArg};
+use crate::passes::mlp::kernel_tensor::{TensorNumbersCompilationArg, TensorSizesCompilationArg};
+use crate::passes::priority::kernel::priority_kernel;
 use crate::passes::resample::kernel_copies::{copies_kernel, copies_serial_kernel};
 use crate::passes::resample::kernel_cube::resample_kernel;
 use crate::passes::resample::kernel_draws::{Draw, DrawKey};
@@ -140,9 +137,10 @@ macro_rules! blank {
 blank! {
     ShapeCompilationArg { groups slots padded dim block blocks unit spare }
     CarryCompilationArg<E> { x scores log_w log_p roots clock }
-    CommonCompilationArg { ancestors norms rows blocks }
+    CommonCompilationArg { ancestors norms rows blocks handed }
     ModelsCompilationArg { params levels map }
     TablesCompilationArg { coeffs seeds }
+    BeganCompilationArg { log_w handed ancestors norms }
     NumbersCompilationArg { weights biases cond levels }
     TensorNumbersCompilationArg { weights biases cond levels }
     TensorSizesCompilationArg { count dim hidden layers outputs out_first level }
@@ -169,6 +167,7 @@ macro_rules! entry {
     };
 }
 
+mod networks;
 mod steps;
 
 /// Every kernel, under at least one key.
@@ -204,6 +203,27 @@ pub fn all() -> Vec<Offline> {
         )));
         draws(&mut list, kind, together, apart);
     }
+    for (variant, sharing) in [("a block a cube", TOGETHER), ("a block a unit", APART)] {
+        let key = TallyKey { kind: Weights::Log, wide: false, sharing };
+        list.push(entry!(variant, priority_kernel::PriorityKernel(
+            log_w records coeffs table norms history priorities handed own_records clock shape step; LANES, key
+        )));
+        list.push(entry!(variant, births_kernel::BirthsKernel(
+            log_w records coeffs norms history priorities deficits own_records clock shape step; LANES, key
+        )));
+        for handed in [false, true] {
+            let key = MildKey { quantile: true, centre: true, clamp: true, handed, tally: key };
+            let variant = format!("{variant}{}", if handed { ", weights handed on" } else { "" });
+            list.push(entry!(variant, increments_kernel::IncrementsKernel(
+                began after records centres clock shape quantile most step; LANES, key
+            )));
+        }
+    }
+    for (variant, runs_on) in [("drawn anew", false), ("by the clock", true)] {
+        list.push(entry!(variant, deaths_kernel::DeathsKernel(
+            norms deficits seeds ancestors clocks clock shape step; LANES, runs_on
+        )));
+    }
     for (crew, sharing, pieces) in [(Crew::Cube, TOGETHER, 1), (Crew::One, APART, 4)] {
         let key = TallyKey { kind: Weights::Log, wide: false, sharing };
         list.push(entry!(format!("{crew:?}, pieces of {pieces}"), survivors_kernel::SurvivorsKernel(
@@ -227,7 +247,7 @@ pub fn all() -> Vec<Offline> {
             x log_w ancestors roots clock norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER, element.kind()
         )));
     }
-    networks(&mut list);
+    networks::networks(&mut list);
     steps::all(&mut list);
     list
 }
@@ -261,38 +281,4 @@ fn scans<M: Monoid, S: Source<M>>(list: &mut Vec<Offline>, variant: &str, sharin
     list.push(entry!(variant, prefix_kernel::PrefixKernel<M, S>(
         input offsets prefix shape; sharing
     )));
-}
-
-/// Dense networks: every nonlinearity, with and without LayerNorm, and the widest; by tensor cores few, as
-/// each takes many seconds to assemble.
-fn networks(list: &mut Vec<Offline>) {
-    let mut push = |width: usize, vectors: usize, activation: Activation, norm: bool| {
-        let key = MlpKey { width, vectors, tile: 1, activation, norm, skip: true, sharing: TOGETHER };
-        let variant = format!("H={width}, {activation:?}{}", if norm { ", norm" } else { "" });
-        list.push(entry!(variant, mlp_kernel::MlpKernel(rows out clock net sizes; 4, key)));
-    };
-    for activation in [Activation::Silu, Activation::Gelu, Activation::Tanh, Activation::Relu] {
-        push(128, 4, activation, false);
-        push(128, 4, activation, true);
-    }
-    push(512, 1, Activation::Silu, true);
-    for (hidden, half, activation, norm) in [
-        (64, Half::F16, Activation::Tanh, false),
-        (128, Half::Bf16, Activation::Gelu, true),
-        (128, Half::F16, Activation::Silu, false),
-        (256, Half::F16, Activation::Silu, false),
-    ] {
-        let shape = MlpShape { dim: 2, hidden, layers: 4, outputs: 2, activation, norm, skip: true };
-        let key = tensor_key(&shape, half, true);
-        let variant = format!("H={hidden}, {activation:?}, {half}{}", if norm { ", norm" } else { "" });
-        list.push(match half {
-            Half::F16 => tensor::<f16>(variant, key),
-            Half::Bf16 => tensor::<bf16>(variant, key),
-        });
-    }
-}
-
-/// One network by tensor cores.
-fn tensor<E: Float>(variant: String, key: TensorKey) -> Offline {
-    entry!(cubes of PLANES * PLANE, variant, tensor_kernel::TensorKernel<E>(rows out clock net sizes; key))
 }

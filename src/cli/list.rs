@@ -5,7 +5,7 @@ use feynkac_kernels::passes::mlp::{Compute, Half};
 use super::names::{FINALS, GROWTHS, POLICIES, RULES, SDES, STATES};
 use super::print;
 use super::table::columns;
-use crate::registry::{METHODS, SCHEMES, TARGETS};
+use crate::registry::{JUMPS, METHODS, SCHEMES, TARGETS};
 use crate::schedule::{Grid, Schedule};
 
 /// One line for each schedule.
@@ -59,7 +59,10 @@ fn text() -> String {
         ("grids (--grid)", Grid::NAMES.into_iter().map(|name| two((name, grid_doc(name)))).collect()),
         ("weight rules (--rule)", RULES.iter().map(|row| two((row.0, row.2))).collect()),
         ("times to resample (--resample)", POLICIES.iter().copied().map(two).collect()),
-        ("resampling schemes (--scheme)", SCHEMES.iter().map(|row| two((row.1, row.2))).collect()),
+        (
+            "resampling schemes (--scheme)",
+            SCHEMES.iter().chain(JUMPS).map(|row| two((row.1, row.2))).collect(),
+        ),
         (
             "networks (--compute)",
             Compute::NAMES.into_iter().map(|(name, compute)| two((name, compute_doc(compute)))).collect(),
@@ -90,7 +93,10 @@ mod tests {
     fn everything_with_a_name_is_listed_with_a_line() {
         let text = text();
         let names = METHODS.iter().map(|row| row.name).chain(TARGETS.iter().map(|row| row.0));
-        let names = names.chain(SCHEMES.iter().map(|row| row.1)).chain(Schedule::NAMES).chain(Grid::NAMES);
+        let names = names
+            .chain(SCHEMES.iter().chain(JUMPS).map(|row| row.1))
+            .chain(Schedule::NAMES)
+            .chain(Grid::NAMES);
         for name in names {
             let line = text.lines().find(|line| line.trim_start().starts_with(name)).expect(name);
             assert!(line.trim_start().len() > name.len() + 12, "{line}");

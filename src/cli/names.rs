@@ -8,7 +8,7 @@ use feynkac_kernels::passes::mlp::Compute;
 use crate::aim::Growth;
 use crate::error::{Error, Result};
 use crate::options::{Final, Policy, Rule, Sde, State};
-use crate::registry::{METHODS, Method, SCHEMES, Scheme};
+use crate::registry::{JUMPS, METHODS, Method, SCHEMES, Scheme};
 
 /// A value that is not one of `wanted`, quoted as [`wanted`] expects it.
 fn unknown<T>(what: &str, text: &str, wanted: &str) -> Result<T> {
@@ -110,13 +110,13 @@ impl FromStr for Scheme {
             Some((name, steps)) => (name, Some(steps)),
             None => (text.trim(), None),
         };
-        let row = SCHEMES.iter().find(|row| first_part(row.1) == name);
+        let row = SCHEMES.iter().chain(JUMPS).find(|row| first_part(row.1) == name);
         let found = match (row, steps) {
             (Some(row), None) => Some(row.0),
             (Some(row), Some(steps)) => steps.parse().ok().and_then(|steps| row.0.with_steps(steps)),
             (None, _) => None,
         };
-        let names = || SCHEMES.iter().map(|row| row.1).collect::<Vec<_>>().join(", ");
+        let names = || SCHEMES.iter().chain(JUMPS).map(|row| row.1).collect::<Vec<_>>().join(", ");
         found.map_or_else(|| unknown("scheme", text, &format!("one of {}", names())), Ok)
     }
 }
@@ -124,7 +124,7 @@ impl FromStr for Scheme {
 impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let same = |row: &Scheme| std::mem::discriminant(row) == std::mem::discriminant(self);
-        let name = SCHEMES.iter().find(|row| same(&row.0)).map_or("", |row| first_part(row.1));
+        let name = SCHEMES.iter().chain(JUMPS).find(|row| same(&row.0)).map_or("", |row| first_part(row.1));
         match self {
             Scheme::Metropolis(steps) | Scheme::Megopolis(steps) => write!(f, "{name}:{steps}"),
             _ => f.write_str(name),
@@ -251,7 +251,7 @@ mod tests {
             assert_eq!(row.name.parse::<Method>().unwrap(), row.method);
             assert_eq!(row.method.to_string(), row.name);
         }
-        for row in SCHEMES {
+        for row in SCHEMES.iter().chain(JUMPS) {
             assert_eq!(first_part(row.1).parse::<Scheme>().unwrap(), row.0);
             assert_eq!(row.0.to_string().parse::<Scheme>().unwrap(), row.0);
         }
@@ -277,7 +277,7 @@ mod tests {
         );
         for bad in ["", "roulette", "systematic:3", "metropolis:", "metropolis:x", "metropolis:1:2"] {
             let wanted = "wanted one of systematic, stratified, multinomial, residual, metropolis:B, \
-                megopolis:B, rejection";
+                megopolis:B, rejection, birth-death, clock";
             assert_eq!(named::<Scheme>(bad).unwrap_err(), wanted);
         }
         assert_eq!("metropolis:64".parse::<Scheme>().unwrap(), Scheme::Metropolis(64));

@@ -121,7 +121,8 @@ fn measured(device: &Device, job: &Job, batches: &Batches, check: bool) -> Resul
 
 /// Bytes a particle of each pass of a step.
 fn moved(run: &Run) -> String {
-    let particles = run.of.particles() as f64;
+    // Those of a step's moves among them.
+    let particles = run.of.particles() as f64 * run.rows_of.share();
     let mut rows = vec![["a particle-step", "read", "written"].map(String::from).to_vec()];
     let (mut read, mut written) = (0.0, 0.0);
     for &pass in &run.plan.step {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::settings::{Aim, Settings};
 use crate::aim::{Growth, Reward};
 use crate::error::{Error, Result};
+use crate::langevin::Langevin;
 use crate::model::Model;
 use crate::options::{Options, Policy, Sde};
 use crate::plan::Plan;
@@ -145,6 +146,12 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         groups: settings.groups.unwrap_or(usual.groups),
         block: settings.block.unwrap_or(usual.block),
         scheme: settings.scheme.unwrap_or(usual.scheme),
+        langevin: settings.langevin.unwrap_or(usual.langevin),
+        temper: settings.temper.unwrap_or(usual.temper),
+        partial: settings.partial.unwrap_or(usual.partial),
+        quantile: settings.quantile,
+        centre: settings.centre,
+        clamp: settings.clamp,
         last: settings.last.unwrap_or(usual.last),
         seed: settings.seed.unwrap_or(usual.seed),
         roots: !settings.no_roots,
@@ -164,6 +171,8 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
     let still = matches!(options.sde, Sde::Ode | Sde::Zeta(0.0));
     let weighted = options.weights && options.method.row().needs.weights;
     let resample = if still || !weighted { Policy::Never } else { options.resample };
+    // Birth and death are for small changes of the weights: at every step.
+    let resample = if resample != Policy::Never && options.scheme.jumps() { Policy::Every } else { resample };
     options.resample = settings.resample.unwrap_or(resample);
     Ok(())
 }
@@ -290,6 +299,25 @@ fn config(options: &Options, settings: &Settings) -> Value {
     put("no-weights", json!(!options.weights));
     put("resample", json!(options.resample.to_string()));
     put("scheme", json!(options.scheme.to_string()));
+    // What is off goes unsaid.
+    if options.langevin != Langevin::default() {
+        put("langevin", json!(options.langevin.to_string()));
+    }
+    if options.temper != 1.0 {
+        put("temper", json!(options.temper));
+    }
+    if options.partial != 1.0 {
+        put("partial", json!(options.partial));
+    }
+    if let Some(share) = options.quantile {
+        put("quantile", json!(share));
+    }
+    if options.centre {
+        put("centre", json!(true));
+    }
+    if let Some(most) = options.clamp {
+        put("clamp", json!(most));
+    }
     put("groups", json!(options.groups));
     put("block", json!(options.block));
     put("final", json!(options.last.to_string()));

@@ -214,9 +214,11 @@ mod tests {
                 follows: false,
                 weighed: true,
                 exact: false,
+                handed: false,
                 roots: true,
                 element: Element::F32,
             },
+            moves: 0,
         };
         let names: Vec<String> = lines(&plan).into_iter().map(|line| line.name).collect();
         assert_eq!(names, ["init", "evaluate", "start", "move", "evaluate 1", "evaluate 2", "weigh"]);

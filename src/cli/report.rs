@@ -13,6 +13,7 @@ use super::picture;
 use super::prepare::Job;
 use super::table::{columns, short};
 use crate::error::{Error, Result};
+use crate::langevin::Langevin;
 use crate::run::{Counters, Outcome, Timings};
 use crate::trust::{OverGroups, Trust, Verdict};
 use crate::weights::{Data, Tensor, save, write_atomically};
@@ -141,6 +142,24 @@ pub fn summary(job: &Job, device: &Device, outcome: &Outcome, written: &[String]
     put("device", format!("{}  {}", device.backend(), device.name()));
     let groups = if options.groups > 1 { format!(" x {} groups", options.groups) } else { String::new() };
     put("particles", format!("{}{groups} x {} steps", options.particles, options.steps));
+    if options.langevin.moves > 0 {
+        let Langevin { moves, size } = options.langevin;
+        put("langevin", format!("{moves} moves of size {size} after each step that may resample"));
+    }
+    if options.temper < 1.0 {
+        put("tempered", format!("resampled by the weights to the power {}", options.temper));
+    }
+    if options.partial < 1.0 {
+        put("partial", format!("resampled {} of the particles at a time", options.partial));
+    }
+    if options.milder() {
+        let cut = options.quantile.map(|share| format!("cut at their {share} quantile"));
+        let centred = options.centre.then(|| "centred".to_string());
+        let clamped = options.clamp.map(|most| format!("cut to {most} around zero"));
+        let done: Vec<String> = cut.into_iter().chain(centred).chain(clamped).collect();
+        let biased = if options.quantile.is_some() || options.clamp.is_some() { ": biased" } else { "" };
+        put("increments", format!("{}{biased}", done.join(", ")));
+    }
     let range =
         format!("{}, t {} to {}, {} grid", options.schedule, options.t_max, options.t_min, options.grid);
     put("schedule", range);

@@ -11,6 +11,7 @@ use toml::{Table, Value};
 
 use super::names::{compute, device, named, number, whole};
 use crate::error::{Error, Result};
+use crate::langevin::Langevin;
 use crate::options::{Final, Policy, Rule, Sde, State};
 use crate::registry::{Method, Scheme};
 use crate::schedule::{Grid, Schedule};
@@ -81,10 +82,30 @@ pub struct Settings {
     /// accrue or zeta is 0]
     #[arg(long, value_name = "WHEN", value_parser = named::<Policy>)]
     pub resample: Option<Policy>,
-    /// Resampling scheme: systematic, stratified, multinomial, residual, metropolis:B, megopolis:B or rejection
-    /// [default: systematic]
+    /// Resampling scheme: systematic, stratified, multinomial, residual, metropolis:B, megopolis:B or rejection;
+    /// birth-death or clock in its place [default: systematic]
     #[arg(long, value_parser = named::<Scheme>)]
     pub scheme: Option<Scheme>,
+    /// After each step that may resample, M Langevin moves of size c at the noise level reached, which part copies and
+    /// take particles closer to the target there; c is above 0 and below 2 [default: 0:0.1]
+    #[arg(long, value_name = "M[:c]", allow_negative_numbers = true, value_parser = named::<Langevin>)]
+    pub langevin: Option<Langevin>,
+    /// Resample by the weights to this power, in (0, 1]; survivors keep the rest of their weight [default: 1]
+    #[arg(long, value_name = "C", allow_negative_numbers = true, value_parser = number)]
+    pub temper: Option<f64>,
+    /// Resample among this share of the particles at a time, in (0, 1], those of a window that goes round; systematic
+    /// and stratified resampling only [default: 1]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
+    pub partial: Option<f64>,
+    /// Cut what a step adds to the log-weights at this quantile of a group's, above 0 and below 1: biased [default: off]
+    #[arg(long, value_name = "Q", allow_negative_numbers = true, value_parser = number)]
+    pub quantile: Option<f64>,
+    /// Take the mean of what a step adds to the log-weights off, after the quantile; log Z counts it
+    #[arg(long)]
+    pub centre: bool,
+    /// Cut what a step adds to the log-weights to this distance from zero, last: biased [default: off]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
+    pub clamp: Option<f64>,
     /// Independent groups, each with its own weights and log-evidence [default: 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub groups: Option<usize>,
@@ -176,6 +197,7 @@ impl Settings {
                     exponent: if self.exponent.is_empty() { below.exponent } else { self.exponent },
                     aim: self.aim.over(below.aim),
                     no_weights: self.no_weights || below.no_weights,
+                    centre: self.centre || below.centre,
                     no_roots: self.no_roots || below.no_roots,
                     genealogy: self.genealogy || below.genealogy,
                     unfused: self.unfused || below.unfused,
@@ -199,6 +221,11 @@ impl Settings {
             rule,
             resample,
             scheme,
+            langevin,
+            temper,
+            partial,
+            quantile,
+            clamp,
             groups,
             block,
             last,

@@ -144,7 +144,8 @@ fn batch(run: Run, mut watch: Option<&mut dyn FnMut(Glance)>) -> Result<Outcome>
     let (entered, looping) = (device.counts(), Instant::now());
     let mut looked = Instant::now();
     let steps = run.coeffs.len();
-    let speed = |done: usize, s: f64| (run.of.particles() * done) as f64 / s.max(1.0e-9);
+    let of_steps = run.rows_of.share();
+    let speed = |done: usize, s: f64| (run.of.particles() * done) as f64 * of_steps / s.max(1.0e-9);
     let stride = run.stride();
     while done < steps {
         let next = (done + stride).min(steps);
@@ -154,7 +155,8 @@ fn batch(run: Run, mut watch: Option<&mut dyn FnMut(Glance)>) -> Result<Outcome>
             let norms = device.download(&run.norms)?;
             let ess = if norms[2] > 0.0 { norms[1] * norms[1] / norms[2] } else { options.particles as f32 };
             let particle_steps_per_s = speed(done - first, looping.elapsed().as_secs_f64());
-            watch(Glance { step: done, steps, ess: f64::from(ess), particle_steps_per_s });
+            let step = run.rows_of.step(done);
+            watch(Glance { step, steps: options.steps, ess: f64::from(ess), particle_steps_per_s });
             looked = Instant::now();
         }
     }
@@ -164,21 +166,22 @@ fn batch(run: Run, mut watch: Option<&mut dyn FnMut(Glance)>) -> Result<Outcome>
     let done = device.counts();
     let moved = |of: Counts| of.bytes_read + of.bytes_written;
     // A run of the first step alone has no loop: the whole of it, then.
-    let (bytes, counted_steps) = if steps > first {
+    let (bytes, rows) = if steps > first {
         (moved(left) - moved(entered), steps - first)
     } else {
         (moved(left) - moved(counted), 1)
     };
+    let counted_steps = rows as f64 * of_steps;
     outcome.counters = Counters {
         launches: done.launches - counted.launches,
         replays: done.replays - counted.replays,
         launches_per_step: if steps > first {
-            (left.launches - entered.launches) as f64 / (steps - first) as f64
+            (left.launches - entered.launches) as f64 / counted_steps
         } else {
-            run.plan.launches_per_step() as f64
+            run.plan.launches_per_step() as f64 / of_steps
         },
         downloads_in_loop: left.downloads - entered.downloads,
-        bytes_per_particle_step: bytes as f64 / (run.of.particles() * counted_steps) as f64,
+        bytes_per_particle_step: bytes as f64 / (run.of.particles() as f64 * counted_steps),
         allocations_in_loop: left.allocations - entered.allocations,
     };
     let total_s = began.elapsed().as_secs_f64();
@@ -229,11 +232,11 @@ pub fn read(run: &Run) -> Result<Outcome> {
     let log_w = if keeps.weighed { device.download(&last.log_w)? } else { vec![0.0; of.stride()] };
     let roots = if keeps.roots { device.download(&last.roots)? } else { Vec::new() };
     let ancestors = device.download(&run.ancestors)?;
-    let records = run.records()?;
+    let (records, chosen, centred) = (run.records()?, run.records_chosen()?, run.centred()?);
     let weighed = coeffs::weighs(options);
-    let steps = run.coeffs.len();
+    let steps = run.rows_of.steps();
     for (i, record) in records.iter().enumerate().filter(|_| weighed) {
-        let (step, group) = (i / of.groups, run.first_group + i % of.groups);
+        let (step, group) = (run.rows_of.step(i / of.groups), run.first_group + i % of.groups);
         if record[3] < -1.5 {
             return Err(Error::Run { step, group, what: "a log-weight is NaN or above 9e7" });
         }
@@ -287,14 +290,20 @@ pub fn read(run: &Run) -> Result<Outcome> {
         let own = || records.iter().skip(g).step_by(of.groups).map(|r| r.map(f64::from));
         let log_sum = |[e, s, ..]: [f64; RECORD]| e * std::f64::consts::LN_2 + s.ln() - (k as f64).ln();
         if weighed {
-            out.ess.push(own().map(|[_, s, q, _]| s * s / q).collect());
+            let decided: Vec<[f64; RECORD]> = (0..steps)
+                .map(|step| records[run.rows_of.decided(step) * of.groups + g].map(f64::from))
+                .collect();
+            out.ess.push(decided.iter().map(|[_, s, q, _]| s * s / q).collect());
             let resampled: Vec<usize> =
-                own().enumerate().filter(|(_, r)| r[3] > 0.5).map(|(i, _)| i).collect();
+                decided.iter().enumerate().filter(|(_, r)| r[3] > 0.5).map(|(i, _)| i).collect();
             let open = own().next_back().filter(|r| r[3] < 0.5).map_or(0.0, log_sum);
-            out.log_z.push(own().filter(|r| r[3] > 0.5).map(log_sum).sum::<f64>() + open);
+            // What was resampled by counts, not what was weighed: survivors keep the rest.
+            let counted = own().zip(chosen.iter().skip(g).step_by(of.groups));
+            let counted = counted.filter(|(r, _)| r[3] > 0.5).map(|(_, c)| log_sum(c.map(f64::from)));
+            out.log_z.push(counted.sum::<f64>() + open + centred[g]);
             out.resampled_at.push(resampled);
         } else {
-            out.ess.push(vec![k as f64; run.coeffs.len()]);
+            out.ess.push(vec![k as f64; steps]);
             out.log_z.push(f64::NAN);
             out.resampled_at.push(Vec::new());
         }
@@ -317,7 +326,7 @@ pub fn read(run: &Run) -> Result<Outcome> {
     out.genealogy = genealogy;
     if let Some(i) = out.x.iter().position(|v| !v.is_finite()) {
         let group = run.first_group + i / (k * d);
-        return Err(Error::Run { step: run.coeffs.len() - 1, group, what: "a coordinate is not finite" });
+        return Err(Error::Run { step: steps - 1, group, what: "a coordinate is not finite" });
     }
     Ok(out)
 }

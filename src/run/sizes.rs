@@ -1,11 +1,12 @@
 //! What a run holds and moves, before it runs.
 
 use feynkac_kernels::passes::step::Stage;
-use feynkac_kernels::passes::{Work, genealogy, resample};
+use feynkac_kernels::passes::{Work, genealogy, increments, jumps, priority, resample};
 
 use super::Run;
 use crate::model::Model;
 use crate::plan::Pass;
+use crate::registry::Scheme;
 
 impl Run<'_> {
     /// (what, bytes) of every buffer, those of one name added up.
@@ -17,6 +18,8 @@ impl Run<'_> {
             ("ancestors", self.ancestors.bytes()),
             ("block records", self.blocks.bytes()),
             ("parts of residual resampling", if self.parts.len() > 1 { self.parts.bytes() } else { 0 }),
+            ("priorities", if self.chosen.used { self.chosen.bytes() } else { 0 }),
+            ("centres", if self.options.milder() { self.chosen.centres.bytes() } else { 0 }),
             ("group records", self.norms.bytes()),
             ("group records of all steps", self.history.bytes()),
             ("genealogy", if self.options.genealogy { self.genealogy.bytes() } else { 0 }),
@@ -50,6 +53,10 @@ impl Run<'_> {
             Pass::Fused => step(Stage::Fused),
             Pass::Move => step(Stage::Move),
             Pass::Weigh => step(Stage::Weigh),
+            Pass::Priority => priority::work(&self.of),
+            Pass::Increments => increments::work(&self.of),
+            Pass::Births => jumps::work_births(&self.of),
+            Pass::Deaths => jumps::work_deaths(&self.of, self.options.scheme == Scheme::Clock),
             Pass::Copies => resample::work_copies(&self.of),
             Pass::Resample => resample::work(&self.of),
             Pass::Genealogy => genealogy::work(&self.of),

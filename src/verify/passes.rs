@@ -14,7 +14,7 @@ use crate::aim::{Growth, Reward};
 use crate::error::Result;
 use crate::model::Model;
 use crate::options::{Options, Policy, Rule};
-use crate::registry::{METHODS, Method};
+use crate::registry::{METHODS, Method, Scheme};
 use crate::run::{Outcome, sample};
 use crate::schedule::Schedule;
 use crate::target::{Mixture, Scales, Target};
@@ -28,8 +28,11 @@ pub const PASSES: &[Row] = &[
     ("draws", drawn),
     ("gather", gathered),
     ("genealogy", kept),
+    ("increments", milder),
     ("init", started),
+    ("jumps", jumped),
     ("mlp", networks),
+    ("priority", chosen),
     ("resample", weighed::resampled),
     ("scan", weighed::scanned),
     ("step", stepped),
@@ -320,6 +323,58 @@ fn stepped(device: &Device) -> Result<Verdict> {
     runs(true)
         .iter()
         .try_fold(fused(device)?, |sum, (models, options)| Ok(sum.and(verify(device, models, options)?)))
+}
+
+/// Runs of the mixture in two dimensions, in several sizes, each changed a little.
+fn walked(device: &Device, changes: &[fn(&mut Options)]) -> Result<Verdict> {
+    let mut sum = Verdict::default();
+    for (i, change) in changes.iter().enumerate() {
+        let mut options = Options::new(Method::FkcAnneal, Schedule::Ve { sigma_min: 0.5, sigma_max: 8.0 });
+        (options.beta, options.steps, options.resample) = (1.4, 4, Policy::Every);
+        (options.particles, options.groups) = [(257, 3), (2060, 1), (17, 40), (5, 2)][i % 4];
+        change(&mut options);
+        sum = sum.and(verify(device, &[mixture(2, i, true)], &options)?);
+    }
+    Ok(sum)
+}
+
+/// Resampling by a power of the weights, and inside a window of slots.
+fn chosen(device: &Device) -> Result<Verdict> {
+    walked(
+        device,
+        &[
+            |o| o.temper = 0.5,
+            |o| (o.partial, o.resample) = (0.3, Policy::Ess(0.9)),
+            |o| o.temper = 0.8,
+            |o| o.partial = 0.01,
+        ],
+    )
+}
+
+/// Increments cut at a quantile, centred, cut to an interval.
+fn milder(device: &Device) -> Result<Verdict> {
+    walked(
+        device,
+        &[
+            |o| o.quantile = Some(0.9),
+            |o| o.centre = true,
+            |o| (o.centre, o.clamp, o.temper) = (true, Some(0.3), 0.5),
+            |o| (o.quantile, o.centre, o.clamp, o.resample) = (Some(0.5), true, Some(1.0), Policy::Ess(0.9)),
+        ],
+    )
+}
+
+/// Birth and death, drawn anew and by the clock.
+fn jumped(device: &Device) -> Result<Verdict> {
+    walked(
+        device,
+        &[
+            |o| o.scheme = Scheme::BirthDeath,
+            |o| o.scheme = Scheme::Clock,
+            |o| o.scheme = Scheme::Clock,
+            |o| (o.scheme, o.resample) = (Scheme::BirthDeath, Policy::Ess(0.9)),
+        ],
+    )
 }
 
 /// Steps by the kernel of many steps: one at a time beside the oracles, then several in a launch, which must be the

@@ -1,13 +1,14 @@
 //! Normalisation, decisions and ancestors against their oracles.
 
-use feynkac_kernels::passes::{resample, weights};
+use feynkac_kernels::passes::{increments, jumps, priority, resample, weights};
 
-use super::{EPS, Snapshot, Verdict};
+use super::{EPS, Snapshot, Verdict, Weighed};
+use crate::coeffs::weighs;
 use crate::registry::Scheme;
-use crate::run::Run;
+use crate::run::{Run, order};
 
 /// The records of step `step`, and the ancestors of the groups that were resampled.
-pub fn check(run: &Run, step: usize, after: &Snapshot, verdict: &mut Verdict) {
+pub fn check(run: &Run, step: usize, before: &Snapshot, after: &Snapshot, verdict: &mut Verdict) {
     let (k, padded) = (run.of.slots, run.of.padded());
     for g in 0..run.of.groups {
         let log_w = &after.log_w[g * padded..g * padded + k];
@@ -43,9 +44,108 @@ pub fn check(run: &Run, step: usize, after: &Snapshot, verdict: &mut Verdict) {
             verdict.compare("resample: decision", step, at, record[3], f64::from(decision), 0.0);
         }
         if record[3] > 0.5 {
-            let parents = &after.ancestors[g * padded..g * padded + k];
-            check_ancestors(run, step, g, log_w, (m, s), (record[0], parents), verdict);
+            let own = g * padded..g * padded + k;
+            let parents = &after.ancestors[own.clone()];
+            if run.options.scheme.jumps() {
+                check_jumps(run, step, g, before, after, verdict);
+            } else if run.plan.keeps.handed {
+                check_priorities(run, step, g, after, verdict);
+                let priorities = &after.priorities[own];
+                let (m, s, _) = weights::oracle::sums(priorities);
+                check_ancestors(run, step, g, priorities, (m, s), (after.chosen[4 * g], parents), verdict);
+            } else {
+                check_ancestors(run, step, g, log_w, (m, s), (record[0], parents), verdict);
+            }
         }
+    }
+}
+
+/// Log-weights of a group after a step, made milder where that is asked for.
+pub fn check_weights(run: &Run, step: usize, g: usize, group: &[Weighed], verdict: &mut Verdict) {
+    let options = run.options;
+    let mut wanted: Vec<f64> = group.iter().map(|w| w.wanted).collect();
+    // A quantile and a mean carry the errors of all.
+    let mut spread = 0.0;
+    if options.milder() && weighs(options) {
+        let before: Vec<f64> = group.iter().map(|w| w.before).collect();
+        let centre;
+        let (quantile, clamp) = (options.quantile, options.clamp);
+        (centre, wanted) = increments::oracle::milder(&before, &wanted, quantile, options.centre, clamp);
+        let most = group.iter().map(|w| w.wanted.abs() + w.before.abs()).fold(centre.abs(), f64::max);
+        let sums = EPS * (8.0 + group.len() as f64 / 8.0) * most;
+        spread = group.iter().map(|w| w.allowed).fold(0.0, f64::max) + sums;
+    }
+    for (i, (w, wanted)) in group.iter().zip(wanted).enumerate() {
+        verdict.compare("step: log-weight", step, (g, i), w.found, wanted, w.allowed + spread);
+    }
+}
+
+/// Rates of birth and death, and who died and was replaced by whom.
+fn check_jumps(run: &Run, step: usize, g: usize, before: &Snapshot, after: &Snapshot, verdict: &mut Verdict) {
+    let (k, padded) = (run.of.slots, run.of.padded());
+    let own = g * padded..g * padded + k;
+    let log_w: Vec<f64> = after.log_w[own.clone()].iter().map(|l| f64::from(*l)).collect();
+    let most = log_w.iter().map(|l| l.abs()).fold(0.0, f64::max);
+    // A mean of f32, and a difference from it.
+    let allowed = EPS * (8.0 + k as f64 / 8.0) * most;
+    let priorities = &after.priorities[own.clone()];
+    for (i, (birth, death)) in jumps::oracle::rates(&log_w).into_iter().enumerate() {
+        let found = f64::from(priorities[i]).exp();
+        verdict.compare("births: rate", step, (g, i), found, birth, allowed + 8.0 * EPS * birth);
+        let found = after.handed[own.start + i];
+        verdict.compare(
+            "births: deaths",
+            step,
+            (g, i),
+            found,
+            death.min(1.0e30),
+            allowed + EPS * death.min(1.0e30),
+        );
+    }
+    let (m, s, _) = weights::oracle::sums(priorities);
+    if s == 0.0 {
+        return;
+    }
+    let weigh =
+        |unit: f64| priorities.iter().map(|&w| (f64::from(w) - unit).exp() as f32).collect::<Vec<_>>();
+    let whole = weights::oracle::integers(&weigh(m), run.of.block());
+    let mantissas = weigh(f64::from(after.chosen[4 * g]) * std::f64::consts::LN_2);
+    let scheme = run.options.scheme;
+    let candidates = resample::oracle::ancestors(scheme.kernel(), &whole, &mantissas, run.seeds[g], step);
+    let mut flipped = 0;
+    for (i, candidate) in candidates.iter().enumerate() {
+        let at = own.start + i;
+        let clock = if scheme == Scheme::Clock && step > 0 { f64::from(before.clocks[at]) } else { 0.0 };
+        let (dies, left) = jumps::oracle::dies(run.seeds[g], i, step, clock, f64::from(after.handed[at]));
+        let wanted = if dies { *candidate } else { i as u32 };
+        flipped += u32::from(after.ancestors[at] != wanted);
+        if scheme == Scheme::Clock && after.ancestors[at] == wanted {
+            // The logarithm of a word, and a difference; who came within that of dying counts as flipped.
+            verdict.compare(
+                "deaths: clock",
+                step,
+                (g, i),
+                after.clocks[at],
+                left,
+                1.0e-5 * (1.0 + clock + left),
+            );
+        }
+    }
+    verdict.compare("deaths: parents", step, (g, 0), f64::from(flipped), 0.0, 2.0 + 0.01 * k as f64);
+}
+
+/// What a group is resampled by, and what its survivors keep.
+fn check_priorities(run: &Run, step: usize, g: usize, after: &Snapshot, verdict: &mut Verdict) {
+    let (k, padded) = (run.of.slots, run.of.padded());
+    let log_w: Vec<f64> = after.log_w[g * padded..][..k].iter().map(|l| f64::from(*l)).collect();
+    let (power, first, count) = order(run.options, step, run.coeffs.len(), k);
+    for (i, (v, kept)) in priority::oracle::priorities(&log_w, power, first, count).into_iter().enumerate() {
+        // The mean of a window is a sum of f32; else a product and a difference.
+        let window = if count < k { 2.0e-5 + EPS * count as f64 } else { 0.0 };
+        let allowed = window + 4.0 * EPS * (log_w[i].abs() + v.abs() + 1.0);
+        let at = g * padded + i;
+        verdict.compare("priority: chosen by", step, (g, i), after.priorities[at], v, allowed);
+        verdict.compare("priority: handed on", step, (g, i), after.handed[at], kept, allowed);
     }
 }
 

@@ -87,6 +87,8 @@ fn each<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
     }
     let small = key(Stage::Fused, Rule::Trap, mixture, 2, APART);
     list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=2, Fused, a block a unit"), small));
+    let handed = StepKey { handed: true, ..key(Stage::Fused, Rule::Trap, mixture, 2, TOGETHER) };
+    list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=2, Fused, weights handed on"), handed));
 }
 
 /// Cubes for D = 64: as many units as have room for their scratch.
@@ -107,6 +109,7 @@ fn key(count: usize, stage: Stage, rule: Rule, kind: Kind, dim: usize, sharing: 
         carried: rule != Rule::Left,
         follows: false,
         laplacians: false,
+        handed: false,
         roots: rule != Rule::Left,
         models: ModelKey {
             count,

@@ -39,6 +39,8 @@ fn resampling_is_never_by_default_where_it_cannot_help() {
         ("method = 'fkc-anneal'\nsde = 'ode'", Policy::Never),
         ("method = 'fkc-anneal'\nno-weights = true", Policy::Never),
         ("method = 'fkc-anneal'", Policy::Ess(0.5)),
+        ("method = 'fkc-anneal'\nscheme = 'clock'", Policy::Every),
+        ("method = 'fkc-anneal'\nscheme = 'clock'\nresample = 'interval:3'", Policy::Interval(3)),
         ("method = 'fkc-anneal'\nresample = 'every'", Policy::Every),
     ] {
         let job = job("prepare-policy", &format!("model = 'm.toml'\n{more}")).unwrap();
@@ -50,7 +52,7 @@ fn resampling_is_never_by_default_where_it_cannot_help() {
 fn the_effective_settings_give_the_same_run_again() {
     let text = "model = ['m.toml', 'm.toml']\nmethod = 'fkc-guidance'\nbeta = 1.5\nsde = 'zeta:0.25'\n\
         schedule = 'vp-cosine'\nt-min = 0.01\ngrid = 'edm-rho:rho=5'\nrule = 'left'\nresample = 'window:0.1:0.5'\n\
-        groups = 3\nfinal = 'resample'\nseed = 12\nunfused = true\ndevice = 'cpu:1'";
+        groups = 3\nlangevin = '2:0.5'\ntemper = 0.5\nquantile = 0.9\ncentre = true\nclamp = 3\nfinal = 'resample'\nseed = 12\nunfused = true\ndevice = 'cpu:1'";
     let first = job("prepare-again", text).unwrap();
     let file = toml::to_string(&first.config).unwrap();
     let folder = Folder::new("prepare-again-2");
@@ -102,6 +104,35 @@ fn what_cannot_run_is_refused_by_name() {
         ("method = 'plain'\nmodel = 'm.toml'\nbeta = nan", "beta: found NaN, wanted a finite number"),
         ("method = 'fkc-anneal'\nmodel = 'm.toml'\nbeta = -1", "beta: found -1, wanted a total exponent"),
         ("method = 'fkc-anneal'\nmodel = 'm.toml'\nresample = 'ess:2'", "resample ess: found 2, wanted"),
+        ("method = 'fkc-anneal'\nmodel = 'm.toml'\ntemper = 0", "temper: found 0, wanted a number in (0, 1]"),
+        (
+            "method = 'fkc-anneal'\nmodel = 'm.toml'\npartial = 1.5",
+            "partial: found 1.5, wanted a number in (0, 1]",
+        ),
+        (
+            "method = 'fkc-anneal'\nmodel = 'm.toml'\npartial = 0.5\ntemper = 0.5",
+            "partial: found 0.5 beside temper 0.5, wanted one of the two",
+        ),
+        (
+            "method = 'fkc-anneal'\nmodel = 'm.toml'\npartial = 0.5\nscheme = 'multinomial'",
+            "partial: found 0.5 with Multinomial, wanted systematic or stratified",
+        ),
+        (
+            "method = 'fkc-anneal'\nmodel = 'm.toml'\nquantile = 1",
+            "quantile: found 1, wanted a number above 0 and below 1",
+        ),
+        (
+            "method = 'fkc-anneal'\nmodel = 'm.toml'\nclamp = 0",
+            "clamp: found 0, wanted a finite number above 0",
+        ),
+        (
+            "method = 'fkc-anneal'\nmodel = 'm.toml'\nscheme = 'birth-death'\ntemper = 0.5",
+            "temper: found 0.5, wanted 1 with birth and death",
+        ),
+        (
+            "method = 'fkc-anneal'\nmodel = 'm.toml'\nlangevin = '1:2'",
+            "langevin size: found 2, wanted a number above 0 and below 2",
+        ),
         (
             "method = 'plain'\nmodel = 'm.toml'\nschedule = 'edm'\nsigma-min = 1",
             "--sigma-min: found 1 with the edm schedule, wanted the ve schedule",

@@ -16,7 +16,7 @@ fn a_file_says_what_flags_say() {
         "model = ['a.toml', 'b']\nmethod = 'fkc-guidance'\nbeta = -2\nsde = 'zeta:0.5'\nparticles = 10\n\
          steps = 3\nschedule = 've:sigma_min=0.1'\nsigma-max = 9\nt-max = 1.0\nt-min = 0.25\n\
          grid = 'edm-rho'\nrule = 'left'\nno-weights = true\nresample = 'ess:0.25'\nscheme = 'systematic'\n\
-         groups = 2\nblock = 64\nfinal = 'resample'\nseed = 7\ndevice = 'cpu:2'\nno-roots = true\ngenealogy = true\nunfused = true\n\
+         groups = 2\nblock = 64\nfinal = 'resample'\nseed = 7\nlangevin = '2:0.25'\ntemper = 0.5\npartial = 0.25\nquantile = 0.9\ncentre = true\nclamp = 2\ndevice = 'cpu:2'\nno-roots = true\ngenealogy = true\nunfused = true\n\
          no-graph = true\nstate = 'f16'\nsteps-per-launch = 4\ncompute = 'bf16'\nclass = [3, 5]\nexponent = [1.5, -0.5]\n\
          weight = [2, 3]\nbeta-from = 0.5\nexponent-from = [1, 2]\nreward = 'r.toml'\nreward-scale = 2\n\
          reward-growth = 'linear'\nreward-drift = 1.5\n\
@@ -45,6 +45,12 @@ fn a_file_says_what_flags_say() {
         "--block=64",
         "--final=resample",
         "--seed=7",
+        "--langevin=2:0.25",
+        "--temper=0.5",
+        "--partial=0.25",
+        "--quantile=0.9",
+        "--centre",
+        "--clamp=2",
         "--device=cpu:2",
         "--no-roots",
         "--genealogy",
@@ -99,6 +105,10 @@ fn what_a_file_cannot_say_is_named() {
         ("no-weights = 1", "no-weights: found 1, wanted true or false"),
         ("model = [1, [2]]", "model: found a list of 2, wanted a list of values"),
         ("device = 'tpu'", "device: found \"tpu\", wanted auto, cpu[:threads], wgpu[:index] or cuda[:index]"),
+        (
+            "langevin = 'x'",
+            "langevin: found \"x\", wanted M or M:c: moves, and their size above 0 and below 2",
+        ),
         ("compute = 'f8'", "compute: found \"f8\", wanted one of auto, f32, f16, bf16"),
         ("rule = 'mid'", "rule: found \"mid\", wanted one of left, right, trap, exact"),
         ("schedule = 'edm:c=1'", "schedule: found \"edm:c=1\", wanted only constants that it has"),

@@ -2,7 +2,7 @@
 //! G = d_r log p + div v + S.v - (e/2) (lap log p + |S|^2), with r = -t, S = grad log p, noise power e. G, v and
 //! e are taken from the coefficients that runs use and from the methods' oracles; p from its closed form.
 
-use feynkac::coeffs::rows;
+use feynkac::coeffs::table;
 use feynkac::kernels::methods::StepCoeffs;
 use feynkac::kernels::passes::step::oracle::{Point, Reached, reach};
 use feynkac::{Growth, Method, Noise, Options, Policy, Reward, Rule, Schedule, Sde, Target};
@@ -228,7 +228,7 @@ fn worst(case: Case, rule: Rule, schedule: (Schedule, f64, f64), seed: u64) -> (
             let t = rng.random_range(schedule.1..schedule.2);
             let h = 5.0e-8 * scale(schedule.0, t);
             let levels = [ends[0], t, t - h, ends[1]].map(|t| level(&options, t));
-            let rows = rows(&options, &levels, dim).expect("coefficients");
+            let rows = table(&options, &levels, dim).expect("coefficients");
             let (alpha, sigma) = (schedule.0.alpha(t), schedule.0.sigma(t));
             let x = (0..dim)
                 .map(|_| alpha * rng.random_range(-2.5..2.5) + sigma * rng.random_range(-2.0..2.0))

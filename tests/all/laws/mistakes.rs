@@ -143,7 +143,7 @@ impl Plain {
 }
 
 /// Systematic resampling with offset `u` in [0, 1).
-fn systematic(weights: &[f64], u: f64) -> Vec<usize> {
+pub fn systematic(weights: &[f64], u: f64) -> Vec<usize> {
     let k = weights.len();
     let total: f64 = weights.iter().sum();
     let (mut parent, mut through) = (0, weights[0]);

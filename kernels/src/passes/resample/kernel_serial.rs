@@ -74,7 +74,7 @@ pub fn resample_alone<N: Size>(
 }
 
 #[cube]
-pub(super) fn add_up(records: &[u32], shape: &Shape, group: u32) -> Whole {
+pub fn add_up(records: &[u32], shape: &Shape, group: u32) -> Whole {
     let base = group * shape.blocks;
     let mut top = NO_WEIGHT.runtime();
     for b in 0..shape.blocks {

@@ -35,4 +35,5 @@ mod scheme;
 pub use alone::Alone;
 pub use launch::{Resampling, work};
 pub use launch_draws::work_copies;
+pub(crate) use scheme::iteration;
 pub use scheme::{CHAIN_STEPS, MOST_CHAIN_STEPS, Scheme, TRIALS};

@@ -45,6 +45,8 @@ pub(crate) mod iteration {
     pub const CHAIN: u32 = 2;
     /// Offsets that all slots share.
     pub const SHARED: u32 = 3;
+    /// Who dies of birth and death.
+    pub const DEATH: u32 = 4;
 }
 
 #[cfg(test)]

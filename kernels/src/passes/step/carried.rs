@@ -30,6 +30,8 @@ pub struct Keeps {
     pub weighed: bool,
     /// Log-densities: the exact rule.
     pub exact: bool,
+    /// Log-weights that survivors keep: [`crate::passes::priority`].
+    pub handed: bool,
     /// Root ancestors.
     pub roots: bool,
     /// How positions and carried scores are kept.

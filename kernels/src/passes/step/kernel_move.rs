@@ -84,7 +84,11 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
     if comptime!(!key.weighed) {
         Vector::new(0.0f32)
     } else {
-        let log_w = if past.resampled { Vector::new(0.0f32) } else { load::<f32, N>(&before.log_w, here.at) };
+        let log_w = if past.resampled {
+            if comptime!(key.handed) { recall::<f32, N>(&common.handed, past) } else { Vector::new(0.0f32) }
+        } else {
+            load::<f32, N>(&before.log_w, here.at)
+        };
         if comptime!(key.follows && !key.exact) {
             owe::<E, N>(before, past, c, told, rate, log_w, key)
         } else if comptime!(key.exact) {

@@ -52,6 +52,8 @@ pub struct StepKey {
     pub follows: bool,
     /// The Laplacians of the models' log-densities enter as well.
     pub laplacians: bool,
+    /// Survivors start from the log-weight that their parent hands on, instead of 0.
+    pub handed: bool,
     /// Root ancestors are kept.
     pub roots: bool,
     /// The models.
@@ -137,6 +139,8 @@ pub struct Common {
     pub rows: Box<[f32]>,
     /// A record a block: see the weights pass.
     pub blocks: Box<[u32]>,
+    /// Log-weights that particles hand on, `[stride]`, where the key asks for them: see the priority pass.
+    pub handed: Box<[f32]>,
 }
 
 /// Tables of the run.

@@ -72,6 +72,8 @@ pub struct Step<'a> {
     pub outside: bool,
     /// Block records.
     pub blocks: &'a Buf<u32>,
+    /// Log-weights that particles hand on; one cell where they hand on none.
+    pub handed: &'a Buf<f32>,
     /// Coefficient table.
     pub coeffs: &'a Buf<f32>,
     /// Seeds.
@@ -145,6 +147,9 @@ impl Step<'_> {
         if found < wanted {
             return Err(argument("scratch memory", found, wanted));
         }
+        if keeps.handed && self.handed.len() < of.stride() {
+            return Err(argument("log-weights handed on", self.handed.len(), of.stride()));
+        }
         for carried in [self.before, self.after] {
             let kept = |kept: bool| if kept { of.stride() } else { 1 };
             for (what, found, wanted) in [
@@ -210,6 +215,7 @@ impl Step<'_> {
             carried: self.keeps.carried,
             follows: self.keeps.follows,
             laplacians: self.feed.laplacians,
+            handed: self.keeps.handed,
             roots: self.keeps.roots,
             models: ModelKey {
                 count: self.feed.count,
@@ -267,7 +273,13 @@ impl Step<'_> {
     }
 
     pub(crate) fn common(&self) -> CommonLaunch {
-        CommonLaunch::new(self.ancestors.arg(), self.norms.arg(), self.rows.arg(), self.blocks.arg())
+        CommonLaunch::new(
+            self.ancestors.arg(),
+            self.norms.arg(),
+            self.rows.arg(),
+            self.blocks.arg(),
+            self.handed.arg(),
+        )
     }
 
     /// Bytes that the launch has to move. Ancestors are read where a group may have been resampled,
@@ -288,7 +300,7 @@ impl Step<'_> {
             read: state(of.dim)
                 + carried
                 + kept(keeps.weighed, 1)
-                + kept(keeps.weighed && !self.always, 1)
+                + kept(keeps.weighed && (keeps.handed || !self.always), 1)
                 + kept(keeps.cell(), 1)
                 + kept(keeps.roots, 1),
             written: state(of.dim) + kept(keeps.roots, 1) + kept(self.writes_rows(), of.dim),

@@ -137,3 +137,19 @@ pub fn step(
     }
     Particle { x, scores: point.scores, log_w, log_p: new.log_p }
 }
+
+/// The same where exponents stay and scores are all that is asked: `evaluate` gives (scores, log-densities) at x'.
+pub fn plain_step(
+    parent: &Particle,
+    at: At,
+    c: &StepCoeffs,
+    law: Law,
+    exact: bool,
+    evaluate: impl Fn(&[f64]) -> (Vec<Vec<f64>>, Vec<f64>),
+) -> Particle {
+    let old = Point { scores: parent.scores.clone(), ..Point::default() };
+    step(parent, Some(&old), at, Rows { c, next: c }, &law, exact, |x| {
+        let (scores, log_q) = evaluate(x);
+        Point { scores, log_q, laplacians: Vec::new() }
+    })
+}

@@ -1,0 +1,48 @@
+//! The networks among the kernels.
+
+use std::sync::Arc;
+
+use cubecl::prelude::*;
+use half::{bf16, f16};
+
+use super::target::properties;
+use super::{Blank, Offline, TOGETHER, UNITS};
+use crate::passes::mlp::kernel::{MlpKey, mlp_kernel};
+use crate::passes::mlp::kernel_tensor::tensor_kernel;
+use crate::passes::mlp::kernel_tile::{PLANE, TensorKey};
+use crate::passes::mlp::launch_tensor::{PLANES, key as tensor_key};
+use crate::passes::mlp::{Activation, Half, MlpShape};
+
+/// Dense networks: every nonlinearity, with and without LayerNorm, and the widest; by tensor cores few, as
+/// each takes many seconds to assemble.
+pub(super) fn networks(list: &mut Vec<Offline>) {
+    let mut push = |width: usize, vectors: usize, activation: Activation, norm: bool| {
+        let key = MlpKey { width, vectors, tile: 1, activation, norm, skip: true, sharing: TOGETHER };
+        let variant = format!("H={width}, {activation:?}{}", if norm { ", norm" } else { "" });
+        list.push(entry!(variant, mlp_kernel::MlpKernel(rows out clock net sizes; 4, key)));
+    };
+    for activation in [Activation::Silu, Activation::Gelu, Activation::Tanh, Activation::Relu] {
+        push(128, 4, activation, false);
+        push(128, 4, activation, true);
+    }
+    push(512, 1, Activation::Silu, true);
+    for (hidden, half, activation, norm) in [
+        (64, Half::F16, Activation::Tanh, false),
+        (128, Half::Bf16, Activation::Gelu, true),
+        (128, Half::F16, Activation::Silu, false),
+        (256, Half::F16, Activation::Silu, false),
+    ] {
+        let shape = MlpShape { dim: 2, hidden, layers: 4, outputs: 2, activation, norm, skip: true };
+        let key = tensor_key(&shape, half, true);
+        let variant = format!("H={hidden}, {activation:?}, {half}{}", if norm { ", norm" } else { "" });
+        list.push(match half {
+            Half::F16 => tensor::<f16>(variant, key),
+            Half::Bf16 => tensor::<bf16>(variant, key),
+        });
+    }
+}
+
+/// One network by tensor cores.
+fn tensor<E: Float>(variant: String, key: TensorKey) -> Offline {
+    entry!(cubes of PLANES * PLANE, variant, tensor_kernel::TensorKernel<E>(rows out clock net sizes; key))
+}
