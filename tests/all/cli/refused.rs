@@ -105,6 +105,11 @@ fn models() {
             ("a covariance that is none", "plain --model indefinite.toml"),
             ("a class of a network without", "plain --model net --class 3"),
             ("the exact rule with a network", "fkc-anneal --model net --rule exact"),
+            (
+                "exponents that cancel",
+                "fkc-compose --model two.toml --model two.toml --exponent=1 --exponent=-1",
+            ),
+            ("an exponent that is no number", "fkc-compose --model two.toml --exponent NaN"),
             ("noise the network has not seen", "fkc-anneal --model net --schedule edm --t-max 1e6"),
         ],
     );
