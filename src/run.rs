@@ -3,6 +3,7 @@
 mod batches;
 mod graph;
 mod outcome;
+mod paths;
 mod sizes;
 
 use std::cell::{Cell, RefCell};
@@ -14,7 +15,7 @@ use feynkac_kernels::passes::SMALL_GROUP;
 use feynkac_kernels::passes::init::{Start, init};
 use feynkac_kernels::passes::mlp;
 use feynkac_kernels::passes::resample::Resampling;
-use feynkac_kernels::passes::step::{Carried, Feed, Stage, Step};
+use feynkac_kernels::passes::step::{Carried, Cells, Feed, Stage, Step};
 use feynkac_kernels::passes::steps;
 use feynkac_kernels::passes::weights::{RECORD, Weights};
 use feynkac_kernels::passes::{Number, genealogy};
@@ -30,6 +31,7 @@ use crate::registry::Scheme;
 pub use batches::{Batches, batches};
 pub use graph::Steady;
 pub use outcome::{Counters, Glance, Outcome, Timings, read, sample};
+pub use paths::Refined;
 
 /// On the CPU a launch has about this many particle-steps, where the population is smaller: where launches are a few
 /// hundredths of the work, kernels of one step are the faster ones.
@@ -72,6 +74,8 @@ pub struct Run<'a> {
     scratch: Buf<f32>,
     history: Buf<f32>,
     genealogy: Buf<u32>,
+    positions: Option<Cells>,
+    path: Option<Buf<f32>>,
     table: Buf<f32>,
     keys: Buf<u32>,
     graph: RefCell<graph::Kept>,
@@ -106,7 +110,16 @@ impl<'a> Run<'a> {
         options: &'a Options,
         groups: Range<usize>,
     ) -> Result<Self> {
-        let plan = Plan::of(options, models)?;
+        Self::planned(device, models, options, groups, Plan::of(options, models)?)
+    }
+
+    fn planned(
+        device: &'a Device,
+        models: &'a [Model],
+        options: &'a Options,
+        groups: Range<usize>,
+        plan: Plan,
+    ) -> Result<Self> {
         let of = Population {
             groups: groups.len(),
             slots: options.particles,
@@ -168,7 +181,14 @@ impl<'a> Run<'a> {
             history: device.empty("history", RECORD * of.groups * steps.len())?,
             scratch: device.empty("scratch", plan.keeps.scratch_cells(device, &of))?,
             genealogy: device
-                .empty("genealogy", if options.genealogy { of.stride() * steps.len() } else { 1 })?,
+                .empty("genealogy", if options.follows().0 { of.stride() * steps.len() } else { 1 })?,
+            positions: {
+                let cells = (steps.len() + 1) * of.dim * of.stride();
+                let kept = options.follows().1;
+                kept.then(|| Cells::new(device, "positions of all steps", cells, plan.keeps.element))
+                    .transpose()?
+            },
+            path: None,
             table: device.upload("coefficients", &table)?,
             keys: device.upload("seeds", &keys)?,
             graph: RefCell::default(),
@@ -201,7 +221,7 @@ impl<'a> Run<'a> {
     pub fn at_once(&self) -> usize {
         // Many steps in one launch resample systematically.
         let systematic = !self.plan.keeps.weighed || self.options.scheme == Scheme::Systematic;
-        let fused = self.plan.step.first() == Some(&Pass::Fused) && systematic && !self.options.genealogy;
+        let fused = self.plan.step.first() == Some(&Pass::Fused) && systematic && !self.options.follows().0;
         let Some(launch) = fused.then(|| self.fused(0)) else { return 1 };
         let worth = if self.device.is_cpu() {
             (MANY_PARTICLES / self.of.particles()).clamp(1, MOST_STEPS)
@@ -285,13 +305,18 @@ impl<'a> Run<'a> {
                 let number = given.map_or(Number::Kept(&before.clock), Number::Given);
                 genealogy::record(device, &self.ancestors, &self.norms, &self.genealogy, &self.of, number)?;
             }
+            Pass::Positions | Pass::Retain => self.follow_paths(pass, before, after, step, level)?,
         }
         Ok(())
     }
 
     fn resampling<'b>(&'b self, after: &'b Carried) -> Resampling<'b> {
         Resampling {
-            scheme: self.options.scheme.kernel(),
+            scheme: self
+                .path
+                .as_ref()
+                .and_then(|_| self.options.scheme.conditional())
+                .unwrap_or_else(|| self.options.scheme.kernel()),
             kind: Weights::Log,
             values: &after.log_w,
             records: &self.blocks,
@@ -368,15 +393,5 @@ impl<'a> Run<'a> {
     pub fn records(&self) -> Result<Vec<[f32; RECORD]>> {
         let flat = self.device.download(&self.history)?;
         Ok(flat.chunks_exact(RECORD).map(|r| [r[0], r[1], r[2], r[3]]).collect())
-    }
-
-    /// Reads the parents of all steps: `[step][group][slot]` within the group; nothing where they were not kept.
-    pub fn parents(&self) -> Result<Vec<u32>> {
-        if !self.options.genealogy {
-            return Ok(Vec::new());
-        }
-        let of = &self.of;
-        let flat = self.device.download(&self.genealogy)?;
-        Ok(flat.chunks(of.padded()).flat_map(|group| &group[..of.slots]).copied().collect())
     }
 }

@@ -1,7 +1,7 @@
 //! Every kernel compiled to PTX with no GPU in reach, as the CUDA runtime would compile it.
 //!
-//! An entry of [`all`] is a kernel under a compile key that a launch on a CUDA device uses: cubes
-//! of 256 units (fewer where each wants shared memory), one particle a unit, bounds checked. Kernels are named by the module that
+//! An entry of [`all`] is a kernel under a compile key that a launch on a CUDA device uses: cubes of 256 units (fewer
+//! where each wants shared memory), one particle a unit, bounds checked. Kernels are named by the module that
 //! `#[cube(launch)]` makes of them, so that a test can tell whether one was forgotten.
 //! Math functions come out of libdevice, which cubecl looks for below `CUDA_PATH`.
 
@@ -25,8 +25,7 @@ use crate::passes::crew::Crew;
 use crate::passes::draws::kernel::{draws_kernel, normals_kernel};
 use crate::passes::gather::kernel::gather_kernel;
 use crate::passes::genealogy::kernel::genealogy_kernel;
-use crate::passes::init::kernel::Kept;
-use crate::passes::init::kernel::init_kernel;
+use crate::passes::init::kernel::{Kept, init_kernel};
 use crate::passes::mlp::kernel::{MlpKey, NumbersCompilationArg, SizesCompilationArg, mlp_kernel};
 use crate::passes::mlp::kernel_tensor::{
     TensorNumbersCompilationArg, TensorSizesCompilationArg, tensor_kernel,
@@ -175,17 +174,17 @@ macro_rules! entry {
     };
 }
 
+mod paths;
+
 /// Every kernel, under at least one key.
 pub fn all() -> Vec<Offline> {
     let mut list = Vec::new();
-    list.push(entry!("", draws_kernel::DrawsKernel(
-        seed raw uniforms gaussians count step tag block; LANES
-    )));
+    list.push(entry!("", draws_kernel::DrawsKernel(seed raw uniforms gaussians count step tag block; LANES)));
     list.push(entry!("", normals_kernel::NormalsKernel(seed out vectors step tag; LANES, false)));
     list.push(entry!("", copy_kernel::CopyKernel(from to count; 4, false)));
-    list.push(
-        entry!("", genealogy_kernel::GenealogyKernel(ancestors norms rows stride padded step clock; false)),
-    );
+    list.push(entry!("", genealogy_kernel::GenealogyKernel(
+        ancestors norms rows stride padded step clock; false
+    )));
     for lanes in [1, 4] {
         let variant = format!("pieces of {lanes}");
         list.push(entry!(variant, gather_kernel::GatherKernel(
@@ -232,6 +231,7 @@ pub fn all() -> Vec<Offline> {
         )));
     }
     networks(&mut list);
+    paths::all(&mut list);
     steps::<Plain>(&mut list, "plain", 1);
     steps::<Compose>(&mut list, "compose 1", 1);
     steps::<Compose>(&mut list, "compose 2", 2);
@@ -382,7 +382,7 @@ fn steps<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize) {
     list.push(one::<Analytic, M>(format!("{method}, {mixture:?}, D=2, Fused, a block a unit"), small));
 }
 
-/// What a weight rule keeps; the host's rules by the same names.
+/// What a weight rule keeps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rule {
     Left,

@@ -103,6 +103,14 @@ pub struct Settings {
     /// particle-step
     #[arg(long)]
     pub genealogy: bool,
+    /// Keep the positions of every step, and write the path of each particle as `paths` [steps + 1, particles,
+    /// coordinates]: 4 bytes a coordinate and particle-step
+    #[arg(long)]
+    pub paths: bool,
+    /// After the run, as many sweeps of particle Gibbs over a path drawn from each group, written as `refined`
+    /// [sweeps + 1, groups, coordinates]; each takes as long as the run [default: 0]
+    #[arg(long, value_name = "SWEEPS", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    pub refine: Option<usize>,
     /// Launch move, score and weight apart instead of fused, for comparison
     #[arg(long)]
     pub unfused: bool,
@@ -170,6 +178,7 @@ impl Settings {
                     no_weights: self.no_weights || below.no_weights,
                     no_roots: self.no_roots || below.no_roots,
                     genealogy: self.genealogy || below.genealogy,
+                    paths: self.paths || below.paths,
                     unfused: self.unfused || below.unfused,
                     no_graph: self.no_graph || below.no_graph,
                     $($field: self.$field.or(below.$field),)*
@@ -197,6 +206,7 @@ impl Settings {
             seed,
             device,
             state,
+            refine,
             steps_per_launch,
             micro_batch,
             compute,
@@ -282,112 +292,4 @@ pub fn parse(file: &Path, text: &str) -> Result<(Settings, Writing)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<(Settings, Writing)> {
-        parse(Path::new("run.toml"), text)
-    }
-
-    fn flags(list: &[&str]) -> Settings {
-        let command = Flags::augment_args(Command::new("t").no_binary_name(true));
-        let matches = command.try_get_matches_from(list).unwrap();
-        Flags::from_arg_matches(&matches).unwrap().settings
-    }
-
-    #[test]
-    fn a_file_says_what_flags_say() {
-        let (file, writing) = read(
-            "model = ['a.toml', 'b']\nmethod = 'fkc-guidance'\nbeta = -2\nsde = 'zeta:0.5'\nparticles = 10\n\
-             steps = 3\nschedule = 've:sigma_min=0.1'\nsigma-max = 9\nt-max = 1.0\nt-min = 0.25\n\
-             grid = 'edm-rho'\nrule = 'left'\nno-weights = true\nresample = 'ess:0.25'\nscheme = 'systematic'\n\
-             groups = 2\nblock = 64\nfinal = 'resample'\nseed = 7\ndevice = 'cpu:2'\nno-roots = true\ngenealogy = true\nunfused = true\n\
-             no-graph = true\nstate = 'f16'\nsteps-per-launch = 4\ncompute = 'bf16'\nclass = [3, 5]\nexponent = [1.5, -0.5]\n\
-             output = 'o'\nno-picture = true\njson = false",
-        )
-        .unwrap();
-        let same = flags(&[
-            "--model=a.toml",
-            "--model=b",
-            "--method=fkc-guidance",
-            "--beta",
-            "-2",
-            "--sde=zeta:0.5",
-            "--particles=10",
-            "--steps=3",
-            "--schedule=ve:sigma_min=0.1",
-            "--sigma-max=9",
-            "--t-max=1",
-            "--t-min=0.25",
-            "--grid=edm-rho",
-            "--rule=left",
-            "--no-weights",
-            "--resample=ess:0.25",
-            "--scheme=systematic",
-            "--groups=2",
-            "--block=64",
-            "--final=resample",
-            "--seed=7",
-            "--device=cpu:2",
-            "--no-roots",
-            "--genealogy",
-            "--unfused",
-            "--state=f16",
-            "--no-graph",
-            "--steps-per-launch=4",
-            "--compute=bf16",
-            "--class=3",
-            "--class=5",
-            "--exponent=1.5",
-            "--exponent=-0.5",
-        ]);
-        assert_eq!(file, same);
-        assert_eq!(writing, Writing { output: Some("o".into()), no_picture: true, json: false });
-        assert_eq!(read("").unwrap(), Default::default());
-    }
-
-    #[test]
-    fn flags_win_over_the_file() {
-        let (file, writing) =
-            read("model = 'a'\nbeta = 2\nsteps = 5\nno-weights = true\noutput = 'o'").unwrap();
-        let merged = flags(&["--model", "b", "--steps", "9", "--seed", "4"]).over(file);
-        let wanted = Settings {
-            model: vec!["b".into()],
-            beta: Some(2.0),
-            steps: Some(9),
-            seed: Some(4),
-            no_weights: true,
-            ..Default::default()
-        };
-        assert_eq!(merged, wanted);
-        let mine = Writing { output: Some("mine".into()), ..Default::default() };
-        assert_eq!(mine.over(writing).output, Some("mine".into()));
-    }
-
-    #[test]
-    fn what_a_file_cannot_say_is_named() {
-        for (text, message) in [
-            ("steps = 0.5", "steps: found 0.5, wanted a whole number, at least 0"),
-            ("steps = -5", "steps: found -5, wanted a whole number, at least 0"),
-            ("steps = []", "steps: found a list of 0, wanted one value"),
-            ("beta = 'x'", "beta: found \"x\", wanted a number"),
-            ("no-weights = 1", "no-weights: found 1, wanted true or false"),
-            ("model = [1, [2]]", "model: found a list of 2, wanted a list of values"),
-            (
-                "device = 'tpu'",
-                "device: found \"tpu\", wanted auto, cpu[:threads], wgpu[:index] or cuda[:index]",
-            ),
-            ("compute = 'f8'", "compute: found \"f8\", wanted one of auto, f32, f16, bf16"),
-            ("rule = 'mid'", "rule: found \"mid\", wanted one of left, right, trap, exact"),
-            ("schedule = 'edm:c=1'", "schedule: found \"edm:c=1\", wanted only constants that it has"),
-            ("a = 1\nb = ", "line 2: found "),
-            ("help = true", "key help: found a key that is not known, wanted one of model, class, method"),
-            ("sigma_min = 1", "key sigma_min: found a key that is not known, wanted one of model, class"),
-            ("config = 'x'", "key config: found a key that is not known"),
-        ] {
-            let error = read(text).unwrap_err();
-            assert!(error.to_string().starts_with(&format!("run.toml: {message}")), "{error}");
-            assert_eq!(error.exit_code(), 2);
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 mod batches;
 mod counts;
 mod determinism;
+mod gibbs;
 mod graph;
 mod half;
 mod identity;
@@ -10,5 +11,6 @@ mod limits;
 mod mistakes;
 pub mod plain;
 mod schemes;
+mod sweep;
 mod trust;
 mod verify;

@@ -52,7 +52,7 @@ fn found(device: &Device, scheme: Scheme, weights: &[f32], of: &Population, seed
     resampled_by(device, scheme, given, of, &[seed], 2.0, u32::MAX).ancestors[..weights.len()].to_vec()
 }
 
-fn agrees(device: &Device, scheme: Scheme, what: &str, weights: &[f32], max_block: usize) {
+pub fn agrees(device: &Device, scheme: Scheme, what: &str, weights: &[f32], max_block: usize) {
     let of = population(device, 1, weights.len(), max_block);
     let found = found(device, scheme, weights, &of, 11);
     let wanted = wanted(scheme, weights, of.block(), 11);

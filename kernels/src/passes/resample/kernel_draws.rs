@@ -161,7 +161,7 @@ pub struct Line {
 /// A line of length `total` with `slots` points.
 #[cube]
 pub fn line(total: &Fixed, slots: u32, before: u32, depth: u32, #[comptime] side: Side) -> Line {
-    let share = if comptime!(matches!(side, Side::Strata | Side::Comb)) {
+    let share = if comptime!(side == Side::Strata) {
         divide(total, slots)
     } else {
         let zero = 0u32.runtime();
@@ -178,6 +178,14 @@ pub fn line(total: &Fixed, slots: u32, before: u32, depth: u32, #[comptime] side
         offset: Fixed { hi: zero, lo: zero },
         turn: zero,
     }
+}
+
+/// A comb through the points at (i `total` + `offset`) / `slots`, of which slot 0 has number `turn`.
+#[cube]
+fn turned(total: &Fixed, slots: u32, depth: u32, offset: Fixed, turn: u32) -> Line {
+    let share = divide(total, slots);
+    let before = 0u32.runtime();
+    Line { total: copied(total), each: share.whole, left: share.rest.lo, slots, before, depth, offset, turn }
 }
 
 /// The line of a scheme with one side; `first` is the integer of the group's first particle.
@@ -198,10 +206,7 @@ pub fn line_of(
         let word = drawn::<One>(draws, lanes::<One>(zero), zero, iteration::OFFSET);
         let at = along(first, word.w0.extract(0usize), word.w1.extract(0usize), 32u32.runtime());
         let tooth = part(&at, whole, shape.slots, zero);
-        let mut comb = line(&whole.total, shape.slots, zero, depth, Side::Comb);
-        comb.offset = tooth.remainder;
-        comb.turn = tooth.copies;
-        comb
+        turned(&whole.total, shape.slots, depth, tooth.remainder, tooth.copies)
     } else {
         line(&whole.total, shape.slots, zero, depth, comptime!(draw.side()))
     }

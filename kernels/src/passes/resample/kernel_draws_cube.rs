@@ -5,8 +5,8 @@ use cubecl::prelude::*;
 use super::kernel::{Whole, book, decide};
 use super::kernel_cube::gather_group;
 use super::kernel_draws::{
-    Draw, DrawKey, Draws, Line, Side, drawn, draws_of, even_span, first_above, items, leaf_span, line, line_of,
-    parts_of, point, seat,
+    Draw, DrawKey, Draws, Line, Side, drawn, draws_of, even_span, first_above, items, leaf_span, line,
+    line_of, parts_of, point, seat,
 };
 use super::kernel_lay::{EACH, first_of, lay, ruler_of};
 use super::kernel_local::wander;

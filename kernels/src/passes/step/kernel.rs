@@ -325,7 +325,7 @@ fn settle<S: Score, M: Method, E: Float, N: Size>(
         }
         let moved = M::coordinate::<N>(&scores, c, key.models.count);
         rate += moved.rate;
-        if comptime!(key.exact && matches!(key.stage, Stage::Fused)) {
+        if comptime!(key.exact && !matches!(key.stage, Stage::Start)) {
             let old = recall_row::<E, N>(&before.x, &here.grid, k, past, key.models.layout);
             let new = coordinate::<N>(&*here, &*scratch, k, key.models);
             let back = fma(Vector::new(c.back_shrink), new, Vector::new(c.back_drift) * moved.score);
