@@ -69,6 +69,7 @@ fn samples_a_report_and_pictures() {
         "ess",
         "log_z",
         "over_groups",
+        "refined",
         "resampled_at",
         "schema_version",
         "steady_state",

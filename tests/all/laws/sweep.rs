@@ -137,16 +137,14 @@ impl Sweep {
                 Particle { x, scores, log_w: log_w + added, log_p }
             })
             .collect();
-        let (mut all, mut parents) = (vec![now], Vec::<Vec<usize>>::new());
+        let (mut all, mut parents) = (vec![now], Vec::<Option<Vec<usize>>>::new());
         for (at, c) in self.coeffs.iter().enumerate() {
             let now = &all[at];
-            let own: Vec<usize> = (0..k).collect();
-            let from = if at == 0 { &own } else { &parents[at - 1] };
-            let resampled = at > 0 && *from != own;
+            let from = if at == 0 { &None } else { &parents[at - 1] };
             let next: Vec<Particle> = (0..k)
                 .map(|i| {
-                    let mut parent = now[from[i]].clone();
-                    if resampled {
+                    let mut parent = now[from.as_ref().map_or(i, |from| from[i])].clone();
+                    if from.is_some() {
                         parent.log_w = 0.0;
                     }
                     self.advance(
@@ -162,7 +160,7 @@ impl Sweep {
             let weights = normalised(&next.iter().map(|p| p.log_w as f32).collect::<Vec<f32>>());
             let ess = 1.0 / weights.iter().map(|w| w * w).sum::<f64>();
             let resamples = ess < c.ess_share * k as f64;
-            parents.push(if resamples { self.choose(&weights, &mut rng) } else { own });
+            parents.push(resamples.then(|| self.choose(&weights, &mut rng)));
             all.push(next);
         }
         let last = &all[all.len() - 1];
@@ -171,7 +169,7 @@ impl Sweep {
         let mut out = vec![last[slot].x[0]];
         for level in (0..all.len() - 1).rev() {
             if level > 0 {
-                slot = parents[level - 1][slot];
+                slot = parents[level - 1].as_ref().map_or(slot, |from| from[slot]);
             }
             out.push(all[level][slot].x[0]);
         }
