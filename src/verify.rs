@@ -2,6 +2,7 @@
 //! own inputs, because rounding can flip an ancestor, and from there two right runs part ways.
 
 pub mod passes;
+mod paths;
 mod resampling;
 mod weighed;
 

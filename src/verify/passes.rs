@@ -9,7 +9,7 @@ use feynkac_kernels::passes::{Number, copy::copy, gather, genealogy};
 use feynkac_kernels::prims::philox::oracle::{Stream, normal, uniform, words};
 use feynkac_kernels::prims::state::{BLOCK, Population};
 
-use super::{EPS, Verdict, verify, walk, weighed};
+use super::{EPS, Verdict, paths, verify, walk, weighed};
 use crate::error::Result;
 use crate::model::Model;
 use crate::options::{Options, Policy, Rule};
@@ -29,7 +29,9 @@ pub const PASSES: &[Row] = &[
     ("genealogy", kept),
     ("init", started),
     ("mlp", networks),
+    ("paths", paths::traced),
     ("resample", weighed::resampled),
+    ("retain", paths::retained),
     ("scan", weighed::scanned),
     ("step", stepped),
     ("steps", together),

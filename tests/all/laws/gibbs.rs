@@ -45,20 +45,35 @@ fn exact_paths(sweep: &Sweep, groups: usize, seed: u64) -> Vec<Vec<f64>> {
 #[test]
 fn every_slip_is_found() {
     let groups = 40_000;
-    let judge = |slip: Slip| {
-        let sweep = Sweep::new(options(Scheme::Multinomial, Policy::Every, 2), slip);
+    let judge = |slip: Slip, policy: Policy| {
+        let mut options = options(Scheme::Multinomial, policy, 2);
+        if policy == Policy::Never {
+            // So little to weigh that a single particle beside the path is often chosen.
+            options.schedule = Schedule::Ve { sigma_min: 1.0, sigma_max: 3.0 };
+            options.steps = 2;
+        }
+        let sweep = Sweep::new(options, slip);
         let before = exact_paths(&sweep, groups, seed(60));
         let after: Vec<Vec<f64>> =
             before.iter().enumerate().map(|(g, path)| sweep.run(path, group_seed(seed(61), g))).collect();
         let chances = chance(&sweep, &after);
-        println!("{slip:?}: chances {}", shown(chances));
+        println!("{slip:?}, {policy:?}: chances {}", shown(chances));
         (least(chance(&sweep, &before)), least(chances))
     };
-    let (before, after) = judge(Slip::None);
-    assert!(before > 1.0e-6 && after > 1.0e-6, "{before}, {after}");
-    let slips =
-        [Slip::NotRetained, Slip::DrawnNoise, Slip::StartUnweighted, Slip::Unconditional, Slip::Flipped];
-    let found = slips.map(|slip| (slip, judge(slip).1));
+    let (every, never) = (Policy::Every, Policy::Never);
+    for policy in [every, never] {
+        let (before, after) = judge(Slip::None, policy);
+        assert!(before > 1.0e-6 && after > 1.0e-6, "{before}, {after}");
+    }
+    // Without resampling, all that slot 0 weighs wrongly counts at the end.
+    let slips = [
+        (Slip::NotRetained, every),
+        (Slip::DrawnNoise, never),
+        (Slip::StartUnweighted, never),
+        (Slip::Unconditional, every),
+        (Slip::Flipped, every),
+    ];
+    let found = slips.map(|(slip, policy)| (slip, judge(slip, policy).1));
     let missed: Vec<&(Slip, f64)> = found.iter().filter(|(_, chance)| *chance >= 1.0e-12).collect();
     assert!(missed.is_empty(), "must be found: {missed:?}");
 }
