@@ -28,8 +28,6 @@ pub enum Slip {
     NotRetained,
     /// The weight of slot 0 counts the noise that was drawn for it, not that of its path.
     DrawnNoise,
-    /// The first weight of slot 0 is left out.
-    StartUnweighted,
     /// Slot 0 is resampled like the others.
     Unconditional,
     /// The increments have the wrong sign.
@@ -128,13 +126,11 @@ impl Sweep {
                 let (mut x, mut log_w) = init::oracle::draw(&self.start, seed, i);
                 if i == 0 && retains {
                     x = vec![path[0]];
-                    let unweighted = self.slip == Slip::StartUnweighted;
-                    log_w = if unweighted { 0.0 } else { retain::oracle::begin(&self.start, &x) };
+                    log_w = retain::oracle::begin(&self.start, &x);
                 }
                 let (scores, log_q) = self.evaluate(&x, 0);
                 let log_p = self.options.beta * log_q[0];
-                let added = if i == 0 && self.slip == Slip::StartUnweighted { 0.0 } else { log_p };
-                Particle { x, scores, log_w: log_w + added, log_p }
+                Particle { x, scores, log_w: log_w + log_p, log_p }
             })
             .collect();
         let (mut all, mut parents) = (vec![now], Vec::<Option<Vec<usize>>>::new());
