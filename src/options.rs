@@ -85,6 +85,9 @@ impl State {
     }
 }
 
+/// Sweeps of particle Gibbs at most.
+const MOST_SWEEPS: usize = 100_000;
+
 /// A run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Options {
@@ -159,6 +162,13 @@ pub struct Options {
     pub state: State,
     /// Keep the parents of every step on the device: 4 bytes a particle and step, and a launch more a step.
     pub genealogy: bool,
+    /// Keep the positions of every step on the device, and return the path of each particle: 4 bytes a coordinate,
+    /// particle and step, and what `genealogy` costs.
+    #[serde(default)]
+    pub paths: bool,
+    /// Sweeps of particle Gibbs after the run, each with as many particles: docs/maths.md (12).
+    #[serde(default)]
+    pub refine: usize,
     /// Launch move, score and weight apart instead of fused (for comparison).
     pub unfused: bool,
     /// Steps of a launch, where the score is a closed form; 0 is as many as pay. One kernel for many steps
@@ -241,12 +251,20 @@ impl Options {
             roots: true,
             state: State::F32,
             genealogy: false,
+            paths: false,
+            refine: 0,
             unfused: false,
             at_once: 1,
             compute: Compute::Auto,
             graph: true,
             micro_batch: 0,
         }
+    }
+
+    /// Whether the parents of every step are kept on the device, and the positions.
+    pub fn keeps_paths(&self) -> (bool, bool) {
+        let positions = self.paths || self.refine > 0;
+        (self.genealogy || positions, positions)
     }
 
     /// zeta of the sampler; tempered noise goes by the power of a product, else by the sum of the exponents.
@@ -307,6 +325,43 @@ impl Options {
         Ok(())
     }
 
+    fn check_refine(&self) -> Result<()> {
+        if self.paths && self.langevin.moves > 0 {
+            return Err(Error::input("paths", "beside langevin", "one of the two"));
+        }
+        if self.refine == 0 {
+            return Ok(());
+        }
+        if self.refine > MOST_SWEEPS {
+            return Err(Error::input("refine", self.refine, format!("0 to {MOST_SWEEPS} sweeps")));
+        }
+        if self.particles < 2 {
+            return Err(Error::input("particles", self.particles, "at least 2 with refine: one is retained"));
+        }
+        if !(self.weights && self.method.row().needs.weights) {
+            return Err(Error::input(
+                "refine",
+                "sweeps without weights",
+                "a method that weighs its particles",
+            ));
+        }
+        let beside = [
+            ("langevin", self.langevin.moves > 0),
+            ("temper", self.temper < 1.0),
+            ("partial", self.partial < 1.0),
+            ("increments that are changed", self.milder()),
+            ("a target beyond constant powers", self.follows()),
+        ];
+        if let Some((what, _)) = beside.iter().find(|(_, on)| *on) {
+            return Err(Error::input("refine", format!("sweeps with {what}"), "neither of them"));
+        }
+        if self.scheme.conditional().is_none() {
+            let found = format!("{:?} with refine", self.scheme).to_lowercase();
+            return Err(Error::input("scheme", found, "systematic or multinomial"));
+        }
+        Ok(())
+    }
+
     /// Refuses what cannot run, naming it.
     pub fn check(&self) -> Result<()> {
         let positive = |what: &'static str, n: usize, most: usize| {
@@ -346,6 +401,7 @@ impl Options {
         self.scheme.check()?;
         self.check_priorities()?;
         self.check_increments()?;
+        self.check_refine()?;
         match self.resample {
             Policy::Ess(share) if !(share > 0.0 && share <= 1.0) => {
                 Err(Error::input("resample ess", share, "a share in (0, 1]"))

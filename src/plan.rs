@@ -39,6 +39,10 @@ pub enum Pass {
     Resample,
     /// Keep the parents that the step chose.
     Genealogy,
+    /// Keep the positions.
+    Positions,
+    /// Slot 0 follows its path.
+    Retain,
 }
 
 impl Pass {
@@ -58,6 +62,8 @@ impl Pass {
             Pass::Copies => ("copies", "whole copies of each particle, and what is left of it, block sums"),
             Pass::Resample => ("resample", "log-sum-exp, ESS, decision, prefix sums, ancestors"),
             Pass::Genealogy => ("genealogy", "keep the parents of every particle"),
+            Pass::Positions => ("positions", "keep the positions of every particle"),
+            Pass::Retain => ("retain", "slot 0 follows its path"),
         }
     }
 }
@@ -128,13 +134,6 @@ impl Plan {
         } else {
             vec![Pass::Fused]
         };
-        if options.unfused && options.rule == Rule::Exact {
-            return Err(Error::input(
-                "unfused",
-                "with the exact rule",
-                "left or trap: both states are needed at once",
-            ));
-        }
         if weighs(options) && options.milder() {
             step.push(Pass::Increments);
         }
@@ -154,10 +153,24 @@ impl Plan {
         if jumps {
             step.push(Pass::Deaths);
         }
-        if options.genealogy {
+        let (genealogy, positions) = options.keeps_paths();
+        if genealogy {
             step.push(Pass::Genealogy);
         }
+        if positions {
+            start.push(Pass::Positions);
+            step.push(Pass::Positions);
+        }
         Ok(Self { start, step, outside, keeps, moves: options.langevin.moves })
+    }
+
+    /// The plan of a sweep of particle Gibbs: slot 0 follows a path.
+    pub fn retaining(options: &Options, models: &[Model]) -> Result<Self> {
+        // Between the move and the models, which a fused step does not come apart for.
+        let mut plan = Self::of(&Options { unfused: true, ..options.clone() }, models)?;
+        plan.start.insert(1, Pass::Retain);
+        plan.step.insert(1, Pass::Retain);
+        Ok(plan)
     }
 
     /// Launches of a step, and of each Langevin move after it.

@@ -169,6 +169,15 @@ impl Scheme {
         matches!(self, Scheme::BirthDeath | Scheme::Clock)
     }
 
+    /// Its kernels given that slot 0 keeps its particle; `None` where there are none.
+    pub fn conditional(self) -> Option<resample::Scheme> {
+        match self {
+            Scheme::Systematic => Some(resample::Scheme::ConditionalSystematic),
+            Scheme::Multinomial => Some(resample::Scheme::ConditionalMultinomial),
+            _ => None,
+        }
+    }
+
     /// The same with this many steps a slot, where it counts them.
     pub fn with_steps(self, steps: u32) -> Option<Self> {
         match self {

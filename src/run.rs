@@ -4,6 +4,7 @@ mod batches;
 mod chosen;
 mod graph;
 mod outcome;
+mod paths;
 mod sizes;
 
 use std::cell::{Cell, RefCell};
@@ -16,7 +17,7 @@ use feynkac_kernels::passes::SMALL_GROUP;
 use feynkac_kernels::passes::init::{Start, init};
 use feynkac_kernels::passes::mlp;
 use feynkac_kernels::passes::resample::Resampling;
-use feynkac_kernels::passes::step::{Carried, Feed, Stage, Step};
+use feynkac_kernels::passes::step::{Carried, Cells, Feed, Stage, Step};
 use feynkac_kernels::passes::steps;
 use feynkac_kernels::passes::weights::{RECORD, Weights};
 use feynkac_kernels::prims::state::Population;
@@ -33,6 +34,7 @@ pub use batches::{Batches, batches};
 pub use chosen::{Chosen, order};
 pub use graph::Steady;
 pub use outcome::{Counters, Glance, Outcome, Timings, read, sample};
+pub use paths::Refined;
 
 /// On the CPU a launch has about this many particle-steps, where the population is smaller: where launches are a few
 /// hundredths of the work, kernels of one step are the faster ones.
@@ -81,6 +83,8 @@ pub struct Run<'a> {
     scratch: Buf<f32>,
     history: Buf<f32>,
     genealogy: Buf<u32>,
+    positions: Option<Cells>,
+    path: Option<Buf<f32>>,
     table: Buf<f32>,
     keys: Buf<u32>,
     graph: RefCell<graph::Kept>,
@@ -115,7 +119,16 @@ impl<'a> Run<'a> {
         options: &'a Options,
         groups: Range<usize>,
     ) -> Result<Self> {
-        let plan = Plan::of(options, models)?;
+        Self::planned(device, models, options, groups, Plan::of(options, models)?)
+    }
+
+    fn planned(
+        device: &'a Device,
+        models: &'a [Model],
+        options: &'a Options,
+        groups: Range<usize>,
+        plan: Plan,
+    ) -> Result<Self> {
         let of = Population {
             groups: groups.len(),
             slots: options.particles,
@@ -165,7 +178,14 @@ impl<'a> Run<'a> {
             history: device.empty("history", RECORD * of.groups * steps.len())?,
             scratch: device.empty("scratch", plan.keeps.scratch_cells(device, &of))?,
             genealogy: device
-                .empty("genealogy", if options.genealogy { of.stride() * steps.len() } else { 1 })?,
+                .empty("genealogy", if options.keeps_paths().0 { of.stride() * steps.len() } else { 1 })?,
+            positions: {
+                let cells = (steps.len() + 1) * of.dim * of.stride();
+                let kept = options.keeps_paths().1;
+                kept.then(|| Cells::new(device, "positions of all steps", cells, plan.keeps.element))
+                    .transpose()?
+            },
+            path: None,
             table: device.upload("coefficients", &table)?,
             chosen: Chosen::new(device, options, &of, steps.len())?,
             keys: device.upload("seeds", &keys)?,
@@ -281,6 +301,7 @@ impl<'a> Run<'a> {
                 let number = given.map_or(Number::Kept(&before.clock), Number::Given);
                 self.resampling(after).launch_copies(device, number)?;
             }
+            Pass::Positions | Pass::Retain => self.follow_paths(pass, before, after, step, level)?,
             _ => {
                 self.around(pass, before, after, given.map_or(Number::Kept(&before.clock), Number::Given))?
             }
@@ -290,7 +311,11 @@ impl<'a> Run<'a> {
 
     fn resampling<'b>(&'b self, after: &'b Carried) -> Resampling<'b> {
         self.by_priority(Resampling {
-            scheme: self.options.scheme.kernel(),
+            scheme: self
+                .path
+                .as_ref()
+                .and_then(|_| self.options.scheme.conditional())
+                .unwrap_or_else(|| self.options.scheme.kernel()),
             kind: Weights::Log,
             values: &after.log_w,
             records: &self.blocks,

@@ -3,6 +3,7 @@
 
 mod judge;
 pub mod passes;
+mod paths;
 mod resampling;
 mod weighed;
 

@@ -1,7 +1,7 @@
 //! Every kernel compiled to PTX with no GPU in reach, as the CUDA runtime would compile it.
 //!
-//! An entry of [`all`] is a kernel under a compile key that a launch on a CUDA device uses: cubes
-//! of 256 units (fewer where each wants shared memory), one particle a unit, bounds checked. Kernels are named by the module that
+//! An entry of [`all`] is a kernel under a compile key that a launch on a CUDA device uses: cubes of 256 units (fewer
+//! where each wants shared memory), one particle a unit, bounds checked. Kernels are named by the module that
 //! `#[cube(launch)]` makes of them, so that a test can tell whether one was forgotten.
 //! Math functions come out of libdevice, which cubecl looks for below `CUDA_PATH`.
 
@@ -24,8 +24,7 @@ use crate::passes::draws::kernel::{draws_kernel, normals_kernel};
 use crate::passes::gather::kernel::gather_kernel;
 use crate::passes::genealogy::kernel::genealogy_kernel;
 use crate::passes::increments::kernel::{BeganCompilationArg, MildKey, increments_kernel};
-use crate::passes::init::kernel::Kept;
-use crate::passes::init::kernel::init_kernel;
+use crate::passes::init::kernel::{Kept, init_kernel};
 use crate::passes::jumps::kernel::{births_kernel, deaths_kernel};
 use crate::passes::mlp::kernel::{NumbersCompilationArg, SizesCompilationArg};
 use crate::passes::mlp::kernel_tensor::{TensorNumbersCompilationArg, TensorSizesCompilationArg};
@@ -168,19 +167,18 @@ macro_rules! entry {
 }
 
 mod networks;
+mod paths;
 mod steps;
 
 /// Every kernel, under at least one key.
 pub fn all() -> Vec<Offline> {
     let mut list = Vec::new();
-    list.push(entry!("", draws_kernel::DrawsKernel(
-        seed raw uniforms gaussians count step tag block; LANES
-    )));
+    list.push(entry!("", draws_kernel::DrawsKernel(seed raw uniforms gaussians count step tag block; LANES)));
     list.push(entry!("", normals_kernel::NormalsKernel(seed out vectors step tag; LANES, false)));
     list.push(entry!("", copy_kernel::CopyKernel(from to count; 4, false)));
-    list.push(
-        entry!("", genealogy_kernel::GenealogyKernel(ancestors norms rows stride padded step clock; false)),
-    );
+    list.push(entry!("", genealogy_kernel::GenealogyKernel(
+        ancestors norms rows stride padded step clock; false
+    )));
     for lanes in [1, 4] {
         let variant = format!("pieces of {lanes}");
         list.push(entry!(variant, gather_kernel::GatherKernel(
@@ -248,6 +246,7 @@ pub fn all() -> Vec<Offline> {
         )));
     }
     networks::networks(&mut list);
+    paths::all(&mut list);
     steps::all(&mut list);
     list
 }

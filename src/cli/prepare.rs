@@ -17,8 +17,8 @@ use crate::registry::{METHODS, Method};
 use crate::schedule::Schedule;
 
 /// Keys that say how a run is carried out and do not decide what is sampled.
-const HOW: [&str; 7] =
-    ["device", "no-roots", "genealogy", "unfused", "steps-per-launch", "no-graph", "micro-batch"];
+const HOW: [&str; 8] =
+    ["device", "no-roots", "genealogy", "paths", "unfused", "steps-per-launch", "no-graph", "micro-batch"];
 
 /// A run that can start.
 pub struct Job {
@@ -157,6 +157,8 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         roots: !settings.no_roots,
         state: settings.state.unwrap_or(usual.state),
         genealogy: settings.genealogy,
+        paths: settings.paths,
+        refine: settings.refine.unwrap_or(usual.refine),
         unfused: settings.unfused,
         at_once: settings.steps_per_launch.unwrap_or(usual.at_once),
         compute: settings.compute.unwrap_or(usual.compute),
@@ -326,6 +328,8 @@ fn config(options: &Options, settings: &Settings) -> Value {
     put("no-roots", json!(!options.roots));
     put("state", json!(options.state.to_string()));
     put("genealogy", json!(options.genealogy));
+    put("paths", json!(options.paths));
+    put("refine", json!(options.refine));
     put("unfused", json!(options.unfused));
     put("steps-per-launch", json!(options.at_once));
     put("compute", json!(options.compute.to_string()));

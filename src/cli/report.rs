@@ -14,7 +14,7 @@ use super::prepare::Job;
 use super::table::{columns, short};
 use crate::error::{Error, Result};
 use crate::langevin::Langevin;
-use crate::run::{Counters, Outcome, Timings};
+use crate::run::{Counters, Outcome, Refined, Timings};
 use crate::trust::{OverGroups, Trust, Verdict};
 use crate::weights::{Data, Tensor, save, write_atomically};
 
@@ -45,6 +45,19 @@ struct On {
     driver: Option<String>,
 }
 
+/// Sweeps of particle Gibbs, in the report.
+#[derive(Clone, Debug, Serialize)]
+struct Sweeps {
+    sweeps: usize,
+    renewed: Vec<f64>,
+}
+
+impl Sweeps {
+    fn of(refined: &Refined) -> Self {
+        Self { sweeps: refined.sweeps, renewed: refined.renewed.clone() }
+    }
+}
+
 /// `report.json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -59,6 +72,7 @@ pub struct Report {
     verdict: Verdict,
     trust: Each<Trust>,
     over_groups: Option<OverGroups>,
+    refined: Option<Sweeps>,
     steady_state: String,
     counters: Counters,
     timings: Timings,
@@ -83,6 +97,7 @@ impl Report {
             verdict: verdict(outcome),
             trust: Each::of(&outcome.trust),
             over_groups: outcome.over_groups(),
+            refined: outcome.refined.as_ref().map(Sweeps::of),
             steady_state: outcome.steady.to_string(),
             counters: outcome.counters,
             timings: outcome.timings,
@@ -184,6 +199,14 @@ pub fn summary(job: &Job, device: &Device, outcome: &Outcome, written: &[String]
     if let Some(means) = means(outcome) {
         put("means", means);
     }
+    if let Some(refined) = &outcome.refined {
+        let share = |level: Option<&f64>| format!("{:.0} %", 100.0 * level.copied().unwrap_or(0.0));
+        let (first, last) = (share(refined.renewed.first()), share(refined.renewed.last()));
+        put(
+            "refined",
+            format!("{} sweeps: {last} changed the end of a path, {first} its start", refined.sweeps),
+        );
+    }
     let (worst, reasons) = told(outcome);
     put("verdict", worst);
     for reason in reasons {
@@ -278,11 +301,19 @@ pub fn write(
         Some(all) => (vec![all.steps(), all.groups, all.slots], &all.parents),
         None => (vec![n], &outcome.ancestors),
     };
-    let tensors = [
+    let mut tensors = vec![
         ("x".to_string(), Tensor { shape: vec![n, outcome.dim], data: Data::F32(&outcome.x) }),
         ("log_w".to_string(), Tensor { shape: vec![n], data: Data::F32(&outcome.log_w) }),
         ("ancestors".to_string(), Tensor { shape, data: Data::U32(parents) }),
     ];
+    if let Some(paths) = &outcome.paths {
+        let shape = vec![paths.len() / (n * outcome.dim), n, outcome.dim];
+        tensors.push(("paths".to_string(), Tensor { shape, data: Data::F32(paths) }));
+    }
+    if let Some(refined) = &outcome.refined {
+        let shape = vec![refined.sweeps + 1, refined.groups, refined.dim];
+        tensors.push(("refined".to_string(), Tensor { shape, data: Data::F32(&refined.x) }));
+    }
     let metadata = BTreeMap::from([("config".to_string(), job.recipe().to_string())]);
     save(&files[0], &tensors, &metadata)?;
     if pictures {

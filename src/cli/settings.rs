@@ -131,6 +131,14 @@ pub struct Settings {
     /// particle-step
     #[arg(long)]
     pub genealogy: bool,
+    /// Keep the positions of every step, and write the path of each particle as `paths` [steps + 1, particles,
+    /// coordinates]: 4 bytes a coordinate and particle-step
+    #[arg(long)]
+    pub paths: bool,
+    /// After the run, as many sweeps of particle Gibbs over a path drawn from each group, written as `refined`
+    /// [sweeps + 1, groups, coordinates]; each takes as long as the run [default: 0]
+    #[arg(long, value_name = "SWEEPS", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    pub refine: Option<usize>,
     /// Launch move, score and weight apart instead of fused, for comparison
     #[arg(long)]
     pub unfused: bool,
@@ -200,6 +208,7 @@ impl Settings {
                     centre: self.centre || below.centre,
                     no_roots: self.no_roots || below.no_roots,
                     genealogy: self.genealogy || below.genealogy,
+                    paths: self.paths || below.paths,
                     unfused: self.unfused || below.unfused,
                     no_graph: self.no_graph || below.no_graph,
                     $($field: self.$field.or(below.$field),)*
@@ -232,6 +241,7 @@ impl Settings {
             seed,
             device,
             state,
+            refine,
             steps_per_launch,
             micro_batch,
             compute,

@@ -45,8 +45,15 @@ impl Batches {
 pub fn batches(device: &Device, models: &[Model], options: &Options) -> Result<Batches> {
     let planning = device.planning();
     let needed = |groups: usize| -> Result<u64> {
-        let run = Run::of_groups(&planning, models, options, 0..groups)?;
-        Ok(run.buffers().iter().map(|(_, bytes)| bytes).sum())
+        let held = |run: Run| run.buffers().iter().map(|(_, bytes)| bytes).sum::<u64>();
+        let all = held(Run::of_groups(&planning, models, options, 0..groups)?);
+        if options.refine == 0 {
+            return Ok(all);
+        }
+        // One after the other, with the path that goes from one to the next.
+        let path = planning.empty("path", (options.steps + 1) * groups * models[0].dim())?;
+        let bytes = path.bytes();
+        Ok(bytes + all.max(held(Run::retaining(&planning, models, options, 0..groups, 1, path)?)))
     };
     within(needed, options.groups, options.micro_batch, available(device), &device.backend().to_string())
 }

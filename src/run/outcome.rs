@@ -7,7 +7,7 @@ use feynkac_kernels::passes::mlp::Compute;
 use feynkac_kernels::passes::weights::RECORD;
 use serde::Serialize;
 
-use super::{Run, Steady, batches};
+use super::{Refined, Run, Steady, batches};
 use crate::coeffs;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -81,6 +81,10 @@ pub struct Outcome {
     pub trust: Vec<Trust>,
     /// Parents of every step, where they were kept.
     pub genealogy: Option<Genealogy>,
+    /// Positions along the path of each particle, `[steps + 1, groups * particles, dim]`, where they were kept.
+    pub paths: Option<Vec<f32>>,
+    /// What sweeps of particle Gibbs made of the run, where there were any.
+    pub refined: Option<Refined>,
     /// What each network was multiplied in; none for closed forms and foreign models.
     pub compute: Vec<Compute>,
     /// How the steps reached the device.
@@ -184,7 +188,23 @@ fn batch(run: Run, mut watch: Option<&mut dyn FnMut(Glance)>) -> Result<Outcome>
         bytes_per_particle_step: bytes as f64 / (run.of.particles() as f64 * counted_steps),
         allocations_in_loop: left.allocations - entered.allocations,
     };
+    if options.paths {
+        let own = |slot: usize| {
+            if options.last == Final::Resample {
+                outcome.ancestors[slot]
+            } else {
+                (slot % run.of.slots) as u32
+            }
+        };
+        let ends: Vec<u32> = (0..outcome.ancestors.len()).map(own).collect();
+        outcome.paths = Some(device.download(&run.trace(&ends)?)?);
+    }
+    let particles = run.of.particles();
+    if options.refine > 0 {
+        outcome.refined = Some(run.refine()?);
+    }
     let total_s = began.elapsed().as_secs_f64();
+    let speed = |done: usize, s: f64| (particles * done) as f64 / s.max(1.0e-9);
     let particle_steps_per_s = if steps > first { speed(steps - first, loop_s) } else { speed(1, compile_s) };
     outcome.timings = Timings { compile_s, loop_s, total_s, particle_steps_per_s };
     Ok(outcome)
@@ -193,7 +213,8 @@ fn batch(run: Run, mut watch: Option<&mut dyn FnMut(Glance)>) -> Result<Outcome>
 impl Outcome {
     /// Adds groups that were drawn after these.
     fn append(&mut self, more: Self) {
-        let [own, other] = [self.log_w.len(), more.log_w.len()].map(|particles| particles as f64);
+        let (before, particles) = (self.log_w.len(), more.log_w.len());
+        let [own, other] = [before, particles].map(|particles| particles as f64);
         self.x.extend(more.x);
         self.log_w.extend(more.log_w);
         self.ancestors.extend(more.ancestors);
@@ -204,6 +225,19 @@ impl Outcome {
         self.trust.extend(more.trust);
         if let (Some(own), Some(other)) = (&mut self.genealogy, &more.genealogy) {
             own.append(other);
+        }
+        if let (Some(own), Some(other)) = (&mut self.refined, &more.refined) {
+            own.append(other);
+        }
+        if let (Some(own), Some(other)) = (&mut self.paths, &more.paths) {
+            // A row a level of each.
+            let [a, b] = [before * self.dim, particles * self.dim];
+            *own = own
+                .chunks(a)
+                .zip(other.chunks(b))
+                .flat_map(|(own, other)| own.iter().chain(other))
+                .copied()
+                .collect();
         }
         let (counters, counted) = (&mut self.counters, more.counters);
         counters.launches += counted.launches;
@@ -223,6 +257,21 @@ impl Outcome {
     }
 }
 
+/// Refuses the records of a run in which weights went wrong.
+pub(super) fn check_records(run: &Run, records: &[[f32; RECORD]]) -> Result<()> {
+    let weighed = coeffs::weighs(run.options);
+    for (i, record) in records.iter().enumerate().filter(|_| weighed) {
+        let (step, group) = (i / run.of.groups, run.first_group + i % run.of.groups);
+        if record[3] < -1.5 {
+            return Err(Error::Run { step, group, what: "a log-weight is NaN or above 9e7" });
+        }
+        if record[3] < -0.5 {
+            return Err(Error::Run { step, group, what: "every weight is zero" });
+        }
+    }
+    Ok(())
+}
+
 /// Takes a finished run from the device and off its layout.
 pub fn read(run: &Run) -> Result<Outcome> {
     let (of, options, device) = (&run.of, run.options, run.device);
@@ -235,15 +284,7 @@ pub fn read(run: &Run) -> Result<Outcome> {
     let (records, chosen, centred) = (run.records()?, run.records_chosen()?, run.centred()?);
     let weighed = coeffs::weighs(options);
     let steps = run.rows_of.steps();
-    for (i, record) in records.iter().enumerate().filter(|_| weighed) {
-        let (step, group) = (run.rows_of.step(i / of.groups), run.first_group + i % of.groups);
-        if record[3] < -1.5 {
-            return Err(Error::Run { step, group, what: "a log-weight is NaN or above 9e7" });
-        }
-        if record[3] < -0.5 {
-            return Err(Error::Run { step, group, what: "every weight is zero" });
-        }
-    }
+    check_records(run, &records)?;
     let (k, d) = (of.slots, of.dim);
     let parents = run.parents()?;
     let genealogy =
@@ -260,6 +301,8 @@ pub fn read(run: &Run) -> Result<Outcome> {
         distinct_roots: Vec::new(),
         trust: Vec::new(),
         genealogy: None,
+        paths: None,
+        refined: None,
         compute: run.compute(),
         steady: run.steady(),
         counters: Counters {

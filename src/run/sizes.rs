@@ -1,7 +1,8 @@
 //! What a run holds and moves, before it runs.
 
-use feynkac_kernels::passes::step::Stage;
-use feynkac_kernels::passes::{Work, genealogy, increments, jumps, priority, resample};
+use feynkac_kernels::device::Buf;
+use feynkac_kernels::passes::step::{Cells, Stage};
+use feynkac_kernels::passes::{Work, genealogy, increments, jumps, paths, priority, resample, retain};
 
 use super::Run;
 use crate::model::Model;
@@ -22,7 +23,9 @@ impl Run<'_> {
             ("centres", if self.options.milder() { self.chosen.centres.bytes() } else { 0 }),
             ("group records", self.norms.bytes()),
             ("group records of all steps", self.history.bytes()),
-            ("genealogy", if self.options.genealogy { self.genealogy.bytes() } else { 0 }),
+            ("genealogy", if self.options.keeps_paths().0 { self.genealogy.bytes() } else { 0 }),
+            ("positions of all steps", self.positions.as_ref().map_or(0, Cells::bytes)),
+            ("path", self.path.as_ref().map_or(0, Buf::bytes)),
             ("coefficients of all steps", self.table.bytes()),
             ("seeds", self.keys.bytes()),
             ("models", self.feed.params.bytes() + self.feed.levels.bytes() + self.feed.map.bytes()),
@@ -60,6 +63,8 @@ impl Run<'_> {
             Pass::Copies => resample::work_copies(&self.of),
             Pass::Resample => resample::work(&self.of),
             Pass::Genealogy => genealogy::work(&self.of),
+            Pass::Positions => paths::work(&self.of, &self.plan.keeps),
+            Pass::Retain => retain::work(&self.of, &self.plan.keeps),
             Pass::Evaluate(model) => match &self.models[model] {
                 Model::Network(_) => self.networks[self.network(model)].work(self.of.particles()),
                 _ => Work::default(),

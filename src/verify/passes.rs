@@ -9,7 +9,7 @@ use feynkac_kernels::passes::{Number, copy::copy, gather, genealogy};
 use feynkac_kernels::prims::philox::oracle::{Stream, normal, uniform, words};
 use feynkac_kernels::prims::state::{BLOCK, Population};
 
-use super::{EPS, Verdict, verify, walk, weighed};
+use super::{EPS, Verdict, paths, verify, walk, weighed};
 use crate::aim::{Growth, Reward};
 use crate::error::Result;
 use crate::model::Model;
@@ -32,8 +32,10 @@ pub const PASSES: &[Row] = &[
     ("init", started),
     ("jumps", jumped),
     ("mlp", networks),
+    ("paths", paths::traced),
     ("priority", chosen),
     ("resample", weighed::resampled),
+    ("retain", paths::retained),
     ("scan", weighed::scanned),
     ("step", stepped),
     ("steps", together),

@@ -19,6 +19,8 @@ pub mod purpose {
     pub const MCMC: u32 = 3;
     /// The Metropolis test of inner MCMC moves.
     pub const ACCEPT: u32 = 4;
+    /// The particle that a sweep keeps.
+    pub const FINAL: u32 = 5;
     /// Bits left for the inner iteration beside the purpose.
     pub const ITERATION_BITS: u32 = 24;
 }

@@ -2,6 +2,7 @@
 //!
 //! Texts are compared with `tests/golden/`; after a wanted change write them anew with `UPDATE_GOLDEN=1`.
 
+mod defaults;
 mod measured;
 mod refused;
 mod resampled;

@@ -69,6 +69,7 @@ fn samples_a_report_and_pictures() {
         "ess",
         "log_z",
         "over_groups",
+        "refined",
         "resampled_at",
         "schema_version",
         "steady_state",
@@ -133,8 +134,16 @@ fn samples_a_report_and_pictures() {
     let beside = json(metadata.metadata().as_ref().expect("free text")["config"].as_bytes());
     let mut config = report["config"].clone();
     config.as_object_mut().expect("an object").retain(|key, _| {
-        let how =
-            ["device", "no-roots", "genealogy", "unfused", "steps-per-launch", "no-graph", "micro-batch"];
+        let how = [
+            "device",
+            "no-roots",
+            "genealogy",
+            "paths",
+            "unfused",
+            "steps-per-launch",
+            "no-graph",
+            "micro-batch",
+        ];
         !how.contains(&key.as_str())
     });
     assert_eq!(beside, config);
@@ -189,6 +198,37 @@ fn a_genealogy_is_written() {
     assert_eq!(list(&report["over_groups"]["mean"]).len(), 2);
     let plan = scratch.run(&format!("plan {few} --groups 2 --genealogy --device cpu:1")).fine();
     assert!(plan.lines().any(|line| line.starts_with("genealogy ")), "{plan}");
+}
+
+/// Paths lead to the particles, and a chain begins at one of each group; the run itself does not change.
+#[test]
+fn paths_and_sweeps_are_written() {
+    let scratch = Scratch::new("paths");
+    let few = SMALL.replace("200", "30");
+    let run = format!("sample {few} --groups 2 --device cpu:1 --no-picture");
+    let told = scratch.run(&format!("{run} --paths --refine 3 -o out")).fine();
+    assert!(told.lines().any(|line| line.starts_with("refined ")), "{told}");
+    scratch.run(&format!("{run} -o without")).fine();
+    let (with, without) =
+        (scratch.read("out/samples.safetensors"), scratch.read("without/samples.safetensors"));
+    let x = floats(&with, "x");
+    assert_eq!(x, floats(&without, "x"));
+    assert_eq!(tensor(&with, "paths", Dtype::F32).0, [21, 60, 2]);
+    assert_eq!(floats(&with, "paths")[20 * 120..], x[..]);
+    assert_eq!(tensor(&with, "refined", Dtype::F32).0, [4, 2, 2]);
+    let refined = floats(&with, "refined");
+    for g in 0..2 {
+        let own = &refined[2 * g..2 * g + 2];
+        assert!(x[60 * g..60 * (g + 1)].chunks(2).any(|particle| particle == own), "group {g}");
+    }
+    assert!(refined.iter().all(|x| x.is_finite()) && refined[..4] != refined[12..]);
+    let report = json(&scratch.read("out/report.json"));
+    assert_eq!(report["refined"]["sweeps"], 3);
+    let renewed = list(&report["refined"]["renewed"]);
+    assert!(renewed.len() == 21 && renewed.iter().all(|share| (0.0..=1.0).contains(share)), "{renewed:?}");
+    assert!(json(&scratch.read("without/report.json"))["refined"].is_null());
+    let plan = scratch.run(&format!("plan {few} --groups 2 --paths --device cpu:1")).fine();
+    assert!(plan.lines().any(|line| line.starts_with("positions of all steps ")), "{plan}");
 }
 
 #[test]

@@ -1,161 +1,24 @@
 //! Mistakes that stand in released samplers, made on purpose: each must fail the check that the right version
-//! passes. The sampler is plain loops in f64 around the step's oracle, with one switch; the numbers of the checks
-//! are those of the list of known mistakes (1, 2, 5, 8, 9, 14, 15, 16; 11 is with resampling, 4 with determinism).
+//! passes. The numbers are those of the list of known mistakes: 1 to 9, 14 to 16 here; 10 is with the command line, 11
+//! with resampling; 12, 13, 17 and 18 belong to samplers that are not here.
 
 use std::path::Path;
 
-use feynkac::coeffs;
 use feynkac::kernels::device::Device;
-use feynkac::kernels::methods::StepCoeffs;
-use feynkac::kernels::passes::init;
 use feynkac::kernels::passes::resample::oracle::offspring;
-use feynkac::kernels::passes::step::oracle::{At, Particle, Point, Rows, step};
 use feynkac::kernels::passes::weights::Weights;
 use feynkac::kernels::prims::state::BLOCK;
 use feynkac::run::group_seed;
-use feynkac::{Error, Final, Method, Model, Noise, Options, Policy, Rule, Schedule, Target, sample};
+use feynkac::{Error, Final, Method, Model, Options, Policy, Rule, Schedule, sample};
 
-use crate::methods::s1::{exact, models, seed};
+use super::plain::{Mistake, Plain, systematic};
+use crate::methods::s1::{exact, seed};
 use crate::passes::resample::{population, resampled};
 use crate::reference::{evidence, model, normalised, q1, target};
 
 on_every_device! {
     a_shift_of_log_weights_changes_nothing, dead_particles_leave_no_offspring, a_nan_is_refused,
-    half_the_weights_are_zero, copies_part_at_once,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Mistake {
-    None,
-    /// 1: only the last increment counts, not the product since the last resampling.
-    NotMultiplied,
-    /// 5: increments centred and clamped.
-    Clamped,
-    /// 9: evidence taken after the weights were reset.
-    ResetFirst,
-    /// 14: the start is wider by sqrt(B).
-    WideStart,
-    /// 15: scores stay with the slot, positions come from the ancestor.
-    StaleScores,
-    /// 16: noise drawn for the ancestor's slot.
-    NoiseOfAncestor,
-}
-
-/// A sampler in f64.
-struct Plain {
-    models: Vec<Target>,
-    options: Options,
-    levels: Vec<Noise>,
-    coeffs: Vec<StepCoeffs>,
-    mistake: Mistake,
-}
-
-impl Plain {
-    fn new(options: Options, mistake: Mistake) -> Self {
-        let models = models(&options)
-            .into_iter()
-            .map(|m| if let Model::Analytic(t) = m { t } else { panic!("analytic") });
-        let levels = coeffs::levels(&options).expect("levels");
-        let coeffs = coeffs::steps(&options, &levels, 1).expect("coefficients");
-        Self { models: models.collect(), options, levels, coeffs, mistake }
-    }
-
-    fn evaluate(&self, x: &[f64], level: usize) -> Point {
-        let Noise { alpha, sigma, .. } = self.levels[level];
-        Point {
-            scores: self.models.iter().map(|q| q.score(x, alpha, sigma)).collect(),
-            log_q: self.models.iter().map(|q| q.log_density(x, alpha, sigma)).collect(),
-            laplacians: Vec::new(),
-        }
-    }
-
-    /// Particles of the start. As for a network, their weights are not corrected: a wrong width shows.
-    fn begin(&self, seed: u64) -> Vec<Particle> {
-        let own = models(&self.options);
-        let mut start = coeffs::start(&self.options, &own, self.levels[0]).expect("a start");
-        if self.mistake == Mistake::WideStart {
-            start.std *= self.options.exponents().iter().sum::<f64>().sqrt();
-        }
-        let mut from = self.options.clone();
-        from.t_min = from.t_max;
-        (start.weighted, start.offset) = (false, exact(&from).log_z);
-        (0..self.options.particles)
-            .map(|i| {
-                let (x, log_w) = init::oracle::draw(&start, seed, i);
-                let point = self.evaluate(&x, 0);
-                let log_p = point.log_q.iter().zip(&self.coeffs[0].beta).map(|(q, b)| q * b).sum();
-                Particle { x, scores: point.scores, log_w, log_p }
-            })
-            .collect()
-    }
-
-    /// (log-evidence, particles) of one group.
-    fn run(&self, seed: u64) -> (f64, Vec<Particle>) {
-        let k = self.options.particles;
-        let mut now = self.begin(seed);
-        let mut ancestors: Option<Vec<usize>> = None;
-        let mut log_z = 0.0;
-        let oracle = self.options.law();
-        for (at, c) in self.coeffs.iter().enumerate() {
-            let mut next: Vec<Particle> = (0..k)
-                .map(|i| {
-                    let parent = ancestors.as_ref().map_or(i, |a| a[i]);
-                    let mut from = now[parent].clone();
-                    if ancestors.is_some() {
-                        from.log_w = 0.0;
-                    }
-                    if self.mistake == Mistake::StaleScores {
-                        from.scores.clone_from(&now[i].scores);
-                    }
-                    let slot = if self.mistake == Mistake::NoiseOfAncestor { parent } else { i };
-                    let exact = self.options.rule == Rule::Exact;
-                    let old = Point { scores: from.scores.clone(), ..Point::default() };
-                    let (at, rows) = (At { seed, slot, step: at }, Rows { c, next: c });
-                    let to = step(&from, Some(&old), at, rows, &oracle, exact, |x: &[f64]| {
-                        self.evaluate(x, at.step + 1)
-                    });
-                    let carried = if self.mistake == Mistake::NotMultiplied { from.log_w } else { 0.0 };
-                    Particle { log_w: to.log_w - carried, ..to }
-                })
-                .collect();
-            if self.mistake == Mistake::Clamped {
-                let before = |i: usize| ancestors.as_ref().map_or(now[i].log_w, |_| 0.0);
-                let steps: Vec<f64> = (0..k).map(|i| next[i].log_w - before(i)).collect();
-                let centre = steps.iter().sum::<f64>() / k as f64;
-                for i in 0..k {
-                    next[i].log_w = before(i) + (steps[i] - centre).clamp(-1.0, 1.0);
-                }
-            }
-            let top = next.iter().map(|p| p.log_w).fold(f64::NEG_INFINITY, f64::max);
-            let weights: Vec<f64> = next.iter().map(|p| (p.log_w - top).exp()).collect();
-            let (sum, square) = (weights.iter().sum::<f64>(), weights.iter().map(|w| w * w).sum::<f64>());
-            let log_mean = top + sum.ln() - (k as f64).ln();
-            let resamples = sum * sum < c.ess_share * k as f64 * square;
-            if resamples || at + 1 == self.coeffs.len() {
-                log_z += if resamples && self.mistake == Mistake::ResetFirst { 0.0 } else { log_mean };
-            }
-            ancestors =
-                resamples.then(|| systematic(&weights, group_seed(seed, at + 1) as f64 / 2.0_f64.powi(64)));
-            now = next;
-        }
-        (log_z, now)
-    }
-}
-
-/// Systematic resampling with offset `u` in [0, 1).
-pub fn systematic(weights: &[f64], u: f64) -> Vec<usize> {
-    let k = weights.len();
-    let total: f64 = weights.iter().sum();
-    let (mut parent, mut through) = (0, weights[0]);
-    (0..k)
-        .map(|j| {
-            while through <= (j as f64 + u) / k as f64 * total && parent + 1 < k {
-                parent += 1;
-                through += weights[parent];
-            }
-            parent
-        })
-        .collect()
+    half_the_weights_are_zero, copies_part_at_once, decisions_follow_the_ess,
 }
 
 /// Annealing to 0.5 with the exact rule: unbiased at any size.
@@ -165,7 +28,7 @@ fn tiny(policy: Policy) -> Options {
     o
 }
 
-/// Mistakes 1, 5, 9, 14: the mean evidence of many tiny runs is exact within 4 standard errors, or it is not.
+/// Mistakes 1, 3, 5, 6, 9, 14: the mean evidence of many tiny runs is exact within 4 standard errors, or it is not.
 #[test]
 fn unbiased_evidence() {
     let every = Policy::Every;
@@ -173,13 +36,25 @@ fn unbiased_evidence() {
         (Mistake::None, every),
         (Mistake::None, Policy::Ess(0.5)),
         (Mistake::NotMultiplied, Policy::Ess(0.5)),
+        (Mistake::LastUnused, every),
+        (Mistake::LastUnused, Policy::Ess(0.5)),
         (Mistake::Clamped, every),
+        (Mistake::Cut, every),
         (Mistake::ResetFirst, Policy::Ess(0.5)),
         (Mistake::WideStart, every),
     ] {
-        let plain = Plain::new(tiny(policy), mistake);
+        let mut options = tiny(policy);
+        if mistake == Mistake::LastUnused {
+            // Few steps that end in noise: there the last one has something to say.
+            (options.schedule, options.steps) = (Schedule::Ve { sigma_min: 0.5, sigma_max: 50.0 }, 6);
+        }
+        let plain = Plain::new(options, mistake);
         let wanted = exact(&plain.options).log_z;
-        let groups = if mistake == Mistake::None { 600 } else { 400 };
+        let groups = match mistake {
+            Mistake::None => 600,
+            Mistake::LastUnused => 1500,
+            _ => 400,
+        };
         let log_z: Vec<f64> = (0..groups).map(|g| plain.run(group_seed(seed(14), g)).0).collect();
         let (ratio, error) = evidence(&log_z, wanted);
         println!("{mistake:?}, {policy:?}: mean Z / Z = {ratio:.4} +- {error:.4}");
@@ -189,6 +64,49 @@ fn unbiased_evidence() {
         } else {
             assert!(off > 4.0 * error, "{mistake:?} must fail: {ratio} +- {error}");
         }
+    }
+}
+
+/// Mistake 4: what comes of a group does not depend on who runs beside it. (`determinism` and `schemes` ask this of the
+/// device, to the bit.)
+#[test]
+fn groups_decide_for_themselves() {
+    let seeds: Vec<u64> = (0..8).map(|g| group_seed(seed(4), g)).collect();
+    let moved = |mistake| {
+        let plain = Plain::new(tiny(Policy::Ess(0.5)), mistake);
+        let together = plain.run_beside(&seeds);
+        let apart = seeds.iter().map(|&seed| plain.run(seed));
+        together.iter().zip(apart).filter(|(beside, alone)| **beside != *alone).count()
+    };
+    assert_eq!(moved(Mistake::None), 0);
+    let moved = moved(Mistake::OneDecision);
+    println!("one decision for all changes {moved} of 8 groups");
+    assert!(moved >= 4, "the control must fail");
+}
+
+/// Mistake 7, for a threshold on the ESS: a group is resampled after exactly those steps at which few of its particles
+/// count, judged by the weights themselves where they are left.
+fn decisions_follow_the_ess(device: &Device) {
+    let mut options = tiny(Policy::Ess(0.5));
+    (options.groups, options.seed) = (200, seed(7));
+    let out = sample(device, &[Model::Analytic(target(&q1()))], &options, None).expect("a run");
+    let (k, half) = (options.particles, 0.5 * options.particles as f64);
+    let wrong = |asks: &dyn Fn(f64) -> bool| -> usize {
+        let groups = out.ess.iter().zip(&out.resampled_at);
+        // The last step has nothing after it to resample for.
+        groups
+            .map(|(ess, at)| (0..options.steps - 1).filter(|s| asks(ess[*s]) != at.contains(s)).count())
+            .sum()
+    };
+    let times: usize = out.resampled_at.iter().map(Vec::len).sum();
+    assert!(times > 200 && times < 200 * (options.steps - 1), "resampled {times} times");
+    assert_eq!(wrong(&|ess| ess < half), 0);
+    assert!(wrong(&|ess| ess > half) > 200, "the control must fail");
+    for (g, ess) in out.ess.iter().enumerate() {
+        let weights = normalised(&out.log_w[g * k..(g + 1) * k]);
+        let wanted = 1.0 / weights.iter().map(|w| w * w).sum::<f64>();
+        // Sums of 32 squares in f32.
+        assert!((ess[options.steps - 1] / wanted - 1.0).abs() < 1.0e-4, "{ess:?} ends with {wanted}");
     }
 }
 

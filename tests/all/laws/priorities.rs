@@ -10,7 +10,7 @@ use feynkac::run::{group_seed, order};
 use feynkac::verify::verify;
 use feynkac::{Final, Langevin, Method, Model, Noise, Options, Policy, Rule, Schedule, Scheme, sample};
 
-use super::mistakes::systematic;
+use super::plain::systematic;
 use crate::methods::s1::{exact, models, seed, slow};
 use crate::reference::estimate;
 

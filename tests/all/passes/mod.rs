@@ -1,9 +1,11 @@
 //! Every pass against its f64 oracle, on every device.
 
+mod conditional;
 mod draws;
 mod every;
 pub mod mlp;
 mod mlp_tensor;
+mod paths;
 mod random;
 pub mod resample;
 mod rows;

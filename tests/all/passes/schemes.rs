@@ -13,7 +13,8 @@ use super::SIZES;
 use super::resample::{STEP, cases, population, resampled_by};
 
 on_every_device! {
-    ancestors_are_those_of_the_oracle, groups_stand_alone, nothing_to_resample_by, offspring_have_their_law
+    ancestors_are_those_of_the_oracle, groups_stand_alone, nothing_to_resample_by, offspring_have_their_law,
+    order_does_not_matter,
 }
 
 const SCHEMES: [Scheme; 7] = with_steps(6);
@@ -51,7 +52,7 @@ fn found(device: &Device, scheme: Scheme, weights: &[f32], of: &Population, seed
     resampled_by(device, scheme, given, of, &[seed], 2.0, u32::MAX).ancestors[..weights.len()].to_vec()
 }
 
-fn agrees(device: &Device, scheme: Scheme, what: &str, weights: &[f32], max_block: usize) {
+pub fn agrees(device: &Device, scheme: Scheme, what: &str, weights: &[f32], max_block: usize) {
     let of = population(device, 1, weights.len(), max_block);
     let found = found(device, scheme, weights, &of, 11);
     let wanted = wanted(scheme, weights, of.block(), 11);
@@ -270,4 +271,42 @@ fn offspring_have_their_law(device: &Device) {
         multinomial,
         binomial
     );
+}
+
+/// A permutation of the weights permutes the law of the offspring; exponent and sum stay to the bit.
+fn order_does_not_matter(device: &Device) {
+    // 504 means as in `offspring_have_their_law`.
+    let (k, runs, most) = (24, if device.is_cpu() { 4000 } else { 1500 }, 4.5);
+    let mut rng = StdRng::seed_from_u64(22);
+    let weights: Vec<f32> = (0..k).map(|_| (2.0 * rng.random_range(-1.0..1.0_f32)).exp()).collect();
+    let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+    let fair: Vec<f64> = weights.iter().map(|&w| k as f64 * f64::from(w) / total).collect();
+    // In order, backwards, and by steps of 7, which 24 does not divide by.
+    let orders: [Vec<usize>; 3] =
+        [(0..k).collect(), (0..k).rev().collect(), (0..k).map(|i| 7 * i % k).collect()];
+    let of = population(device, 1, k, BLOCK);
+    for scheme in with_steps(2) {
+        let biased = matches!(scheme, Scheme::Metropolis(_) | Scheme::Megopolis(_));
+        let law = if biased { chain(&weights, 2, |own, other| other / own) } else { fair.clone() };
+        let mut records = Vec::new();
+        for order in &orders {
+            let permuted: Vec<f32> = order.iter().map(|&i| weights[i]).collect();
+            let wanted: Vec<f64> = order.iter().map(|&i| law[i]).collect();
+            let far = farthest(&moments(device, scheme, &permuted, runs), &wanted, runs);
+            assert!(far < most, "{scheme:?}: {far} standard errors");
+            let mut padded = permuted;
+            padded.resize(of.stride(), 1.0);
+            let found = resampled_by(device, scheme, (Weights::Linear, &padded), &of, &[11], 2.0, 0);
+            records.push([found.norms[0], found.norms[1], found.norms[3]].map(f32::to_bits));
+        }
+        assert!(records.iter().all(|record| *record == records[0]), "{scheme:?}: {records:?}");
+    }
+    // The control: a first slot that always keeps its own particle favours whoever is there.
+    let backwards: Vec<f32> = weights.iter().rev().copied().collect();
+    let mut kept = moments(device, Scheme::Multinomial, &backwards, runs);
+    let slots = k as f64;
+    kept.iter_mut().for_each(|(mean, _)| *mean *= (slots - 1.0) / slots);
+    kept[0].0 += 1.0;
+    let wanted: Vec<f64> = fair.iter().rev().copied().collect();
+    assert!(farthest(&kept, &wanted, runs) > 10.0, "the control must fail");
 }

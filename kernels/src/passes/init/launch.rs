@@ -23,7 +23,7 @@ pub struct Start {
 
 impl Start {
     /// [std, constant and factor of |z|^2 in the log-weight, mean of each coordinate].
-    fn row(&self) -> Vec<f32> {
+    pub(crate) fn row(&self) -> Vec<f32> {
         let d = self.mean.len() as f64;
         let own = d * (self.std.ln() + 0.5 * std::f64::consts::TAU.ln());
         let (constant, factor) = if self.weighted { (self.offset + own, 0.5) } else { (self.offset, 0.0) };

@@ -29,28 +29,43 @@ pub enum Draw {
     Megopolis,
     /// Trials.
     Rejection,
+    /// Independent points, given that slot 0 keeps its particle.
+    ConditionalMultinomial,
+    /// A turned comb, given that slot 0 keeps its particle.
+    ConditionalSystematic,
 }
 
 impl Draw {
     /// Every one.
     #[cfg(feature = "ptx")]
-    pub const ALL: [Draw; 6] = [
+    pub const ALL: [Draw; 8] = [
         Draw::Stratified,
         Draw::Multinomial,
         Draw::Residual,
         Draw::Metropolis,
         Draw::Megopolis,
         Draw::Rejection,
+        Draw::ConditionalMultinomial,
+        Draw::ConditionalSystematic,
     ];
 
     /// What its points lie on, where that is the weights.
     pub fn side(self) -> Side {
-        if self == Draw::Multinomial { Side::Weights } else { Side::Strata }
+        match self {
+            Draw::Multinomial | Draw::ConditionalMultinomial => Side::Weights,
+            Draw::ConditionalSystematic => Side::Comb,
+            _ => Side::Strata,
+        }
+    }
+
+    /// Slot 0 keeps its particle.
+    pub fn conditional(self) -> bool {
+        matches!(self, Draw::ConditionalMultinomial | Draw::ConditionalSystematic)
     }
 
     /// Slots search among prefix sums.
     pub fn searches(self) -> bool {
-        matches!(self, Draw::Stratified | Draw::Multinomial | Draw::Residual)
+        matches!(self, Draw::Stratified | Draw::Multinomial | Draw::Residual) || self.conditional()
     }
 }
 
@@ -68,6 +83,8 @@ pub struct DrawKey {
 pub enum Side {
     /// The weights, a point a stratum.
     Strata,
+    /// The weights, evenly spaced points, whose slots begin at one of them and go around.
+    Comb,
     /// The weights, independent points.
     Weights,
     /// Whole copies.
@@ -135,6 +152,10 @@ pub struct Line {
     pub before: u32,
     /// Halvings.
     pub depth: u32,
+    /// A comb: how far its points lie from the beginnings of their strata, in units of 1 / `slots`.
+    offset: Fixed,
+    /// A comb: the point of slot 0.
+    turn: u32,
 }
 
 /// A line of length `total` with `slots` points.
@@ -146,7 +167,56 @@ pub fn line(total: &Fixed, slots: u32, before: u32, depth: u32, #[comptime] side
         let zero = 0u32.runtime();
         Quotient { whole: Fixed { hi: zero, lo: zero }, rest: Fixed { hi: zero, lo: zero } }
     };
-    Line { total: copied(total), each: share.whole, left: share.rest.lo, slots, before, depth }
+    let zero = 0u32.runtime();
+    Line {
+        total: copied(total),
+        each: share.whole,
+        left: share.rest.lo,
+        slots,
+        before,
+        depth,
+        offset: Fixed { hi: zero, lo: zero },
+        turn: zero,
+    }
+}
+
+/// A comb through the points at (i `total` + `offset`) / `slots`, of which slot 0 has number `turn`.
+#[cube]
+fn turned(total: &Fixed, slots: u32, depth: u32, offset: Fixed, turn: u32) -> Line {
+    let share = divide(total, slots);
+    let before = 0u32.runtime();
+    Line { total: copied(total), each: share.whole, left: share.rest.lo, slots, before, depth, offset, turn }
+}
+
+/// The line of a scheme with one side; `first` is the integer of the group's first particle.
+#[cube]
+pub fn line_of(
+    whole: &Whole,
+    shape: &Shape,
+    draws: &Draws,
+    first: &Fixed,
+    depth: u32,
+    #[comptime] draw: Draw,
+) -> Line {
+    let zero = 0u32.runtime();
+    if comptime!(draw == Draw::ConditionalMultinomial) {
+        line(&whole.total, shape.slots - 1u32, 1u32.runtime(), depth, Side::Weights)
+    } else if comptime!(draw == Draw::ConditionalSystematic) {
+        // A point of the first particle: the comb through it, and the tooth that it is.
+        let word = drawn::<One>(draws, lanes::<One>(zero), zero, iteration::OFFSET);
+        let at = along(first, word.w0.extract(0usize), word.w1.extract(0usize), 32u32.runtime());
+        let tooth = part(&at, whole, shape.slots, zero);
+        turned(&whole.total, shape.slots, depth, tooth.remainder, tooth.copies)
+    } else {
+        line(&whole.total, shape.slots, zero, depth, comptime!(draw.side()))
+    }
+}
+
+/// The slot of point `own` of a comb.
+#[cube]
+pub fn seat(line: &Line, own: u32) -> u32 {
+    let slot = own + line.slots - line.turn;
+    select(slot < line.slots, slot, slot - line.slots)
 }
 
 /// Where point `own` of a line lies, by its word; `leaf` is its leaf where points are independent.
@@ -158,6 +228,10 @@ pub fn point(line: &Line, own: u32, leaf: u32, word: u32, #[comptime] side: Side
     } else if comptime!(side == Side::Strata) {
         let low = scale(&Fixed { hi: zero, lo: line.left }, own);
         let over = divide(&add(&low, &fraction(&line.total, word)), line.slots);
+        add(&scale(&line.each, own), &over.whole)
+    } else if comptime!(side == Side::Comb) {
+        let low = scale(&Fixed { hi: zero, lo: line.left }, own);
+        let over = divide(&add(&low, &line.offset), line.slots);
         add(&scale(&line.each, own), &over.whole)
     } else {
         along(&line.total, leaf, word, line.depth)

@@ -6,9 +6,9 @@ use super::kernel::{Whole, book, decide};
 use super::kernel_cube::gather_group;
 use super::kernel_draws::{
     Draw, DrawKey, Draws, Line, Side, drawn, draws_of, even_span, first_above, items, leaf_span, line,
-    parts_of, point,
+    line_of, parts_of, point, seat,
 };
-use super::kernel_lay::{EACH, lay, ruler_of};
+use super::kernel_lay::{EACH, first_of, lay, ruler_of};
 use super::kernel_local::wander;
 use super::scheme::iteration;
 use crate::methods::{ESS_SHARE, ROW};
@@ -154,11 +154,19 @@ fn search(
         );
     } else {
         let side = key.draw.side();
-        let all = line(&whole.total, shape.slots, zero, depth, side);
+        let first = first_of::<One>(values, records, shape, whole, group, key);
+        let all = line_of(whole, shape, draws, &first, depth, key.draw);
         place(
             values, records, ancestors, shape, whole, draws, group, leaf, &all, memory, &*offsets, sums,
             side, key,
         );
+        if comptime!(key.draw.conditional()) {
+            sync_cube();
+            // So it does already, unless it weighs next to nothing.
+            if leaf == 0u32 && UNIT_POS == 0u32 {
+                ancestors[(group * shape.padded) as usize] = 0u32;
+            }
+        }
     }
 }
 
@@ -239,6 +247,7 @@ fn place(
         let mut block = nearest(homes.as_slice(), memory, units);
         while block < shape.blocks {
             let first = group * shape.padded + line.before + done + UNIT_POS;
+            let own = done + UNIT_POS;
             place_in(
                 values,
                 records,
@@ -249,6 +258,8 @@ fn place(
                 block,
                 points.as_slice(),
                 homes.as_slice(),
+                line,
+                own,
                 first,
                 memory,
                 offsets,
@@ -308,6 +319,8 @@ fn place_in(
     block: u32,
     points: &[u32],
     homes: &[u32],
+    line: &Line,
+    own: u32,
     first: u32,
     memory: &mut [u32],
     offsets: &[u32],
@@ -335,7 +348,13 @@ fn place_in(
             let here = homes[i as usize] == block && !below(&at, &from);
             if here && (closes || below(&at, &through)) {
                 let parent = start + first_above(&*sums, turn, &at);
-                ancestors[(first + i * units) as usize] = select(parent < finish, parent, finish - 1u32);
+                let parent = select(parent < finish, parent, finish - 1u32);
+                if comptime!(side == Side::Comb) {
+                    let slot = seat(line, own + i * units);
+                    ancestors[(group * shape.padded + slot) as usize] = parent;
+                } else {
+                    ancestors[(first + i * units) as usize] = parent;
+                }
             }
         }
         from = copied(&through);

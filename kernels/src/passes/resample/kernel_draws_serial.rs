@@ -4,10 +4,10 @@ use cubecl::prelude::*;
 
 use super::kernel::{Whole, block_record, book, decide, shift_of};
 use super::kernel_draws::{
-    Draw, DrawKey, Draws, Line, Side, Span, drawn, draws_of, even_span, first_above, lefts, line, parts_of,
-    point,
+    Draw, DrawKey, Draws, Line, Side, Span, drawn, draws_of, even_span, first_above, lefts, line, line_of,
+    parts_of, point, seat,
 };
-use super::kernel_lay::{Ruler, lay_alone, ruler_of};
+use super::kernel_lay::{Ruler, first_of, lay_alone, ruler_of};
 use super::kernel_local::wander;
 use super::kernel_serial::add_up;
 use super::scheme::iteration;
@@ -134,10 +134,17 @@ fn search_alone<N: Size>(
         );
     } else {
         let side = key.draw.side();
-        let all = line(&whole.total, shape.slots, zero, depth, side);
+        let first = first_of::<N>(values, records, shape, whole, group, key);
+        let all = line_of(whole, shape, draws, &first, depth, key.draw);
         place_alone::<N>(
             values, records, parts, ancestors, shape, whole, draws, group, &all, from, to, side, key,
         );
+        if comptime!(key.draw.conditional()) {
+            // So it does already, unless it weighs next to nothing.
+            if from == 0u32 {
+                ancestors[(group * shape.padded) as usize] = 0u32;
+            }
+        }
     }
 }
 
@@ -265,6 +272,9 @@ fn place_alone<N: Size>(
                         &before,
                         &end,
                         &high,
+                        line,
+                        group * shape.padded,
+                        done,
                         first,
                         count,
                         points.as_slice(),
@@ -326,6 +336,9 @@ fn place_in_block<N: Size>(
     before: &Fixed,
     end: &Fixed,
     high: &Fixed,
+    line: &Line,
+    base: u32,
+    done: u32,
     first: usize,
     count: u32,
     points: &[u32],
@@ -351,7 +364,12 @@ fn place_in_block<N: Size>(
             let at = FixedSum::load(points, i as usize);
             if !below(&at, &from) && below(&at, &reach) {
                 let parent = start + first_above(&*sums, comptime!(turn).runtime(), &at);
-                ancestors[first + i as usize] = select(parent < last, parent, last);
+                let parent = select(parent < last, parent, last);
+                if comptime!(side == Side::Comb) {
+                    ancestors[(base + seat(line, done + i)) as usize] = parent;
+                } else {
+                    ancestors[first + i as usize] = parent;
+                }
             }
         }
         from = through;

@@ -45,6 +45,26 @@ pub fn ruler_of(records: &[u32], shape: &Shape, whole: &Whole, group: u32, block
     }
 }
 
+/// The integer of a group's first particle.
+#[cube]
+pub fn first_of<N: Size>(
+    values: &[f32],
+    records: &[u32],
+    shape: &Shape,
+    whole: &Whole,
+    group: u32,
+    #[comptime] key: DrawKey,
+) -> Fixed {
+    let zero = 0u32.runtime();
+    if comptime!(key.draw.conditional()) {
+        let ruler = ruler_of(records, shape, whole, group, zero);
+        let w = weights_at::<N>(values, shape, &ruler.scale, zero, ruler.base as usize, key.tally.kind);
+        shift_right(&integer(w.extract(0usize), shape), ruler.shift)
+    } else {
+        Fixed { hi: zero, lo: zero }
+    }
+}
+
 /// Prefixes of a turn of particles from `start` on into `sums`, above `from`; returns the block's integers
 /// through it, `before` it what it was given. To be followed by a barrier before `sums` is written again.
 #[cube]

@@ -23,6 +23,8 @@ fn draw(scheme: Scheme) -> Option<(Draw, u32)> {
         Scheme::Metropolis(steps) => (Draw::Metropolis, steps),
         Scheme::Megopolis(steps) => (Draw::Megopolis, steps),
         Scheme::Rejection => (Draw::Rejection, TRIALS),
+        Scheme::ConditionalMultinomial => (Draw::ConditionalMultinomial, 0),
+        Scheme::ConditionalSystematic => (Draw::ConditionalSystematic, 0),
     })
 }
 

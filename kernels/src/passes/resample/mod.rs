@@ -10,6 +10,8 @@
 //! exponent of the largest weight, sum and sum of squares in units of 2^E; 0 keep, 1 resample, -1 every
 //! weight is zero, -2 a weight was NaN or too large.
 //!
+//! Conditional schemes, (6.4), leave slot 0 its own particle and draw the other slots given that they did.
+//!
 //! The other schemes, (6.1) and (6.2), are drawn: leaf by leaf of independent points, a slot searching for its
 //! particle, or without sums at all. Residual resampling has a launch of its own before.
 //!

@@ -16,6 +16,8 @@ pub fn ancestors(scheme: Scheme, weights: &[u64], mantissas: &[f32], seed: u64, 
         Scheme::Metropolis(steps) => metropolis(mantissas, steps, draws),
         Scheme::Megopolis(steps) => megopolis(mantissas, steps, draws),
         Scheme::Rejection => rejection(mantissas, weights, draws),
+        Scheme::ConditionalMultinomial => conditional_multinomial(weights, draws),
+        Scheme::ConditionalSystematic => conditional_systematic(weights, draws),
     }
 }
 
@@ -139,6 +141,27 @@ pub fn residual(weights: &[u64], draws: Draws) -> Vec<u32> {
     let rest: Vec<u64> = weights.iter().map(|&w| ((k * u128::from(w) % total) >> drop) as u64).collect();
     let left = weights.len() - out.len();
     out.extend(multinomial(&rest, left, depth(weights.len()), out.len(), draws));
+    out
+}
+
+/// Slot 0 keeps its particle; the others are independent points: docs/maths.md (6r).
+pub fn conditional_multinomial(weights: &[u64], draws: Draws) -> Vec<u32> {
+    let k = weights.len();
+    [0].into_iter().chain(multinomial(weights, k - 1, depth(k), 1, draws)).collect()
+}
+
+/// A comb through a point of particle 0, whose slots begin at that tooth: docs/maths.md (6s).
+pub fn conditional_systematic(weights: &[u64], draws: Draws) -> Vec<u32> {
+    let k = weights.len() as u128;
+    let prefixes = prefixes(weights);
+    let total = prefixes[weights.len() - 1];
+    let words = draws.words(iteration::OFFSET, 0, 0);
+    let place = u128::from(words[0]) << 32 | u128::from(words[1]);
+    let at = k * ((u128::from(weights[0]) * place) >> 64);
+    let (turn, offset) = (at / total, at % total);
+    let mut out: Vec<u32> =
+        (0..k).map(|j| first_above(&prefixes, ((j + turn) % k * total + offset) / k)).collect();
+    out[0] = 0;
     out
 }
 

@@ -17,6 +17,10 @@ pub enum Scheme {
     Megopolis(u32),
     /// Own particle or uniform ones until one is accepted.
     Rejection,
+    /// K - 1 independent points for the other slots, given that slot 0 keeps its particle.
+    ConditionalMultinomial,
+    /// A comb whose slots begin at a random tooth, given that slot 0 keeps its particle.
+    ConditionalSystematic,
 }
 
 /// Steps of the Metropolis schemes where nothing else is asked for.

@@ -110,7 +110,8 @@ pub enum Cells {
 }
 
 impl Cells {
-    fn new(device: &Device, what: &'static str, len: usize, element: Element) -> Result<Self> {
+    /// Of `len` elements.
+    pub fn new(device: &Device, what: &'static str, len: usize, element: Element) -> Result<Self> {
         Ok(match element {
             Element::F32 => Cells::F32(device.empty(what, len)?),
             Element::F16 => Cells::F16(device.empty(what, len)?),

@@ -362,7 +362,7 @@ fn settle<S: Score, M: Method, E: Float, N: Size>(
         }
         let moved = coordinate_of::<M, N>(&scores, c, key);
         rate += moved.rate;
-        if comptime!(key.exact && matches!(key.stage, Stage::Fused)) {
+        if comptime!(key.exact && !matches!(key.stage, Stage::Start)) {
             residual = fall_back::<E, N>(before, &*here, &*scratch, past, c, &moved, k, residual, key);
         }
     }

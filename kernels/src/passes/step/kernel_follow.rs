@@ -115,7 +115,7 @@ pub fn reach<S: Score, M: Method, E: Float, N: Size>(
             let layout = key.models.layout;
             store_row::<E, N>(&mut after.scores, &here.score_grid, k, here.at, moved.score, layout);
         }
-        if comptime!(key.exact && matches!(key.stage, Stage::Fused)) {
+        if comptime!(key.exact && !matches!(key.stage, Stage::Start)) {
             residual = fall_back::<E, N>(before, &*here, &*scratch, past, c, &moved, k, residual, key);
         }
     }

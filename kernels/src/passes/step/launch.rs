@@ -121,13 +121,6 @@ impl Step<'_> {
         if self.keeps.exact && self.feed.outside() > 0 {
             return Err(argument("weight rule", "exact", "left or trap: the model gives no log-density"));
         }
-        if self.keeps.exact && matches!(self.stage, Stage::Move | Stage::Weigh) {
-            return Err(argument(
-                "weight rule of a split step",
-                "exact",
-                "left or trap: both states are needed at once",
-            ));
-        }
         Ok(())
     }
 

@@ -1,0 +1,103 @@
+//! Check, configure, launch.
+
+use super::kernel::{keep_kernel, trace_kernel};
+use crate::device::{Buf, Device};
+use crate::error::{Result, argument};
+use crate::passes::step::{Carried, Cells, Keeps};
+use crate::passes::{Number, Sharing, Work};
+use crate::prims::state::Population;
+
+/// Copies the positions of a level into row `level` of `rows` `[levels, dim * stride]`.
+pub fn keep(
+    device: &Device,
+    from: &Carried,
+    rows: &Cells,
+    keeps: &Keeps,
+    of: &Population,
+    level: Number,
+) -> Result<()> {
+    let length = of.dim * of.stride();
+    // Where the number is kept, whoever keeps it minds the rows.
+    let levels = if let Number::Given(level) = level { level + 1 } else { 1 };
+    for (what, found, wanted) in
+        [("positions", from.x.len(), length), ("positions of all steps", rows.len(), length * levels)]
+    {
+        if found < wanted {
+            return Err(argument(what, found, wanted));
+        }
+    }
+    let sharing = Sharing::apart(device);
+    keep_kernel::launch(
+        device.client(),
+        sharing.cubes(device, length / of.lanes),
+        sharing.dim(),
+        of.lanes,
+        from.x.arg(),
+        rows.arg(),
+        length as u32,
+        level.word(),
+        level.cell(&from.clock).arg(),
+        device.is_cpu(),
+        keeps.element.kind(),
+    );
+    device.launched(work(of, keeps))
+}
+
+/// Bytes of [`keep`].
+pub fn work(of: &Population, keeps: &Keeps) -> Work {
+    let bytes = (keeps.element.bytes() * of.dim * of.stride()) as u64;
+    Work { read: bytes, written: bytes }
+}
+
+/// Positions `[steps + 1, ends, dim]` along the paths that end in the slots `ends`, as many of each group, group after
+/// group; `rows` are the positions of all levels, `parents` the genealogy.
+pub fn trace(
+    device: &Device,
+    rows: &Cells,
+    parents: &Buf<u32>,
+    ends: &[u32],
+    keeps: &Keeps,
+    of: &Population,
+    steps: usize,
+) -> Result<Buf<f32>> {
+    let paths = ends.len() / of.groups.max(1);
+    if ends.is_empty() || !ends.len().is_multiple_of(of.groups) {
+        return Err(argument(
+            "ends of paths",
+            ends.len(),
+            format!("as many of each of {} groups", of.groups),
+        ));
+    }
+    if let Some(end) = ends.iter().find(|end| **end as usize >= of.slots) {
+        return Err(argument("end of a path", end, format!("a slot below {}", of.slots)));
+    }
+    for (what, found, wanted) in [
+        ("positions of all steps", rows.len(), (steps + 1) * of.dim * of.stride()),
+        ("genealogy", parents.len(), steps * of.stride()),
+    ] {
+        if found < wanted {
+            return Err(argument(what, found, wanted));
+        }
+    }
+    let out = device.empty("paths", (steps + 1) * ends.len() * of.dim)?;
+    let sharing = Sharing::apart(device);
+    trace_kernel::launch(
+        device.client(),
+        sharing.cubes(device, ends.len()),
+        sharing.dim(),
+        of.lanes,
+        rows.arg(),
+        parents.arg(),
+        device.upload("ends of paths", ends)?.arg(),
+        out.arg(),
+        of.arg(),
+        paths as u32,
+        steps as u32,
+        device.layout(),
+        keeps.element.kind(),
+    );
+    let cells = ((steps + 1) * ends.len()) as u64;
+    let read = cells * (4 + (of.dim * keeps.element.bytes()) as u64);
+    device.launched(Work { read, written: out.bytes() })?;
+    Ok(out)
+}
