@@ -27,6 +27,7 @@
 #![warn(missing_docs)]
 
 pub mod aim;
+mod around;
 pub mod classifier;
 #[cfg(feature = "cli")]
 pub mod cli;

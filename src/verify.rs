@@ -4,6 +4,7 @@
 mod judge;
 pub mod passes;
 mod paths;
+mod problems;
 mod resampling;
 mod weighed;
 
