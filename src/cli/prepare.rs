@@ -190,7 +190,8 @@ fn powers(method: Method, settings: &Settings, models: usize) -> Result<Vec<f64>
     if mixed && (settings.beta.is_some() || aim.beta_from.is_some()) {
         return Err(Error::input("--beta", "fkc-mixture", "one --weight a model"));
     }
-    if !composed && !(settings.exponent.is_empty() && aim.exponent_from.is_empty()) {
+    let exponents = !settings.exponent.is_empty() || !aim.exponent_from.is_empty();
+    if !composed && exponents {
         return Err(Error::input("--exponent", method, "fkc-compose; other methods take --beta"));
     }
     if !mixed && !aim.weight.is_empty() {
