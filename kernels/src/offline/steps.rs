@@ -139,20 +139,14 @@ fn following<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize, lap
     };
     let mixture = Kind::IsotropicMixture;
     let few = [
-        (Stage::Start, Rule::Trap),
         (Stage::Start, Rule::Exact),
         (Stage::Fused, Rule::Left),
         (Stage::Fused, Rule::Trap),
         (Stage::Fused, Rule::Exact),
-        (Stage::Move, Rule::Trap),
         (Stage::Weigh, Rule::Trap),
     ];
     let few = few.map(|(stage, rule)| (stage, rule, 2, TOGETHER));
-    let many = [
-        (Stage::Fused, Rule::Left, 64, shared(count)),
-        (Stage::Fused, Rule::Trap, 64, shared(count)),
-        (Stage::Fused, Rule::Trap, 784, TOGETHER),
-    ];
+    let many = [(Stage::Fused, Rule::Left, 64, shared(count)), (Stage::Fused, Rule::Trap, 784, TOGETHER)];
     for (stage, rule, dim, sharing) in few.into_iter().chain(many) {
         let variant = format!("{method}, {mixture:?}, D={dim}, {stage:?}, {rule:?}");
         list.push(one::<Analytic, M>(variant, key(stage, rule, mixture, dim, sharing)));
