@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::Noise;
-use crate::options::{Options, Rule};
+use crate::options::Options;
 use crate::registry::Method;
 
 /// How the weight of a reward grows from 0 at the start to its scale at the end.
@@ -199,11 +199,8 @@ impl Options {
         }
     }
 
-    /// Whether the weights need log-densities, which only closed forms have.
+    /// Whether the target needs log-densities, under every rule.
     pub(crate) fn needs_densities(&self) -> bool {
-        self.method.row().needs.densities
-            || self.rule == Rule::Exact
-            || self.beta_from.is_some()
-            || !self.powers_from.is_empty()
+        self.method.row().needs.densities || self.beta_from.is_some() || !self.powers_from.is_empty()
     }
 }

@@ -59,3 +59,11 @@ pub type Result<T> = std::result::Result<T, KernelError>;
 pub(crate) fn argument(what: &'static str, found: impl ToString, wanted: impl ToString) -> KernelError {
     KernelError::Argument { what, found: found.to_string(), wanted: wanted.to_string() }
 }
+
+/// Refuses the first of (what, found, wanted) that is shorter than wanted.
+pub(crate) fn enough(buffers: &[(&'static str, usize, usize)]) -> Result<()> {
+    match buffers.iter().find(|(_, found, wanted)| found < wanted) {
+        Some((what, found, wanted)) => Err(argument(what, found, wanted)),
+        None => Ok(()),
+    }
+}

@@ -182,8 +182,7 @@ impl Run<'_> {
         if !self.plan.keeps.handed {
             return self.records();
         }
-        let flat = self.device.download(&self.chosen.history)?;
-        Ok(flat.chunks_exact(RECORD).map(|r| [r[0], r[1], r[2], r[3]]).collect())
+        self.all(&self.chosen.history)
     }
 
     /// Sums over all rows of the means that were taken off increments, group after group.
@@ -200,7 +199,11 @@ impl Run<'_> {
 
     /// Reads the records of all rows: `[row][group]` of (exponent, sum, square, decision).
     pub fn records(&self) -> Result<Vec<[f32; RECORD]>> {
-        let flat = self.device.download(&self.history)?;
+        self.all(&self.history)
+    }
+
+    fn all(&self, history: &Buf<f32>) -> Result<Vec<[f32; RECORD]>> {
+        let flat = self.device.download(history)?;
         Ok(flat.chunks_exact(RECORD).map(|r| [r[0], r[1], r[2], r[3]]).collect())
     }
 

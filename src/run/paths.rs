@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
         if begins {
             return Ok(retain.begin(device)?);
         }
-        Ok(retain.launch(device, self.options.method.row().kernel, level.map(|_| step))?)
+        Ok(retain.launch(device, self.options.kernel(), level.map(|_| step))?)
     }
 
     /// Positions `[steps + 1, ends, dim]` along the paths that end in the slots `ends`, as many of each group.

@@ -196,6 +196,22 @@ pub fn score_of<N: Size>(
     }
 }
 
+/// Coordinate `k` of the scores of all models.
+#[cube]
+pub fn scores_of<N: Size>(
+    here: &Here<N>,
+    scratch: &[f32],
+    k: usize,
+    #[comptime] key: ModelKey,
+) -> Sequence<Vector<f32, N>> {
+    let mut scores = Sequence::<Vector<f32, N>>::new();
+    #[unroll]
+    for m in 0..key.count {
+        scores.push(score_of::<N>(here, scratch, m, k, key));
+    }
+    scores
+}
+
 /// Puts it there.
 #[cube]
 pub fn put_score<N: Size>(

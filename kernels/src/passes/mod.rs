@@ -22,8 +22,11 @@ pub mod weights;
 
 pub use crew::SMALL_GROUP;
 
-use crate::device::{Buf, Device};
 use cubecl::prelude::*;
+
+use crate::device::{Buf, Device};
+use crate::error::{Result, argument};
+use crate::prims::state::Population;
 
 /// What a launch has to move, in bytes: each cell that it must read or write, once. Rows that a cache
 /// keeps, and small tables, do not count.
@@ -62,6 +65,14 @@ impl<'a> Number<'a> {
         }
     }
 
+    /// Rows that a table of all numbers has at least: where the number is kept, whoever keeps it minds the tables.
+    pub(crate) fn rows(self) -> usize {
+        match self {
+            Number::Given(number) => number + 1,
+            Number::Kept(_) => 1,
+        }
+    }
+
     /// The cell it binds; `spare` where it reads none.
     pub(crate) fn cell(self, spare: &'a Buf<u32>) -> &'a Buf<u32> {
         match self {
@@ -75,6 +86,49 @@ impl<'a> Number<'a> {
 #[cube]
 pub(crate) fn number(given: u32, cell: &[u32]) -> u32 {
     if given == KEPT { cell[0] } else { given }
+}
+
+/// What a worker takes of items that all workers go through: `first`, and every `turn` from there, below `last`.
+#[derive(CubeType, Clone, Copy)]
+pub(crate) struct Items {
+    pub first: u32,
+    pub last: u32,
+    pub turn: u32,
+}
+
+/// This worker's items of `count`: a run of its own (`runs`, on the CPU), or those between which the others have theirs, so
+/// that neighbours take neighbours (on a GPU).
+#[cube]
+pub(crate) fn own_items(count: u32, #[comptime] runs: bool) -> Items {
+    let workers = CUBE_COUNT as u32 * CUBE_DIM;
+    let own = ABSOLUTE_POS as u32;
+    let each = count.div_ceil(workers);
+    let first = if comptime!(runs) { own * each } else { own };
+    let last = if comptime!(runs) { first + each } else { count };
+    let last = select(last < count, last, count);
+    let turn = if comptime!(runs) { 1u32.runtime() } else { workers };
+    Items { first, last, turn }
+}
+
+/// Refuses a launch in which a unit looks `looks` times at each of its vectors of a group, where a driver leaves loops
+/// before that.
+pub(crate) fn allows(
+    device: &Device,
+    what: &'static str,
+    looks: u64,
+    sharing: Sharing,
+    of: &Population,
+) -> Result<()> {
+    let units = if sharing.together { sharing.units as usize } else { 1 };
+    let rounds = of.groups.div_ceil(65_535) as u64;
+    let turns = rounds * looks * ((of.padded() / of.lanes).div_ceil(units) + of.blocks()) as u64;
+    match device.max_turns().filter(|most| turns > *most) {
+        Some(most) => {
+            let wanted = format!("at most {most} on {}: fewer particles a group", device.name());
+            Err(argument(what, turns, wanted))
+        }
+        None => Ok(()),
+    }
 }
 
 /// How the units of a device share blocks of slots.

@@ -5,6 +5,17 @@ use cubecl::prelude::*;
 
 use crate::prims::monoid::Monoid;
 
+/// The product of the lanes, in their order.
+#[cube]
+pub fn across<M: Monoid<Item = f32>, N: Size>(lanes: Vector<f32, N>) -> f32 {
+    let mut all = lanes.extract(0usize);
+    #[unroll]
+    for lane in 1..N::value() {
+        all = M::combine(&all, &lanes.extract(lane));
+    }
+    all
+}
+
 /// The product of every unit's item, in unit order; every unit gets it. `memory` holds an element
 /// a unit. Must be reached by all units of the cube.
 #[cube]

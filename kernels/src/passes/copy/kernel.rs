@@ -2,8 +2,9 @@
 
 use cubecl::prelude::*;
 
-/// `count` vectors of `from` into `to`. Each worker takes a run of its own on the CPU, neighbours take
-/// neighbours on a GPU.
+use crate::passes::own_items;
+
+/// `count` vectors of `from` into `to`.
 #[cube(launch)]
 pub fn copy_kernel<N: Size>(
     from: &[Vector<f32, N>],
@@ -11,16 +12,10 @@ pub fn copy_kernel<N: Size>(
     count: u32,
     #[comptime] runs: bool,
 ) {
-    let workers = CUBE_COUNT as u32 * CUBE_DIM;
-    let own = ABSOLUTE_POS as u32;
-    let each = count.div_ceil(workers);
-    let first = if comptime!(runs) { own * each } else { own };
-    let last = if comptime!(runs) { first + each } else { count };
-    let last = select(last < count, last, count);
-    let stride = if comptime!(runs) { 1u32.runtime() } else { workers };
-    let mut at = first;
-    while at < last {
+    let own = own_items(count, runs);
+    let mut at = own.first;
+    while at < own.last {
         to[at as usize] = from[at as usize];
-        at += stride;
+        at += own.turn;
     }
 }

@@ -2,7 +2,7 @@
 
 use super::kernel::gather_kernel;
 use crate::device::{Buf, Device};
-use crate::error::{Result, argument};
+use crate::error::{Result, argument, enough};
 use crate::passes::{Sharing, Work};
 use crate::prims::state::Population;
 
@@ -46,15 +46,11 @@ pub(crate) fn check(
     if cells == 0 {
         return Err(argument("particles, groups and dimension", 0, "at least 1"));
     }
-    for (what, found, wanted) in [
+    enough(&[
         ("rows", rows.len(), cells),
         ("gathered rows", out.len(), cells),
         ("ancestors", ancestors.len(), of.stride()),
-    ] {
-        if found < wanted {
-            return Err(argument(what, found, wanted));
-        }
-    }
+    ])?;
     let widest = if device.is_cpu() { device.lanes() } else { 4 };
     Ok((0..5).map(|p| 1 << p).filter(|l| *l <= widest && of.dim.is_multiple_of(*l)).max().unwrap_or(1))
 }

@@ -2,7 +2,7 @@
 
 use super::kernel::genealogy_kernel;
 use crate::device::{Buf, Device};
-use crate::error::{Result, argument};
+use crate::error::{Result, enough};
 use crate::passes::weights::RECORD;
 use crate::passes::{Number, Sharing, Work};
 use crate::prims::state::Population;
@@ -17,17 +17,12 @@ pub fn record(
     of: &Population,
     step: Number,
 ) -> Result<()> {
-    // Where the number is kept, whoever keeps it minds the rows.
-    let steps = if let Number::Given(step) = step { step + 1 } else { 1 };
-    for (what, found, wanted) in [
+    let steps = step.rows();
+    enough(&[
         ("ancestors", ancestors.len(), of.stride()),
         ("group records", norms.len(), RECORD * of.groups),
         ("genealogy", rows.len(), of.stride() * steps),
-    ] {
-        if found < wanted {
-            return Err(argument(what, found, wanted));
-        }
-    }
+    ])?;
     let sharing = Sharing::apart(device);
     genealogy_kernel::launch(
         device.client(),

@@ -230,11 +230,7 @@ fn mean<N: Size>(
             v += vector_stride(key.tally.sharing);
         }
     }
-    let mut sum = sums.extract(0usize);
-    #[unroll]
-    for lane in 1..N::value() {
-        sum += sums.extract(lane);
-    }
+    let mut sum = cube::across::<Sum, N>(sums);
     if comptime!(key.tally.sharing.together) {
         sum = cube::reduce::<Sum>(sum, memory, key.tally.sharing.units);
     }

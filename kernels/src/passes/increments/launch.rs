@@ -2,10 +2,10 @@
 
 use super::kernel::{BeganLaunch, MildKey, increments_kernel};
 use crate::device::{Buf, Device};
-use crate::error::{Result, argument};
+use crate::error::{Result, enough};
 use crate::passes::weights::kernel::TallyKey;
 use crate::passes::weights::{RECORD, Weights};
-use crate::passes::{Number, Sharing, Work};
+use crate::passes::{Number, Sharing, Work, allows};
 use crate::prims::state::Population;
 
 /// What is done to increments, in this order.
@@ -48,9 +48,8 @@ const LOOKS: u64 = 36;
 impl Increments<'_> {
     fn check(&self, device: &Device, sharing: Sharing, step: Number) -> Result<()> {
         let of = self.of;
-        // Where the number is kept, whoever keeps it minds the tables.
-        let steps = if let Number::Given(step) = step { step + 1 } else { 1 };
-        for (what, found, wanted) in [
+        let steps = step.rows();
+        enough(&[
             ("log-weights before", self.before.len(), of.stride()),
             ("log-weights after", self.after.len(), of.stride()),
             ("log-weights handed on", self.handed.unwrap_or(self.before).len(), of.stride()),
@@ -58,19 +57,8 @@ impl Increments<'_> {
             ("group records", self.norms.len(), RECORD * of.groups),
             ("block records", self.records.len(), RECORD * of.groups * of.blocks()),
             ("centres", self.centres.len(), of.groups * steps),
-        ] {
-            if found < wanted {
-                return Err(argument(what, found, wanted));
-            }
-        }
-        let units = if sharing.together { sharing.units as usize } else { 1 };
-        let rounds = of.groups.div_ceil(65_535) as u64;
-        let turns = rounds * LOOKS * ((of.padded() / of.lanes).div_ceil(units) + of.blocks()) as u64;
-        if let Some(most) = device.max_turns().filter(|most| turns > *most) {
-            let wanted = format!("at most {most} on {}: fewer particles a group", device.name());
-            return Err(argument("turns of the loops over increments", turns, wanted));
-        }
-        Ok(())
+        ])?;
+        allows(device, "turns of the loops over increments", LOOKS, sharing, of)
     }
 
     /// Changes log-weights and their records.

@@ -11,7 +11,7 @@ use crate::passes::weights::{LARGEST_LOG_WEIGHT, RECORD};
 use crate::passes::{block_stride, first_block, first_vector, number, vector_stride};
 use crate::prims::cube;
 use crate::prims::math::{larger, ln, ln_fraction};
-use crate::prims::monoid::{Max, Monoid, Sum, ZERO_WEIGHT};
+use crate::prims::monoid::{Max, Sum, ZERO_WEIGHT};
 use crate::prims::philox::{Stream, lanes, purpose, tag, words};
 use crate::prims::state::{Shape, block_at, load, occupied, store};
 
@@ -46,13 +46,8 @@ fn mean<N: Size>(
             v += vector_stride(key.sharing);
         }
     }
-    let mut sum = sums.extract(0usize);
-    let mut count = counts.extract(0usize);
-    #[unroll]
-    for lane in 1..N::value() {
-        sum += sums.extract(lane);
-        count += counts.extract(lane);
-    }
+    let mut sum = cube::across::<Sum, N>(sums);
+    let mut count = cube::across::<Sum, N>(counts);
     if comptime!(key.sharing.together) {
         sum = cube::reduce::<Sum>(sum, memory, key.sharing.units);
         count = cube::reduce::<Sum>(count, memory, key.sharing.units);
@@ -136,11 +131,7 @@ fn spread<N: Size>(
             v += vector_stride(key.sharing);
         }
     }
-    let mut most = largest.extract(0usize);
-    #[unroll]
-    for lane in 1..N::value() {
-        most = Max::combine(&most, &largest.extract(lane));
-    }
+    let mut most = cube::across::<Max, N>(largest);
     if comptime!(key.sharing.together) {
         most = cube::reduce::<Max>(most, memory, key.sharing.units);
     }

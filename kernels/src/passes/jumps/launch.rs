@@ -2,11 +2,11 @@
 
 use super::kernel::{births_kernel, deaths_kernel};
 use crate::device::{Buf, Device};
-use crate::error::{Result, argument};
+use crate::error::{Result, enough};
 use crate::methods::ROW;
 use crate::passes::weights::kernel::TallyKey;
 use crate::passes::weights::{RECORD, Weights};
-use crate::passes::{Number, Sharing, Work};
+use crate::passes::{Number, Sharing, Work, allows};
 use crate::prims::state::Population;
 
 /// Everything that jumps bind.
@@ -41,10 +41,9 @@ pub struct Jumps<'a> {
 impl Jumps<'_> {
     fn check(&self, device: &Device, sharing: Sharing, step: Number) -> Result<()> {
         let of = self.of;
-        // Where the number is kept, whoever keeps it minds the tables.
-        let steps = if let Number::Given(step) = step { step + 1 } else { 1 };
+        let steps = step.rows();
         let records = RECORD * of.groups * of.blocks();
-        for (what, found, wanted) in [
+        enough(&[
             ("log-weights", self.log_w.len(), of.stride()),
             ("block records", self.records.len(), records),
             ("coefficient table", self.coeffs.len(), ROW * steps),
@@ -56,19 +55,8 @@ impl Jumps<'_> {
             ("seeds", self.seeds.len(), 2 * of.groups),
             ("ancestors", self.ancestors.len(), of.stride()),
             ("clocks", self.clocks.unwrap_or(self.deficits).len(), of.stride()),
-        ] {
-            if found < wanted {
-                return Err(argument(what, found, wanted));
-            }
-        }
-        let units = if sharing.together { sharing.units as usize } else { 1 };
-        let rounds = of.groups.div_ceil(65_535) as u64;
-        let turns = rounds * 6 * ((of.padded() / of.lanes).div_ceil(units) + of.blocks()) as u64;
-        if let Some(most) = device.max_turns().filter(|most| turns > *most) {
-            let wanted = format!("at most {most} on {}: fewer particles a group", device.name());
-            return Err(argument("turns of the loops over births", turns, wanted));
-        }
-        Ok(())
+        ])?;
+        allows(device, "turns of the loops over births", 6, sharing, of)
     }
 
     /// Decides for every group, and writes births and deaths of those that are to jump.

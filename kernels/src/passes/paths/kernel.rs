@@ -3,11 +3,10 @@
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use crate::passes::number;
+use crate::passes::{number, own_items};
 use crate::prims::state::{Layout, Shape, load, store};
 
-/// The `length` cells of a level into row `level` of `rows`. Each worker takes a run of its own on the CPU, neighbours
-/// take neighbours on a GPU.
+/// The `length` cells of a level into row `level` of `rows`.
 #[cube(launch)]
 pub fn keep_kernel<E: Float, N: Size>(
     x: &[E],
@@ -19,20 +18,13 @@ pub fn keep_kernel<E: Float, N: Size>(
     #[define(E)] _element: ElemType,
 ) {
     let level = number(level, clock);
-    let workers = CUBE_COUNT as u32 * CUBE_DIM;
-    let own = ABSOLUTE_POS as u32;
-    let count = length / N::value() as u32;
-    let each = count.div_ceil(workers);
-    let first = if comptime!(runs) { own * each } else { own };
-    let last = if comptime!(runs) { first + each } else { count };
-    let last = select(last < count, last, count);
-    let turn = if comptime!(runs) { 1u32.runtime() } else { workers };
+    let own = own_items(length / N::value() as u32, runs);
     let row = level as usize * length as usize;
-    let mut v = first;
-    while v < last {
+    let mut v = own.first;
+    while v < own.last {
         let at = v as usize * N::value();
         store::<E, N>(rows, row + at, load::<E, N>(x, at));
-        v += turn;
+        v += own.turn;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::kernel::{keep_kernel, trace_kernel};
 use crate::device::{Buf, Device};
-use crate::error::{Result, argument};
+use crate::error::{Result, argument, enough};
 use crate::passes::step::{Carried, Cells, Keeps};
 use crate::passes::{Number, Sharing, Work};
 use crate::prims::state::Population;
@@ -17,15 +17,8 @@ pub fn keep(
     level: Number,
 ) -> Result<()> {
     let length = of.dim * of.stride();
-    // Where the number is kept, whoever keeps it minds the rows.
-    let levels = if let Number::Given(level) = level { level + 1 } else { 1 };
-    for (what, found, wanted) in
-        [("positions", from.x.len(), length), ("positions of all steps", rows.len(), length * levels)]
-    {
-        if found < wanted {
-            return Err(argument(what, found, wanted));
-        }
-    }
+    let levels = level.rows();
+    enough(&[("positions", from.x.len(), length), ("positions of all steps", rows.len(), length * levels)])?;
     let sharing = Sharing::apart(device);
     keep_kernel::launch(
         device.client(),
@@ -71,14 +64,10 @@ pub fn trace(
     if let Some(end) = ends.iter().find(|end| **end as usize >= of.slots) {
         return Err(argument("end of a path", end, format!("a slot below {}", of.slots)));
     }
-    for (what, found, wanted) in [
+    enough(&[
         ("positions of all steps", rows.len(), (steps + 1) * of.dim * of.stride()),
         ("genealogy", parents.len(), steps * of.stride()),
-    ] {
-        if found < wanted {
-            return Err(argument(what, found, wanted));
-        }
-    }
+    ])?;
     let out = device.empty("paths", (steps + 1) * ends.len() * of.dim)?;
     let sharing = Sharing::apart(device);
     trace_kernel::launch(

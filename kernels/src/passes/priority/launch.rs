@@ -3,7 +3,7 @@
 use super::ORDER;
 use super::kernel::priority_kernel;
 use crate::device::{Buf, Device};
-use crate::error::{Result, argument};
+use crate::error::{Result, enough};
 use crate::methods::ROW;
 use crate::passes::weights::kernel::TallyKey;
 use crate::passes::weights::{RECORD, Weights};
@@ -38,10 +38,9 @@ pub struct Priority<'a> {
 impl Priority<'_> {
     fn check(&self, step: Number) -> Result<()> {
         let of = self.of;
-        // Where the number is kept, whoever keeps it minds the tables.
-        let steps = if let Number::Given(step) = step { step + 1 } else { 1 };
+        let steps = step.rows();
         let records = RECORD * of.groups * of.blocks();
-        for (what, found, wanted) in [
+        enough(&[
             ("log-weights", self.log_w.len(), of.stride()),
             ("block records", self.records.len(), records),
             ("coefficient table", self.coeffs.len(), ROW * steps),
@@ -51,12 +50,7 @@ impl Priority<'_> {
             ("priorities", self.priorities.len(), of.stride()),
             ("log-weights handed on", self.handed.len(), of.stride()),
             ("block records of priorities", self.own_records.len(), records),
-        ] {
-            if found < wanted {
-                return Err(argument(what, found, wanted));
-            }
-        }
-        Ok(())
+        ])
     }
 
     /// Decides for every group, and writes the priorities of those that are to be resampled.

@@ -4,7 +4,7 @@ use super::kernel_cube::resample_kernel;
 use super::kernel_serial::resample_serial_kernel;
 use super::scheme::Scheme;
 use crate::device::{Buf, Device};
-use crate::error::{Result, argument};
+use crate::error::{Result, argument, enough};
 use crate::methods::ROW;
 use crate::passes::weights::kernel::TallyKey;
 use crate::passes::weights::{RECORD, Weights};
@@ -42,12 +42,11 @@ pub struct Resampling<'a> {
 impl Resampling<'_> {
     pub(crate) fn check(&self, step: Number) -> Result<()> {
         let of = self.of;
-        // Where the number is kept, whoever keeps it minds the tables.
-        let steps = if let Number::Given(step) = step { step + 1 } else { 1 };
+        let steps = step.rows();
         if of.slots == 0 || of.groups == 0 || of.slots > 1 << 28 {
             return Err(argument("particles of a group", of.slots, "1 to 2^28"));
         }
-        for (what, found, wanted) in [
+        enough(&[
             ("weights", self.values.len(), of.stride()),
             ("block records", self.records.len(), RECORD * of.groups * of.blocks()),
             ("coefficient table", self.coeffs.len(), ROW * steps),
@@ -55,12 +54,7 @@ impl Resampling<'_> {
             ("history", self.history.len(), RECORD * of.groups * steps),
             ("seeds", self.seeds.len(), 2 * of.groups),
             ("ancestors", self.ancestors.len(), of.stride()),
-        ] {
-            if found < wanted {
-                return Err(argument(what, found, wanted));
-            }
-        }
-        Ok(())
+        ])
     }
 
     pub(super) fn tally(&self, device: &Device) -> TallyKey {

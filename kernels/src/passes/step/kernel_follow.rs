@@ -6,7 +6,7 @@ use cubecl::prelude::*;
 use super::kernel::fall_back;
 use super::key::{Carry, Stage, StepKey, Tables};
 use crate::methods::{Coeffs, Method, coeffs};
-use crate::models::{Here, Models, Score, coordinate, extent, score_of};
+use crate::models::{Here, Models, Score, coordinate, extent, scores_of};
 use crate::prims::state::{Past, store, store_row};
 
 /// What all models together say of the particles, beside their scores.
@@ -99,11 +99,7 @@ pub fn reach<S: Score, M: Method, E: Float, N: Size>(
     let mut residual = Vector::<f32, N>::new(0.0f32);
     #[unroll(registers > 0)]
     for k in 0..extent(here.dim, registers) {
-        let mut scores = Sequence::<Vector<f32, N>>::new();
-        #[unroll]
-        for m in 0..key.models.count {
-            scores.push(score_of::<N>(&*here, &*scratch, m, k, key.models));
-        }
+        let scores = scores_of::<N>(&*here, &*scratch, k, key.models);
         let x = if comptime!(key.looks) {
             coordinate::<N>(&*here, &*scratch, k, key.models)
         } else {

@@ -6,7 +6,7 @@ use super::kernel::coordinate_of;
 use super::kernel_follow::Told;
 use super::key::{Carry, Common, StepKey};
 use crate::methods::{Coeffs, Method, Move};
-use crate::models::{Here, coordinate, extent, put_coordinate, score_of};
+use crate::models::{Here, coordinate, extent, put_coordinate, scores_of};
 use crate::prims::philox::{Stream, draw};
 use crate::prims::space::Space;
 use crate::prims::state::{Past, Shape, load, recall, recall_row, rounded, scatter, store, store_row};
@@ -159,18 +159,18 @@ fn old_scores<E: Float, N: Size>(
     k: usize,
     #[comptime] key: StepKey,
 ) -> Sequence<Vector<f32, N>> {
-    let mut scores = Sequence::<Vector<f32, N>>::new();
-    let dim = extent(here.dim, key.models.registers);
-    #[unroll]
-    for m in 0..key.models.count {
-        if comptime!(key.carried) {
+    if comptime!(!key.carried) {
+        scores_of::<N>(here, scratch, k, key.models)
+    } else {
+        let mut scores = Sequence::<Vector<f32, N>>::new();
+        let dim = extent(here.dim, key.models.registers);
+        #[unroll]
+        for m in 0..key.models.count {
             let row = m * dim + k;
             scores.push(recall_row::<E, N>(&before.scores, &here.score_grid, row, past, key.models.layout));
-        } else {
-            scores.push(score_of::<N>(here, scratch, m, k, key.models));
         }
+        scores
     }
-    scores
 }
 
 /// Coordinate `k` of x', as it is kept: memory, where models look for it, and rows where a model outside wants them.

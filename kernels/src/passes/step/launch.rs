@@ -4,7 +4,7 @@ use super::carried::{Carried, Keeps};
 use super::kernel::step_kernel;
 use super::key::{CommonLaunch, Scratch, Stage, StepKey, TablesLaunch};
 use crate::device::{Buf, Device};
-use crate::error::{Result, argument};
+use crate::error::{Result, argument, enough};
 use crate::methods::{Compose, Method, Mixture, Plain, ROW, Tilted, Transport};
 use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, ModelsLaunch, Score};
 use crate::passes::{Number, Work};
@@ -145,17 +145,13 @@ impl Step<'_> {
         }
         for carried in [self.before, self.after] {
             let kept = |kept: bool| if kept { of.stride() } else { 1 };
-            for (what, found, wanted) in [
+            enough(&[
                 ("positions", carried.x.len(), of.dim * of.stride()),
                 ("scores", carried.scores.len(), keeps.scores(of)),
                 ("log-weights", carried.log_w.len(), kept(keeps.weighed)),
                 ("log-densities", carried.log_p.len(), kept(keeps.cell())),
                 ("roots", carried.roots.len(), kept(keeps.roots)),
-            ] {
-                if found < wanted {
-                    return Err(argument(what, found, wanted));
-                }
-            }
+            ])?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::kernel::steps_kernel;
 use crate::device::{Buf, Device};
-use crate::error::{Result, argument};
+use crate::error::{Result, argument, enough};
 use crate::methods::{Compose, Method, Mixture, Plain, ROW, Tilted, Transport};
 use crate::models::{Analytic, ModelsLaunch};
 use crate::passes::crew::Crew;
@@ -37,14 +37,10 @@ fn go<M: Method>(device: &Device, of: &Step, history: &Buf<f32>, steps: Range<us
         return Err(argument("several steps in a launch", "a score from outside", "closed forms, fused"));
     }
     let groups = of.of.groups;
-    for (what, found, wanted) in [
+    enough(&[
         ("coefficient table", of.coeffs.len(), ROW * steps.end),
         ("history", history.len(), RECORD * groups * steps.end),
-    ] {
-        if found < wanted {
-            return Err(argument(what, found, wanted));
-        }
-    }
+    ])?;
     let crew = Crew::of(device, groups, key.sharing.together);
     steps_kernel::launch::<Analytic, M, Euclid>(
         device.client(),

@@ -117,11 +117,7 @@ fn top_of<N: Size>(values: &[f32], shape: &Shape, block: &Block, #[comptime] key
         most = larger::<N>(most, own);
         v += vector_stride(key.sharing);
     }
-    let mut top = most.extract(0usize);
-    #[unroll]
-    for lane in 1..N::value() {
-        top = Max::combine(&top, &most.extract(lane));
-    }
+    let top = cube::across::<Max, N>(most);
     if top > LARGEST_LOG_WEIGHT {
         BAD_WEIGHT.runtime()
     } else if top < -LARGEST_LOG_WEIGHT {
@@ -214,12 +210,7 @@ fn sums<N: Size>(values: &[f32], shape: &Shape, block: &Block, top: i32, #[compt
             v += vector_stride(key.sharing);
         }
     }
-    let mut square = squares.extract(0usize);
-    #[unroll]
-    for lane in 1..N::value() {
-        square += squares.extract(lane);
-    }
-    Sums { total, square }
+    Sums { total, square: cube::across::<Sum, N>(squares) }
 }
 
 /// A weight in units of its block's largest as an integer.
