@@ -8,7 +8,8 @@
 //! `scripts/setup.sh --ptx` installs what it needs. cubecl finds libdevice through `CUDA_PATH`, so
 //! the test runs itself once more with that set. The table it prints goes to the file that
 //! `FEYNKAC_PTX_RECORD` names, where it is set (the records are `bench/records/ptx/<date>.md`).
-//! `FEYNKAC_PTX_ONLY` names the one kernel, or key, to assemble, while one works on it.
+//! `FEYNKAC_PTX_ONLY` names the one kernel, or key, to assemble, while one works on it. Without either, the keys of
+//! a kernel take the targets in turn: a kernel is assembled for both, a key for one, in half the time.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -71,17 +72,19 @@ fn every_kernel_assembles_and_need_not_spill() {
     let asked = |e: &Offline| [e.kernel, &e.variant, ""].contains(&only.as_str());
     let entries: Vec<Offline> = all().into_iter().filter(asked).collect();
     assert!(!entries.is_empty(), "FEYNKAC_PTX_ONLY: found {only}, wanted a kernel or a key");
-    let found = assemble_all(&toolkit, &entries);
-    let table = table(&toolkit, &entries, &found);
+    let record = env::var_os("FEYNKAC_PTX_RECORD");
+    let jobs = jobs(&entries, record.is_some() || !only.is_empty());
+    let found = assemble_all(&toolkit, &entries, &jobs);
+    let table = table(&toolkit, &entries, &jobs, &found);
     println!("{table}");
-    if let Some(record) = env::var_os("FEYNKAC_PTX_RECORD") {
+    if let Some(record) = record {
         let record = PathBuf::from(record);
         fs::create_dir_all(record.parent().expect("a folder")).expect("a folder for the record");
         fs::write(&record, &table).expect("the record is written");
     }
     let mut faults = Vec::new();
-    for (job, result) in found.iter().enumerate() {
-        let (entry, target) = (&entries[job / TARGETS.len()], TARGETS[job % TARGETS.len()].1);
+    for ((at, (_, target)), result) in jobs.iter().zip(&found) {
+        let entry = &entries[*at];
         match result {
             Err(why) => faults.push(format!("{target}: {why}")),
             Ok(Assembled { roomy: Some(usage), .. }) if usage.spills > 0 => {
@@ -133,8 +136,25 @@ fn toolkit() -> Result<PathBuf, String> {
     })
 }
 
-/// Every entry for every target, entry by entry.
-fn assemble_all(toolkit: &Path, entries: &[Offline]) -> Vec<Result<Assembled, String>> {
+/// Which entry for which target, entry by entry: each for every target where `whole`, else for one in turn, and for
+/// every target where its kernel has no other key.
+fn jobs(entries: &[Offline], whole: bool) -> Vec<(usize, (u32, &'static str))> {
+    let mut jobs = Vec::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let alone = entries.iter().filter(|e| e.kernel == entry.kernel).count() == 1;
+        let nth = entries[..at].iter().filter(|e| e.kernel == entry.kernel).count();
+        let wanted = |target: &usize| whole || alone || *target == nth % TARGETS.len();
+        jobs.extend((0..TARGETS.len()).filter(wanted).map(|target| (at, TARGETS[target])));
+    }
+    jobs
+}
+
+/// The jobs' results, in their order.
+fn assemble_all(
+    toolkit: &Path,
+    entries: &[Offline],
+    jobs: &[(usize, (u32, &str))],
+) -> Vec<Result<Assembled, String>> {
     let folder = env::temp_dir().join(format!("feynkac-ptx-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a temporary folder");
     let next = AtomicUsize::new(0);
@@ -142,9 +162,9 @@ fn assemble_all(toolkit: &Path, entries: &[Offline]) -> Vec<Result<Assembled, St
         let mut done = Vec::new();
         loop {
             let job = next.fetch_add(1, Ordering::Relaxed);
-            let Some(entry) = entries.get(job / TARGETS.len()) else { return done };
-            let target = TARGETS[job % TARGETS.len()];
-            done.push((job, assemble(toolkit, &folder.join(format!("{job}.ptx")), entry, target)));
+            let Some((entry, target)) = jobs.get(job) else { return done };
+            let file = folder.join(format!("{job}.ptx"));
+            done.push((job, assemble(toolkit, &file, &entries[*entry], *target)));
         }
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -220,19 +240,25 @@ fn the_report_of_ptxas_is_read() {
 }
 
 /// A row a kernel and key, in markdown; `a / b` where the targets differ.
-fn table(toolkit: &Path, entries: &[Offline], found: &[Result<Assembled, String>]) -> String {
+fn table(
+    toolkit: &Path,
+    entries: &[Offline],
+    jobs: &[(usize, (u32, &str))],
+    found: &[Result<Assembled, String>],
+) -> String {
     let version = Command::new(toolkit.join("bin/ptxas")).arg("--version").output().expect("ptxas runs");
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
     let version = version.lines().find(|line| line.contains("release")).unwrap_or("of unknown version");
     let names = TARGETS.map(|target| target.1).join(" / ");
     let mut text = format!(
-        "# PTX of every kernel\n\ncubecl 0.11.3, ptxas {version}; {names}, one number where they agree. \
+        "# PTX of every kernel\n\ncubecl 0.11.3, ptxas {version}; {names}, one number where they agree or only one was asked. \
          Stack, spills (stores and loads) and shared memory in bytes. The last column: registers that a spilling \
          kernel takes when allowed 255, and what it then spills.\n\n\
          | kernel | key | registers | stack | spills | shared | barriers | roomy |\n\
          |---|---|---|---|---|---|---|---|\n"
     );
-    for (entry, row) in entries.iter().zip(found.chunks(TARGETS.len())) {
+    for (at, entry) in entries.iter().enumerate() {
+        let row: Vec<_> = jobs.iter().zip(found).filter(|((e, _), _)| *e == at).map(|(_, r)| r).collect();
         let column = |cell: fn(&Assembled) -> String| {
             let mut cells: Vec<_> =
                 row.iter().map(|r| r.as_ref().map_or("failed".to_owned(), cell)).collect();
