@@ -52,6 +52,8 @@ pub struct Noise {
 /// A network read from a folder, with the class it is asked for.
 #[derive(Clone, Debug)]
 pub struct Network {
+    /// What errors call it: its folder.
+    pub name: String,
     /// Its description.
     pub config: NetConfig,
     /// Its numbers.
@@ -93,7 +95,15 @@ impl Model {
             }
             _ => {}
         }
-        Ok((Model::Network(Box::new(Network { config, weights, class })), warnings))
+        Ok((
+            Model::Network(Box::new(Network { name: path.display().to_string(), config, weights, class })),
+            warnings,
+        ))
+    }
+
+    /// Whether its scores are evaluated outside of the step, through rows in memory.
+    pub fn outside(&self) -> bool {
+        !matches!(self, Model::Analytic(_))
     }
 
     /// Coordinates of a particle.
@@ -145,60 +155,38 @@ impl Model {
     }
 }
 
-/// The closed forms among models.
-pub fn closed(models: &[Model]) -> Vec<&Target> {
-    models.iter().filter_map(|m| if let Model::Analytic(t) = m { Some(t) } else { None }).collect()
+/// The noise through which model `at` of a run sees a state at `noise`: a reward sees it as it is.
+pub(crate) fn seen(options: &Options, at: usize, noise: Noise) -> Noise {
+    if at < options.models { noise } else { Noise { alpha: 1.0, sigma: 0.0, ..noise } }
 }
 
-/// What a step is told of models outside, each of which writes `cells` scores; a reward beside them is a closed form.
-pub fn feed_outside(
+/// What a step is told of the models at every level of a run. Each model outside writes `cells` scores; closed forms may
+/// stand beside it.
+pub fn feed(
     device: &Device,
     models: &[Model],
     levels: &[Noise],
     options: &Options,
     cells: usize,
 ) -> Result<Feed> {
-    let outside = options.models;
+    let outside = models.iter().filter(|model| model.outside()).count();
+    if outside < models.len() {
+        return Numbers::of(models, levels, options, cells).upload(device, options);
+    }
     let first = |m: usize| [(m * cells) as u32, 0, 0];
     let map: Vec<u32> = [0].into_iter().chain((0..outside).flat_map(first)).collect();
-    if options.reward.is_none() {
-        return Ok(Feed {
-            kinds: Vec::new(),
-            count: outside,
-            params: device.empty("network scores", outside * cells)?,
-            levels: device.upload("levels", &[0.0_f32])?,
-            map: device.upload("model map", &map)?,
-            laplacians: false,
-            turns: (outside * models[0].dim()) as u64,
-        });
-    }
-    let mut numbers = Numbers::of(&closed(models), levels, options, outside);
-    numbers.turns += (outside * models[0].dim()) as u64;
-    // The scores come first, and the reward's numbers behind them.
-    let mut params = vec![0.0; outside * cells];
-    params.append(&mut numbers.params);
-    numbers.params = params;
-    numbers.map[1] += (outside * cells) as u32;
-    numbers.map = [numbers.map[0]]
-        .into_iter()
-        .chain(map[1..].iter().copied())
-        .chain(numbers.map[1..].iter().copied())
-        .collect();
-    numbers.kinds = vec![Kind::Rows; outside].into_iter().chain(numbers.kinds).collect();
-    numbers.upload(device, options)
+    Ok(Feed {
+        kinds: Vec::new(),
+        count: outside,
+        params: device.empty("network scores", outside * cells)?,
+        levels: device.upload("levels", &[0.0_f32])?,
+        map: device.upload("model map", &map)?,
+        laplacians: false,
+        turns: (outside * models[0].dim()) as u64,
+    })
 }
 
-/// The noise through which model `at` of a run sees a state at `noise`: a reward sees it as it is.
-pub(crate) fn seen(options: &Options, at: usize, noise: Noise) -> Noise {
-    if at < options.models { noise } else { Noise { alpha: 1.0, sigma: 0.0, ..noise } }
-}
-
-/// The numbers of closed-form models at every level of a run.
-pub fn feed(device: &Device, targets: &[&Target], levels: &[Noise], options: &Options) -> Result<Feed> {
-    Numbers::of(targets, levels, options, 0).upload(device, options)
-}
-
-/// The same, ready to upload.
+/// The numbers of models of which some are closed forms, ready to upload.
 struct Numbers {
     kinds: Vec<Kind>,
     params: Vec<f32>,
@@ -220,16 +208,24 @@ impl Numbers {
         })
     }
 
-    /// Of `targets`, in front of which there are `before` models from outside.
-    fn of(targets: &[&Target], levels: &[Noise], options: &Options, before: usize) -> Self {
-        let dim = targets.first().map_or(0, |t| t.dim());
-        let mut params: Vec<f32> = Vec::new();
+    /// Of `models`; the scores that those outside write come first, `cells` a model.
+    fn of(models: &[Model], levels: &[Noise], options: &Options, cells: usize) -> Self {
+        let dim = models.first().map_or(0, Model::dim);
+        let outside = models.iter().filter(|model| model.outside()).count();
+        let mut params = vec![0.0_f32; outside * cells];
         let mut map = vec![0_u32];
         let mut kinds = Vec::new();
         let mut rows: Vec<Vec<f32>> = vec![Vec::new(); levels.len()];
-        let all = levels;
-        for (at, target) in targets.iter().enumerate() {
-            let levels: Vec<Noise> = all.iter().map(|noise| seen(options, before + at, *noise)).collect();
+        let (all, mut written, mut turns) = (levels, 0, 0);
+        for (at, model) in models.iter().enumerate() {
+            let Model::Analytic(target) = model else {
+                kinds.push(Kind::Rows);
+                map.extend([(written * cells) as u32, 0, 0]);
+                (written, turns) = (written + 1, turns + dim as u64);
+                continue;
+            };
+            turns += turns_of(target);
+            let levels: Vec<Noise> = all.iter().map(|noise| seen(options, at, *noise)).collect();
             map.extend([params.len() as u32, rows.first().map_or(0, Vec::len) as u32]);
             match target {
                 Target::Gaussian(g) => {
@@ -274,13 +270,12 @@ impl Numbers {
             }
         }
         map[0] = rows.first().map_or(0, Vec::len) as u32;
-        let turns = targets.iter().map(|t| turns(t)).sum();
         Self { kinds, params, levels: rows.concat(), map, turns }
     }
 }
 
 /// Turns of the loops of one evaluation: coordinates that live in registers have none.
-fn turns(target: &Target) -> u64 {
+fn turns_of(target: &Target) -> u64 {
     let dim = if target.dim() > FEW { target.dim() as u64 } else { 0 };
     match target {
         Target::Gaussian(g) => dim + g.mean.len() as u64 * (1 + 2 * dim),
@@ -289,27 +284,32 @@ fn turns(target: &Target) -> u64 {
 }
 
 impl Network {
+    /// Refuses noise levels beyond those that the network was trained at. Levels of two schedules are the same where
+    /// sigma/alpha is.
+    pub fn covers(&self, levels: &[Noise]) -> Result<()> {
+        let ratio = |t: f64| self.config.schedule.log_noise_ratio(t).exp();
+        let (noisy, clean) = (ratio(self.config.t_max), ratio(self.config.t_min));
+        let ratios = || levels.iter().map(|noise| noise.sigma / noise.alpha);
+        let (least, most) = (ratios().fold(f64::INFINITY, f64::min), ratios().fold(0.0, f64::max));
+        if most <= noisy * (1.0 + 1.0e-6) && least >= clean * (1.0 - 1.0e-6) {
+            return Ok(());
+        }
+        Err(Error::input(
+            format!("noise (sigma/alpha) of a run of {}", self.name),
+            format!("{least:.4} to {most:.4}"),
+            format!("{clean:.4} to {noisy:.4}, on which the network was trained: see t-max and t-min"),
+        ))
+    }
+
     /// The network on a device, with its conditioning and coefficients at every level of a run on
     /// `schedule`, which need not be the one it was trained on: docs/maths.md (9).
     pub fn upload(&self, device: &Device, levels: &[Noise], compute: Compute) -> Result<mlp::Network> {
         let (own, trunk) = (&self.config.schedule, &self.config.trunk);
-        let (noisy, clean) = (own.log_noise_ratio(self.config.t_max), own.log_noise_ratio(self.config.t_min));
+        self.covers(levels)?;
         let mut cond = Vec::with_capacity(levels.len());
         let mut numbers = Vec::with_capacity(levels.len());
         for noise in levels {
             let lambda = (noise.sigma / noise.alpha).ln();
-            if lambda > noisy + 1.0e-6 || lambda < clean - 1.0e-6 {
-                let wanted = format!(
-                    "sigma/alpha in [{:.4}, {:.4}], on which the network was trained",
-                    clean.exp(),
-                    noisy.exp()
-                );
-                return Err(Error::input(
-                    "noise time",
-                    format!("{} (sigma/alpha {:.4})", noise.t, lambda.exp()),
-                    wanted,
-                ));
-            }
             let t = own.time_at(lambda);
             let ratio = own.alpha(t) / noise.alpha;
             let c = self.config.preconditioning.score_coeffs(self.config.prediction, own, t);

@@ -6,7 +6,7 @@ use feynkac_kernels::passes::step::Keeps;
 
 use crate::coeffs::weighs;
 use crate::error::{Error, Result};
-use crate::model::Model;
+use crate::model::{Model, Noise};
 use crate::options::{Options, Rule};
 use crate::registry::Scheme;
 
@@ -100,11 +100,7 @@ impl Plan {
         if reward.iter().any(|model| !matches!(model, Model::Analytic(_))) {
             return Err(Error::input("reward", "a network", "a closed form"));
         }
-        let analytic = own.iter().filter(|m| matches!(m, Model::Analytic(_))).count();
-        if analytic != 0 && analytic != own.len() {
-            return Err(Error::input("models", "a closed form beside a network", "all of one kind"));
-        }
-        let outside = analytic == 0;
+        let outside = own.iter().any(Model::outside);
         if outside && options.rule == Rule::Exact {
             return Err(Error::input("rule", "exact", "left or trap: the network gives no log-density"));
         }
@@ -114,7 +110,14 @@ impl Plan {
                 "closed forms: weights of a mixture, exponents that change and transports take log-densities";
             return Err(Error::input("models", found, wanted));
         }
-        let evaluate = (0..own.len()).filter(|_| outside).map(Pass::Evaluate);
+        let (schedule, ends) = (&options.schedule, [options.t_max, options.t_min]);
+        let ends = ends.map(|t| Noise { t, alpha: schedule.alpha(t), sigma: schedule.sigma(t) });
+        for model in own {
+            if let Model::Network(network) = model {
+                network.covers(&ends)?;
+            }
+        }
+        let evaluate = (0..own.len()).filter(|m| own[*m].outside()).map(Pass::Evaluate);
         let keeps = Keeps {
             models: models.len(),
             follows: options.follows(),

@@ -149,11 +149,7 @@ impl<'a> Run<'a> {
             .filter_map(|m| if let Model::Network(n) = m { Some(n) } else { None })
             .map(|network| network.upload(device, &levels, options.compute))
             .collect::<Result<Vec<_>>>()?;
-        let feed = if plan.outside {
-            model::feed_outside(device, models, &levels, options, rows)?
-        } else {
-            model::feed(device, &model::closed(models), &levels, options)?
-        };
+        let feed = model::feed(device, models, &levels, options, rows)?;
         let table: Vec<f32> = table_rows.iter().flat_map(|c| c.row()).collect();
         let carried = || Carried::new(device, &of, &plan.keeps);
         Ok(Self {
@@ -363,7 +359,9 @@ impl<'a> Run<'a> {
     fn evaluate(&self, model: usize, level: Number) -> Result<()> {
         let rows = &self.rows;
         let (count, out) = (self.of.particles(), &self.feed.params);
-        let first = model * count * self.of.dim;
+        // Behind the scores of the models outside that come before it.
+        let before = self.models[..model].iter().filter(|m| m.outside()).count();
+        let first = before * count * self.of.dim;
         match &self.models[model] {
             Model::Foreign(own) => match level {
                 Number::Given(level) => own.score(self.device, rows, count, self.levels[level], out, first),

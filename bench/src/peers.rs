@@ -288,5 +288,5 @@ pub(crate) fn network(d: usize, h: usize) -> Model {
         data: None,
     };
     let weights = NetWeights { trunk: Trunk { input, layers, out }, time, class: None };
-    Model::Network(Box::new(Network { config, weights, class: None }))
+    Model::Network(Box::new(Network { name: "the peers' network".into(), config, weights, class: None }))
 }

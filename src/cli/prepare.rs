@@ -167,6 +167,10 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         ..usual
     };
     let (t_max, t_min) = range(&options.schedule, models);
+    // With ends of one's own, each network says for itself what it does not cover.
+    if (settings.t_max, settings.t_min) == (None, None) && t_max <= t_min {
+        return Err(Error::input("noise (sigma/alpha) of the models", ranges(models), "ranges that overlap"));
+    }
     options.t_max = settings.t_max.unwrap_or(t_max);
     options.t_min = settings.t_min.unwrap_or(t_min);
     // Where nothing is weighted, or copies would never part, resampling is not the default.
@@ -260,6 +264,19 @@ fn range(schedule: &Schedule, models: &[Model]) -> (f64, f64) {
         (t_max, t_min) = (t_max.min(*noisiest), t_min.max(*cleanest));
     }
     (t_max, t_min)
+}
+
+/// The noise that each network was trained on, for people.
+fn ranges(models: &[Model]) -> String {
+    let range = |model: &Model| match model {
+        Model::Network(network) => {
+            let ratio = |t: f64| network.config.schedule.log_noise_ratio(t).exp();
+            let (clean, noisy) = (ratio(network.config.t_min), ratio(network.config.t_max));
+            Some(format!("{} {clean:.4} to {noisy:.4}", network.name))
+        }
+        _ => None,
+    };
+    models.iter().filter_map(range).collect::<Vec<_>>().join(", ")
 }
 
 /// Every key of a run file with the value that is used.

@@ -1,6 +1,6 @@
 //! Input that cannot run: exit code 2, a message that says what to change, and nothing written.
 
-use super::weights::network;
+use super::weights::{configure, network};
 use super::{Scratch, golden};
 
 /// Runs every case, each of which must be refused, and compares their messages with the golden file.
@@ -78,7 +78,13 @@ fn options() {
 #[test]
 fn models() {
     let scratch = Scratch::new("models");
-    network(&scratch, "net", |_| ());
+    for folder in ["net", "low", "high"] {
+        network(&scratch, folder, |_| ());
+    }
+    // The same network as if it had been trained on another schedule and on less.
+    let ve = "\"kind\": \"ve\",\n    \"sigma_min\": 0.01,\n    \"sigma_max\": 60.0,\n    \"t_min\": 0.0,\n    \"t_max\": 1.0";
+    configure(&scratch, "low", ve, "\"kind\": \"vp-cosine\", \"c\": 0.008, \"t_min\": 0.01, \"t_max\": 0.5");
+    configure(&scratch, "high", ve, "\"kind\": \"edm\", \"t_min\": 2.0, \"t_max\": 60.0");
     scratch.put("broken.toml", "kind = \"mixture\"\nweights = [0.5,\n");
     scratch.put("strange.toml", "kind = \"banana\"\n");
     scratch
@@ -98,7 +104,7 @@ fn models() {
             ("one model of two", "fkc-guidance --model two.toml"),
             ("two models of one", "fkc-anneal --model two.toml --model two.toml"),
             ("a model of another dimension", "fkc-guidance --model two.toml --model line.toml"),
-            ("a closed form beside a network", "fkc-guidance --model two.toml --model net"),
+            ("log-densities of a network beside a closed form", "fkc-mixture --model two.toml --model net"),
             ("a target that is not there", "plain --model none.toml"),
             ("a folder that is not there", "plain --model nowhere"),
             ("a folder without weights", "plain --model ."),
@@ -115,6 +121,11 @@ fn models() {
             ),
             ("an exponent that is no number", "fkc-compose --model two.toml --exponent NaN"),
             ("noise the network has not seen", "fkc-anneal --model net --schedule edm --t-max 1e6"),
+            (
+                "noise one of two has not seen",
+                "fkc-product --model net --model low --schedule ve --t-max 1.0",
+            ),
+            ("networks without a common noise", "fkc-product --model high --model low"),
         ],
     );
 }

@@ -46,7 +46,7 @@ fn find<'a>(tensors: &'a mut [Named], name: &str) -> &'a mut Named {
 }
 
 /// Replaces a text of `folder`/config.json.
-fn configure(scratch: &Scratch, folder: &str, from: &str, to: &str) {
+pub fn configure(scratch: &Scratch, folder: &str, from: &str, to: &str) {
     let path = format!("{folder}/config.json");
     let text = String::from_utf8(scratch.read(&path)).expect("UTF-8");
     assert!(text.contains(from), "{text}");

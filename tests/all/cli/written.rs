@@ -4,7 +4,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 use super::Scratch;
-use super::weights::network;
+use super::weights::{configure, network};
 
 const SMALL: &str = "--model two.toml --method fkc-anneal --beta 1.5 --particles 200 --steps 20";
 
@@ -332,4 +332,18 @@ fn networks_are_sampled() {
     let report = json(&scratch.read("out/report.json"));
     assert_eq!(report["counters"]["downloads_in_loop"], 0);
     assert_eq!(report["counters"]["launches_per_step"], 4.0);
+    // Beside a closed form and a copy of itself that says to be of another schedule; the run goes as far as all of them.
+    network(&scratch, "flow", |_| ());
+    let ve = "\"kind\": \"ve\",\n    \"sigma_min\": 0.01,\n    \"sigma_max\": 60.0,\n    \"t_min\": 0.0,\n    \"t_max\": 1.0";
+    configure(&scratch, "flow", ve, "\"kind\": \"rectified-flow\", \"t_min\": 0.05, \"t_max\": 0.975");
+    scratch.put(
+        "wide.toml",
+        "kind = \"gaussian\"\nmean = [0.0, 0.0]\ncovariance = [[400.0, 0.0], [0.0, 400.0]]\n",
+    );
+    let line = "sample --model net --model wide.toml --model flow --method fkc-product --beta 0.5 --particles 50 --steps 4";
+    scratch.run(&format!("{line} --device cpu:1 -o mixed")).fine();
+    let report = json(&scratch.read("mixed/report.json"));
+    assert_eq!(report["counters"]["launches_per_step"], 5.0);
+    let sigma = |t: &str| 0.01 * 6000.0_f64.powf(report["config"][t].as_f64().expect("a time"));
+    assert!((sigma("t-max") - 39.0).abs() < 1e-6 && (sigma("t-min") - 0.05 / 0.95).abs() < 1e-9, "{report}");
 }

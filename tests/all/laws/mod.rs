@@ -4,6 +4,7 @@ mod around;
 mod batches;
 mod counts;
 mod determinism;
+mod frames;
 mod gibbs;
 mod graph;
 mod half;
