@@ -1,6 +1,8 @@
 //! Samplers against closed forms.
 
 mod aims;
+#[cfg(feature = "cli")]
+mod experiments;
 pub mod s1;
 mod s2;
 mod s3;
