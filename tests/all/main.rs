@@ -4,6 +4,8 @@
 mod support;
 #[cfg(feature = "cli")]
 mod cli;
+#[path = "../../examples/experiments/mod.rs"]
+mod experiments;
 mod laws;
 mod memory;
 mod methods;

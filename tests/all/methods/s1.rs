@@ -7,36 +7,30 @@
 
 use feynkac::coeffs;
 use feynkac::kernels::device::{Backend, Device};
-use feynkac::{Method, Model, Options, Rule, Schedule, Target, sample};
+use feynkac::{Method, Model, Options, Rule, Schedule};
 
-use crate::reference::{self, Moments, estimate, model, product, target};
+use crate::experiments::line::{self, CASES, SCHEDULES};
+use crate::reference::{q1, target};
+
+pub use crate::experiments::line::{exact, models};
 
 on_every_device! { ve, vp_linear, vp_cosine, rectified_flow }
 
 const RUNS: usize = 4;
-const CASES: [(&str, Method, f64); 6] = [
-    ("anneal 1.5", Method::FkcAnneal, 1.5),
-    ("anneal 0.5", Method::FkcAnneal, 0.5),
-    ("CFG 2", Method::FkcGuidance, 2.0),
-    ("geometric 0.5", Method::FkcGuidance, 0.5),
-    ("product 1", Method::FkcProduct, 1.0),
-    ("negation 1.3", Method::FkcCompose, 1.3),
-];
-
 fn ve(device: &Device) {
-    walk(device, Schedule::Ve { sigma_min: 0.01, sigma_max: 50.0 });
+    walk(device, SCHEDULES[0]);
 }
 
 fn vp_linear(device: &Device) {
-    walk(device, Schedule::VpLinear { b0: 0.1, b1: 20.0 });
+    walk(device, SCHEDULES[1]);
 }
 
 fn vp_cosine(device: &Device) {
-    walk(device, Schedule::VpCosine { c: 0.008 });
+    walk(device, SCHEDULES[2]);
 }
 
 fn rectified_flow(device: &Device) {
-    walk(device, Schedule::RectifiedFlow);
+    walk(device, SCHEDULES[3]);
 }
 
 /// The seed of a run; `FEYNKAC_TEST_SEED` shifts it, to try others by hand.
@@ -51,52 +45,16 @@ pub fn slow(device: &Device) -> bool {
     matches!(device.backend(), Backend::Wgpu(_)) && std::env::var_os("FEYNKAC_EXPERIMENTS").is_none()
 }
 
-/// Exact moments of what `options` samples, at its last noise level.
-pub fn exact(options: &Options) -> Moments {
-    let (alpha, sigma) = (options.schedule.alpha(options.t_min), options.schedule.sigma(options.t_min));
-    let models: Vec<Target> = tomls(options).iter().map(|toml| target(toml)).collect();
-    let powers: Vec<(&Target, f64)> = models.iter().zip(options.exponents()).collect();
-    product(&powers, alpha, sigma)
-}
-
-/// What is combined: guidance leads from the broad Gaussian to the first mixture, the negation away from it; the
-/// average and the product are of the mixtures.
-fn tomls(options: &Options) -> Vec<String> {
-    match options.method {
-        Method::FkcGuidance if options.beta > 1.0 => vec![reference::gaussian(), reference::q1()],
-        Method::FkcGuidance | Method::FkcProduct => vec![reference::q1(), reference::q2()],
-        Method::FkcCompose => vec![reference::q1(), reference::gaussian()],
-        _ => vec![reference::q1()],
-    }
-}
-
-/// The models of a run.
-pub fn models(options: &Options) -> Vec<Model> {
-    tomls(options).iter().map(|toml| model(toml)).collect()
-}
-
 /// Mean over the runs, with the standard error of each figure.
-fn average(device: &Device, options: &Options) -> [(f64, f64); 3] {
-    averaged(device, &models(options), options)
-}
-
-/// The same of these models.
 pub fn averaged(device: &Device, models: &[Model], options: &Options) -> [(f64, f64); 3] {
-    let out = sample(device, models, options, None).expect("a run");
-    let runs: Vec<Moments> = (0..options.groups).map(|g| estimate(&out, g, options.groups)).collect();
-    [|m: &Moments| m.mean, |m: &Moments| m.variance, |m: &Moments| m.log_z].map(|figure| {
-        let n = runs.len() as f64;
-        let mean = runs.iter().map(figure).sum::<f64>() / n;
-        let spread = runs.iter().map(|m| (figure(m) - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        (mean, (spread / n).sqrt())
-    })
+    line::averaged(device, models, options).expect("a run")
 }
 
 /// Error of the log-evidence of annealing N(0, c), c the variance of the data, by the run's own coefficients: the
 /// particles and their weights stay Gaussian, so a recursion of their variance gives the expectation exactly.
 fn bias(options: &Options) -> f64 {
     let levels = coeffs::levels(options).expect("levels");
-    let c = target(&reference::q1()).moments().1;
+    let c = target(&q1()).moments().1;
     let variance = |at: usize| levels[at].alpha.powi(2) * c + levels[at].sigma.powi(2);
     let log_power =
         |v: f64| 0.5 * ((1.0 - options.beta) * (std::f64::consts::TAU * v).ln() - options.beta.ln());
@@ -118,16 +76,12 @@ fn bias(options: &Options) -> f64 {
 
 fn walk(device: &Device, schedule: Schedule) {
     let mut wrong = Vec::new();
-    for (case, (name, method, beta)) in CASES.into_iter().enumerate() {
-        let mut options = Options::new(method, schedule);
-        if method == Method::FkcCompose {
-            (options.models, options.powers) = (2, vec![beta, 1.0 - beta]);
-        } else {
-            options.beta = beta;
-        }
+    for (number, case) in CASES.into_iter().enumerate() {
+        let (name, method, beta) = case;
+        let mut options = line::options(case, schedule);
         options.particles = 10_000;
         options.steps = 200;
-        options.seed = seed(40 + case as u64);
+        options.seed = seed(40 + number as u64);
         let wanted = exact(&options);
         for (label, rule, weights) in
             [("trap", Rule::Trap, true), ("exact", Rule::Exact, true), ("none", Rule::Trap, false)]
@@ -150,7 +104,8 @@ fn walk(device: &Device, schedule: Schedule) {
             options.groups = if scattered && !slow(device) { 2 * RUNS } else { RUNS };
             options.rule = rule;
             options.weights = weights;
-            let [(mean, mean_se), (variance, variance_se), (log_z, log_z_se)] = average(device, &options);
+            let [(mean, mean_se), (variance, variance_se), (log_z, log_z_se)] =
+                averaged(device, &models(&options), &options);
             println!(
                 "S1 {:<5} {:<15} {name:<13} {label:<5} mean {mean:6.3}+-{mean_se:.3} ({:6.3})  variance \
                  {variance:6.3}+-{variance_se:.3} ({:6.3})  log Z {log_z:7.4}+-{log_z_se:.4} ({:7.4})",

@@ -1,0 +1,39 @@
+//! Experiments with Feynman-Kac correctors: an example runs each in full, the tests on a small scale, and the tests
+//! of the samplers judge by the same closed forms.
+
+// Each example uses a part of it, the tests another.
+#![allow(dead_code)]
+
+pub mod line;
+#[cfg(feature = "cli")]
+pub mod pages;
+pub mod plane;
+
+/// How much is done of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Particles of a run.
+    pub particles: usize,
+    /// Steps.
+    pub steps: usize,
+    /// Independent runs of which each figure is the mean, two or more.
+    pub runs: usize,
+    /// Seed.
+    pub seed: u64,
+}
+
+/// Mean of independent figures and its standard error.
+pub fn mean_and_error(figures: impl ExactSizeIterator<Item = f64> + Clone) -> (f64, f64) {
+    let n = figures.len() as f64;
+    let mean = figures.clone().sum::<f64>() / n;
+    let spread = figures.map(|figure| (figure - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    (mean, (spread / n).sqrt())
+}
+
+/// Weights that sum to one.
+pub fn normalised(log_w: &[f32]) -> Vec<f64> {
+    let top = log_w.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let w: Vec<f64> = log_w.iter().map(|&l| (f64::from(l) - f64::from(top)).exp()).collect();
+    let total: f64 = w.iter().sum();
+    w.iter().map(|w| w / total).collect()
+}
