@@ -135,11 +135,12 @@ macro_rules! blank {
 }
 
 blank! {
+    ClimbCompilationArg { scale share steps }
     ShapeCompilationArg { groups slots padded dim block blocks unit spare }
     CarryCompilationArg<E> { x scores log_w log_p roots clock }
     CommonCompilationArg { ancestors norms rows blocks handed }
     ModelsCompilationArg { params levels map }
-    TablesCompilationArg { coeffs seeds }
+    TablesCompilationArg { coeffs seeds rungs }
     BeganCompilationArg { log_w handed ancestors norms }
     NumbersCompilationArg { weights biases cond levels }
     TensorNumbersCompilationArg { weights biases cond levels }
