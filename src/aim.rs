@@ -20,8 +20,8 @@ pub enum Growth {
     Signal,
     /// In equal parts of log(sigma/alpha).
     Linear,
-    /// After each step as far as the ESS stays at this share of the particles, in (0, 1), each group by itself; after
-    /// the last one all the way: docs/maths.md (7.6a).
+    /// As `Signal`, but after each step only as far as the ESS stays at this share of the particles, in (0, 1), each group
+    /// by itself; after the last one all the way: docs/maths.md (7.6a).
     Ess(f64),
 }
 
@@ -110,9 +110,7 @@ impl Options {
     /// What the coefficient table has for each model at level `at`: exponents, of a mixture ln w, at last the
     /// reward's lambda; 0 of one that the ESS raises.
     pub fn weights_at(&self, levels: &[Noise], at: usize) -> Vec<f64> {
-        let ratio = |noise: &Noise| (noise.sigma / noise.alpha).ln();
-        let (first, last) = (&levels[0], &levels[levels.len() - 1]);
-        let gone = (ratio(first) - ratio(&levels[at])) / (ratio(first) - ratio(last));
+        let gone = gone(levels, at);
         let ends = self.exponents_from().into_iter().zip(self.exponents());
         let mut all: Vec<f64> = ends
             .map(|(from, to)| match self.method {
@@ -121,17 +119,24 @@ impl Options {
                 _ => from + gone * (to - from),
             })
             .collect();
-        if let Some(reward) = self.reward {
-            let signal = |n: &Noise| n.alpha * n.alpha / (n.alpha * n.alpha + n.sigma * n.sigma);
-            let share = match reward.growth {
-                // A group's own.
-                Growth::Ess(_) => 0.0,
-                Growth::Linear => gone,
-                Growth::Signal => (signal(&levels[at]) - signal(first)) / (signal(last) - signal(first)),
-            };
-            all.push(reward.scale * share);
+        if self.reward.is_some() {
+            // What the ESS raises is a group's own.
+            all.push(if self.climbs() { 0.0 } else { self.reward_at(levels, at) });
         }
         all
+    }
+
+    /// The weight of the reward at level `at` by its schedule.
+    pub fn reward_at(&self, levels: &[Noise], at: usize) -> f64 {
+        let (first, last) = (&levels[0], &levels[levels.len() - 1]);
+        self.reward.map_or(0.0, |reward| {
+            let signal = |n: &Noise| n.alpha * n.alpha / (n.alpha * n.alpha + n.sigma * n.sigma);
+            let share = match reward.growth {
+                Growth::Linear => gone(levels, at),
+                Growth::Signal | Growth::Ess(_) => (signal(&levels[at]) - signal(first)) / (signal(last) - signal(first)),
+            };
+            reward.scale * share
+        })
     }
 
     /// Refuses exponents and rewards that no target has, naming them.
@@ -238,4 +243,11 @@ impl Options {
     pub(crate) fn needs_densities(&self) -> bool {
         self.method.row().needs.densities || self.beta_from.is_some() || !self.powers_from.is_empty()
     }
+}
+
+/// The share of log(sigma/alpha) that lies behind at level `at`.
+fn gone(levels: &[Noise], at: usize) -> f64 {
+    let ratio = |noise: &Noise| (noise.sigma / noise.alpha).ln();
+    let (first, last) = (&levels[0], &levels[levels.len() - 1]);
+    (ratio(first) - ratio(&levels[at])) / (ratio(first) - ratio(last))
 }

@@ -135,7 +135,7 @@ macro_rules! blank {
 }
 
 blank! {
-    ClimbCompilationArg { scale share steps }
+    ClimbCompilationArg { share steps }
     ShapeCompilationArg { groups slots padded dim block blocks unit spare }
     CarryCompilationArg<E> { x scores log_w log_p roots clock }
     CommonCompilationArg { ancestors norms rows blocks handed }
@@ -212,7 +212,7 @@ pub fn all() -> Vec<Offline> {
             log_w records coeffs norms history priorities deficits own_records clock shape step; LANES, key
         )));
         list.push(entry!(variant, ladder_kernel::LadderKernel(
-            log_w rewards records rungs clock shape climb step; LANES, key
+            log_w rewards coeffs records rungs clock shape climb step; LANES, key
         )));
         for handed in [false, true] {
             let key = MildKey { quantile: true, centre: true, clamp: true, handed, tally: key };

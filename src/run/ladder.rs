@@ -16,6 +16,8 @@ use crate::error::Result;
 pub struct Ladder {
     /// The weight during each step and after the last one, `[group][step]`, one more than steps.
     pub weights: Vec<Vec<f64>>,
+    /// What the schedule has, one more than steps.
+    pub scheduled: Vec<f64>,
     /// ESS of each group before the last step raised the weight, particles.
     pub before: Vec<f64>,
     /// And after.
@@ -50,6 +52,8 @@ pub struct Climbed {
     pub weights: Vec<Spread>,
     /// Steps until it was all there.
     pub steps: Spread,
+    /// Steps after which the ESS held it back.
+    pub held: Spread,
     /// What of it was left for the last step, which takes it whole.
     pub left: Spread,
     /// ESS before that, particles.
@@ -65,6 +69,11 @@ impl Ladder {
         weights.iter().position(|weight| Some(weight) == weights.last()).unwrap_or(0)
     }
 
+    /// Steps after which the ESS held the weight of group `group` back.
+    pub fn held(&self, group: usize) -> usize {
+        self.weights[group].iter().zip(&self.scheduled).filter(|(weight, scheduled)| weight != scheduled).count()
+    }
+
     /// Over groups.
     pub fn climbed(&self) -> Climbed {
         let rungs = self.weights.first().map_or(0, Vec::len);
@@ -72,6 +81,7 @@ impl Ladder {
         Climbed {
             weights: (1..rungs).map(|i| Spread::of(self.weights.iter().map(|w| w[i]))).collect(),
             steps: Spread::of((0..self.weights.len()).map(|group| self.steps(group) as f64)),
+            held: Spread::of((0..self.weights.len()).map(|group| self.held(group) as f64)),
             left: Spread::of(self.weights.iter().map(left)),
             ess_before: Spread::of(self.before.iter().copied()),
             ess_after: Spread::of(self.after.iter().copied()),
@@ -88,9 +98,9 @@ impl Ladder {
 
 impl fmt::Display for Climbed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Spread { min, median, max } = self.steps;
-        write!(f, "its weight was all there after {median} steps, {min} to {max}")?;
-        if self.left.min.abs().max(self.left.max.abs()) > 0.0 {
+        let Spread { min, median, max } = self.held;
+        write!(f, "its weight was held back by the ESS after {median} steps, {min} to {max}")?;
+        if max > 0.0 {
             let (left, from, to) = (self.left.median, self.ess_before.median, self.ess_after.median);
             write!(f, "; the last step took what was left, {left:.3}: ESS {from:.0} before, {to:.0} after")?;
         }
@@ -101,14 +111,13 @@ impl fmt::Display for Climbed {
 impl Run<'_> {
     /// The launch that raises the weight of the reward; nothing where it follows a schedule.
     pub(super) fn climb<'b>(&'b self, after: &'b Carried) -> Option<ladder::Ladder<'b>> {
-        let reward = self.options.reward?;
-        let Growth::Ess(share) = reward.growth else { return None };
+        let Growth::Ess(share) = self.options.reward?.growth else { return None };
         Some(ladder::Ladder {
-            scale: reward.scale as f32,
             share: share as f32,
             steps: self.coeffs.len(),
             log_w: &after.log_w,
             rewards: &after.log_p,
+            coeffs: &self.table,
             records: &self.blocks,
             rungs: self.rungs(),
             of: &self.of,
@@ -132,6 +141,7 @@ impl Run<'_> {
         let of = |g: usize| weights.iter().skip(g).step_by(groups).copied().collect();
         Ok(Some(Ladder {
             weights: (0..groups).map(of).collect(),
+            scheduled: (0..=self.coeffs.len()).map(|at| f64::from(self.row(at).side[3] as f32)).collect(),
             before: before[before.len() - groups..].to_vec(),
             after: ess.iter().map(|ess| ess.last().copied().unwrap_or(f64::NAN)).collect(),
         }))
@@ -144,17 +154,20 @@ mod tests {
 
     #[test]
     fn a_ladder_by_hand() {
-        let mut ladder = Ladder { weights: vec![vec![0.0, 0.5, 1.0]], before: vec![9.0], after: vec![5.0] };
-        ladder.append(&Ladder { weights: vec![vec![0.0, 1.0, 1.0]], before: vec![7.0], after: vec![7.0] });
+        let scheduled = vec![0.0, 1.0, 1.0];
+        let weights = vec![vec![0.0, 0.5, 1.0]];
+        let mut ladder = Ladder { weights, scheduled: scheduled.clone(), before: vec![9.0], after: vec![5.0] };
+        ladder.append(&Ladder { weights: vec![scheduled.clone()], scheduled, before: vec![7.0], after: vec![7.0] });
         assert_eq!([ladder.steps(0), ladder.steps(1)], [2, 1]);
+        assert_eq!([ladder.held(0), ladder.held(1)], [1, 0]);
         let climbed = ladder.climbed();
         assert_eq!(climbed.weights[0], Spread { min: 0.5, median: 0.75, max: 1.0 });
         assert_eq!(climbed.steps, Spread { min: 1.0, median: 1.5, max: 2.0 });
         assert_eq!(climbed.left, Spread { min: 0.0, median: 0.25, max: 0.5 });
         assert_eq!(
             climbed.to_string(),
-            "its weight was all there after 1.5 steps, 1 to 2; the last step took what was left, 0.250: ESS 8 before, 6 \
-             after"
+            "its weight was held back by the ESS after 0.5 steps, 0 to 1; the last step took what was left, 0.250: ESS 8 \
+             before, 6 after"
         );
     }
 }

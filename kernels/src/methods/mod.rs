@@ -163,6 +163,9 @@ impl StepCoeffs {
 /// Position of `ess_share` in a row.
 pub const ESS_SHARE: usize = 10;
 
+/// Position of the last number of a method's own in a row: of a reward whose weight the ESS raises, what a schedule has.
+pub const SCHEDULED: usize = ROW - 1;
+
 /// The numbers of one step on the device; see [`StepCoeffs`].
 #[derive(CubeType, Clone, Copy)]
 pub struct Coeffs {

@@ -1,6 +1,7 @@
 //! The weight of a reward, raised as far as the ESS allows.
 
 use feynkac::kernels::device::Device;
+use feynkac::kernels::methods::{ROW, SCHEDULED};
 use feynkac::kernels::passes::ladder::{Ladder, RUNG, oracle};
 use feynkac::kernels::passes::weights::RECORD;
 use feynkac::kernels::prims::state::{BLOCK, Population};
@@ -19,18 +20,20 @@ fn raised(
     of: &Population,
     (log_w, rewards): (&[f32], &[f32]),
     old: [f32; 2],
-    (scale, share, steps): (f32, f32, usize),
+    (scheduled, share, steps): (f32, f32, usize),
 ) -> ([[f32; 2]; 2], Vec<f32>) {
     let mut rungs = vec![-7.0_f32; 2 * RUNG * (steps + 1)];
     (rungs[2 * RUNG], rungs[3 * RUNG]) = (old[0], old[1]);
+    let mut table = vec![f32::NAN; 3 * ROW];
+    table[2 * ROW + SCHEDULED] = scheduled;
     let values = device.upload("log-weights", log_w).expect("room");
     let rungs = device.upload("rungs", &rungs).expect("room");
     let ladder = Ladder {
-        scale,
         share,
         steps,
         log_w: &values,
         rewards: &device.upload("rewards", rewards).expect("room"),
+        coeffs: &device.upload("coefficients", &table).expect("room"),
         records: &device.empty("records", RECORD * of.groups * of.blocks()).expect("room"),
         rungs: &rungs,
         of,
@@ -108,12 +111,13 @@ fn what_cannot_be_is_refused(device: &Device) {
     let some = device.upload("numbers", &vec![0.0_f32; of.stride()]).expect("room");
     let records = device.empty("records", RECORD * of.groups * of.blocks()).expect("room");
     let (share, steps, of) = (0.5, 3, &of);
-    let ladder =
-        Ladder { scale: 1.0, share, steps, log_w: &some, rewards: &some, records: &records, rungs: &some, of };
+    let table = device.upload("coefficients", &vec![0.0_f32; 4 * ROW]).expect("room");
+    let (log_w, rewards, coeffs, records, rungs) = (&some, &some, &table, &records, &some);
+    let ladder = Ladder { share, steps, log_w, rewards, coeffs, records, rungs, of };
     let refused = |ladder: Ladder, step: usize| ladder.launch(device, step).expect_err("refused").to_string();
     let message = refused(Ladder { share: 1.0, ..ladder }, 0);
     assert_eq!(message, "share of the ESS: found 1, wanted a number above 0 and below 1");
-    let message = refused(Ladder { scale: f32::NAN, ..ladder }, 0);
-    assert_eq!(message, "weight of a reward: found NaN, wanted a finite number");
-    assert!(refused(ladder, 1_000_000).starts_with("weights of the reward: found"));
+    assert!(refused(Ladder { coeffs: &some, ..ladder }, 3).starts_with("coefficient table: found"));
+    let cell = device.upload("a cell", &[0.0_f32]).expect("room");
+    assert!(refused(Ladder { rungs: &cell, ..ladder }, 3).starts_with("weights of the reward: found 1"));
 }

@@ -3,6 +3,7 @@
 use cubecl::prelude::*;
 
 use super::{HALVINGS, RUNG};
+use crate::methods::{ROW, SCHEDULED};
 use crate::passes::weights::LARGEST_LOG_WEIGHT;
 use crate::passes::weights::kernel::{TallyKey, record_block};
 use crate::passes::{block_stride, first_block, first_vector, number, vector_stride};
@@ -15,8 +16,6 @@ use crate::prims::state::{Shape, block_at, load, occupied, store};
 /// What is asked of the weight.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
 pub struct Climb {
-    /// Where it ends.
-    pub scale: f32,
     /// The ESS that must be left, as a share of the particles.
     pub share: f32,
     /// Steps of the run.
@@ -29,6 +28,7 @@ pub struct Climb {
 pub fn ladder_kernel<N: Size>(
     log_w: &mut [f32],
     rewards: &[f32],
+    coeffs: &[f32],
     records: &mut [u32],
     rungs: &mut [f32],
     clock: &[u32],
@@ -45,9 +45,12 @@ pub fn ladder_kernel<N: Size>(
         let at = RUNG * (step * shape.groups + group) as usize;
         let old = rungs[at];
         let before = ess::<N>(&*log_w, rewards, &shape, group, 0.0f32.runtime(), &mut memory, key);
-        let mut next = climb.scale;
-        if step + 1u32 < climb.steps && old != climb.scale {
-            next = search::<N>(&*log_w, rewards, &shape, group, old, &climb, &mut memory, key);
+        let wanted = coeffs[(step + 1u32) as usize * ROW + SCHEDULED];
+        let mut next = wanted;
+        if step + 1u32 < climb.steps && old != wanted {
+            let least = climb.share * f32::cast_from(shape.slots);
+            let part = search::<N>(&*log_w, rewards, &shape, group, wanted - old, least, &mut memory, key);
+            next = select(part < 1.0f32, fma(part, wanted - old, old), wanted);
         }
         if comptime!(!key.sharing.together) || UNIT_POS == 0u32 {
             let row = at + RUNG * shape.groups as usize;
@@ -150,7 +153,7 @@ fn all<M: Monoid<Item = f32>>(own: f32, memory: &mut [u32], #[comptime] key: Tal
     if comptime!(key.sharing.together) { cube::reduce::<M>(own, memory, key.sharing.units) } else { own }
 }
 
-/// The next weight of a group whose weight is `old`.
+/// The share of `left` that the weight of a group may gain, so that an ESS of `least` is left.
 #[cube]
 #[allow(clippy::too_many_arguments)]
 fn search<N: Size>(
@@ -158,16 +161,14 @@ fn search<N: Size>(
     rewards: &[f32],
     shape: &Shape,
     group: u32,
-    old: f32,
-    climb: &Climb,
+    left: f32,
+    least: f32,
     memory: &mut [u32],
     #[comptime] key: TallyKey,
 ) -> f32 {
-    let least = climb.share * f32::cast_from(shape.slots);
-    let left = climb.scale - old;
-    let mut found = climb.scale;
+    let mut low = 1.0f32.runtime();
     if ess::<N>(log_w, rewards, shape, group, left, memory, key) < least {
-        let mut low = 0.0f32.runtime();
+        low = 0.0f32.runtime();
         let mut high = 1.0f32.runtime();
         for _ in 0..HALVINGS {
             let middle = 0.5f32 * (low + high);
@@ -175,7 +176,6 @@ fn search<N: Size>(
             low = select(stays, middle, low);
             high = select(stays, high, middle);
         }
-        found = fma(low, left, old);
     }
-    found
+    low
 }

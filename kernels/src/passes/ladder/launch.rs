@@ -4,6 +4,7 @@ use super::kernel::{ClimbLaunch, ladder_kernel};
 use super::{HALVINGS, RUNG};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument, enough};
+use crate::methods::ROW;
 use crate::passes::weights::kernel::TallyKey;
 use crate::passes::weights::{RECORD, Weights};
 use crate::passes::{Number, Sharing, Work, allows};
@@ -12,16 +13,16 @@ use crate::prims::state::Population;
 /// Everything that raising the weight of a reward binds.
 #[derive(Debug, Clone, Copy)]
 pub struct Ladder<'a> {
-    /// The weight at the end.
-    pub scale: f32,
     /// The ESS that must be left, as a share of the particles, in (0, 1).
     pub share: f32,
-    /// Steps of the run: after the last one the weight is `scale`, whatever is left.
+    /// Steps of the run: after the last one the weight is the scheduled one, whatever the ESS.
     pub steps: usize,
     /// Log-weights `[stride]`.
     pub log_w: &'a Buf<f32>,
     /// Rewards of the particles `[stride]`.
     pub rewards: &'a Buf<f32>,
+    /// Coefficient table, of which column [`crate::methods::SCHEDULED`] of row `step + 1` is what the weight goes to.
+    pub coeffs: &'a Buf<f32>,
     /// Block records of the log-weights.
     pub records: &'a Buf<u32>,
     /// Weights of the reward, `[steps + 1, groups, 2]`, row `step` being there.
@@ -36,15 +37,13 @@ const LOOKS: u64 = 2 * (HALVINGS as u64 + 2) + 1;
 impl Ladder<'_> {
     fn check(&self, device: &Device, sharing: Sharing, step: Number) -> Result<()> {
         let of = self.of;
-        if !self.scale.is_finite() {
-            return Err(argument("weight of a reward", self.scale, "a finite number"));
-        }
         if !(self.share > 0.0 && self.share < 1.0) {
             return Err(argument("share of the ESS", self.share, "a number above 0 and below 1"));
         }
         enough(&[
             ("log-weights", self.log_w.len(), of.stride()),
             ("rewards", self.rewards.len(), of.stride()),
+            ("coefficient table", self.coeffs.len(), ROW * (step.rows() + 1)),
             ("block records", self.records.len(), RECORD * of.groups * of.blocks()),
             ("weights of the reward", self.rungs.len(), RUNG * of.groups * (step.rows() + 1)),
         ])?;
@@ -64,11 +63,12 @@ impl Ladder<'_> {
             of.lanes,
             self.log_w.arg(),
             self.rewards.arg(),
+            self.coeffs.arg(),
             self.records.arg(),
             self.rungs.arg(),
             step.cell(self.records).arg(),
             of.arg(),
-            ClimbLaunch::new(self.scale, self.share, self.steps as u32),
+            ClimbLaunch::new(self.share, self.steps as u32),
             step.word(),
             key,
         );

@@ -11,13 +11,13 @@ pub fn ess(log_w: &[f64], rewards: &[f64], gained: f64) -> f64 {
     if square > 0.0 { sum * sum / square } else { 0.0 }
 }
 
-/// The next weight of the reward, from `weight` towards `scale`: all the way if the ESS stays at `least` particles or
+/// The next weight of the reward, from `weight` towards `scheduled`: all the way if the ESS stays at `least` particles or
 /// more, else as far as bisection finds that it does.
-pub fn next(log_w: &[f64], rewards: &[f64], weight: f64, scale: f64, least: f64) -> f64 {
-    let left = scale - weight;
+pub fn next(log_w: &[f64], rewards: &[f64], weight: f64, scheduled: f64, least: f64) -> f64 {
+    let left = scheduled - weight;
     let stays = |part: f64| ess(log_w, rewards, part * left) >= least;
     if stays(1.0) {
-        return scale;
+        return scheduled;
     }
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..super::HALVINGS {
