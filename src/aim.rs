@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::Noise;
-use crate::options::Options;
+use crate::options::{Options, Policy};
 use crate::registry::Method;
 
 /// How the weight of a reward grows from 0 at the start to its scale at the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Growth {
     /// With the share of the signal, alpha^2/(alpha^2 + sigma^2): late, when the reward of a state says something of
@@ -20,6 +20,9 @@ pub enum Growth {
     Signal,
     /// In equal parts of log(sigma/alpha).
     Linear,
+    /// As `Signal`, but after each step only as far as the ESS stays at this share of the particles, in (0, 1), each group
+    /// by itself; after the last one all the way: docs/maths.md (7.6a).
+    Ess(f64),
 }
 
 /// A reward: the target is multiplied by exp(lambda r), r the log-density of the last model, without noise.
@@ -52,6 +55,11 @@ impl Options {
     /// Whether the step follows: docs/maths.md (7.4).
     pub fn follows(&self) -> bool {
         self.kernel().follows() || self.changes()
+    }
+
+    /// Whether the weight of a reward is raised by the ESS.
+    pub fn climbs(&self) -> bool {
+        self.reward.is_some_and(|reward| matches!(reward.growth, Growth::Ess(_)))
     }
 
     /// Whether it asks for Laplacians.
@@ -100,11 +108,9 @@ impl Options {
     }
 
     /// What the coefficient table has for each model at level `at`: exponents, of a mixture ln w, at last the
-    /// reward's lambda.
+    /// reward's lambda; 0 of one that the ESS raises.
     pub fn weights_at(&self, levels: &[Noise], at: usize) -> Vec<f64> {
-        let ratio = |noise: &Noise| (noise.sigma / noise.alpha).ln();
-        let (first, last) = (&levels[0], &levels[levels.len() - 1]);
-        let gone = (ratio(first) - ratio(&levels[at])) / (ratio(first) - ratio(last));
+        let gone = gone(levels, at);
         let ends = self.exponents_from().into_iter().zip(self.exponents());
         let mut all: Vec<f64> = ends
             .map(|(from, to)| match self.method {
@@ -113,15 +119,24 @@ impl Options {
                 _ => from + gone * (to - from),
             })
             .collect();
-        if let Some(reward) = self.reward {
-            let signal = |n: &Noise| n.alpha * n.alpha / (n.alpha * n.alpha + n.sigma * n.sigma);
-            let share = match reward.growth {
-                Growth::Linear => gone,
-                Growth::Signal => (signal(&levels[at]) - signal(first)) / (signal(last) - signal(first)),
-            };
-            all.push(reward.scale * share);
+        if self.reward.is_some() {
+            // What the ESS raises is a group's own.
+            all.push(if self.climbs() { 0.0 } else { self.reward_at(levels, at) });
         }
         all
+    }
+
+    /// The weight of the reward at level `at` by its schedule.
+    pub fn reward_at(&self, levels: &[Noise], at: usize) -> f64 {
+        let (first, last) = (&levels[0], &levels[levels.len() - 1]);
+        self.reward.map_or(0.0, |reward| {
+            let signal = |n: &Noise| n.alpha * n.alpha / (n.alpha * n.alpha + n.sigma * n.sigma);
+            let share = match reward.growth {
+                Growth::Linear => gone(levels, at),
+                Growth::Signal | Growth::Ess(_) => (signal(&levels[at]) - signal(first)) / (signal(last) - signal(first)),
+            };
+            reward.scale * share
+        })
     }
 
     /// Refuses exponents and rewards that no target has, naming them.
@@ -191,6 +206,9 @@ impl Options {
         if !reward.scale.is_finite() {
             return Err(Error::input("reward-scale", reward.scale, "a finite number"));
         }
+        if let Growth::Ess(share) = reward.growth {
+            self.check_growth(share)?;
+        }
         match reward.drift {
             Some(drift) if !(drift.is_finite() && drift >= 0.0) => {
                 Err(Error::input("reward-drift", drift, "a finite number, at least 0"))
@@ -199,8 +217,37 @@ impl Options {
         }
     }
 
+    /// Refuses a weight of a reward that the ESS would not raise.
+    fn check_growth(&self, share: f64) -> Result<()> {
+        if !(share > 0.0 && share < 1.0) {
+            return Err(Error::input("reward-growth ess", share, "a share above 0 and below 1"));
+        }
+        if !self.weights {
+            return Err(Error::input("reward-growth", "ess without weights", "signal or linear"));
+        }
+        match self.resample {
+            Policy::Ess(least) if least < share => {
+                let wanted = format!("at least reward-growth's {share}, or the weight of the reward would wait");
+                Err(Error::input("resample ess", least, wanted))
+            }
+            Policy::Never | Policy::Window(..) => Err(Error::input(
+                "resample",
+                format!("{} with reward-growth ess", self.resample),
+                "every, interval or ess: the weight of the reward waits where the ESS stays low",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the target needs log-densities, under every rule.
     pub(crate) fn needs_densities(&self) -> bool {
         self.method.row().needs.densities || self.beta_from.is_some() || !self.powers_from.is_empty()
     }
+}
+
+/// The share of log(sigma/alpha) that lies behind at level `at`.
+fn gone(levels: &[Noise], at: usize) -> f64 {
+    let ratio = |noise: &Noise| (noise.sigma / noise.alpha).ln();
+    let (first, last) = (&levels[0], &levels[levels.len() - 1]);
+    (ratio(first) - ratio(&levels[at])) / (ratio(first) - ratio(last))
 }

@@ -83,8 +83,9 @@ fn level(options: &Options, levels: &[Noise], at: usize) -> StepCoeffs {
     let zeta2 = options.zeta().powi(2);
     let side = match options.kernel() {
         Named::Tilted => {
+            let scheduled = options.reward_at(levels, at);
             let twice = options.reward.and_then(|reward| reward.drift).map_or(zeta2, |c| 2.0 * c);
-            [zeta2, twice, 2.0 * schedule.drift_rate(t) / schedule.diffusion_sq(t), 0.0]
+            [zeta2, twice, 2.0 * schedule.drift_rate(t) / schedule.diffusion_sq(t), scheduled]
         }
         Named::Transport => [zeta2, 0.0, 0.0, 0.0],
         Named::Plain | Named::Compose | Named::Mixture => [0.0; SIDE],

@@ -27,6 +27,10 @@ pub enum Pass {
     Weigh,
     /// What the step added to log-weights is made milder.
     Increments,
+    /// The weight of the reward goes as far up as the ESS allows.
+    Ladder,
+    /// What is carried, anew with that weight.
+    Aim,
     /// Who is born and who dies, in place of resampling.
     Births,
     /// Parents of those that died.
@@ -56,6 +60,8 @@ impl Pass {
             Pass::Evaluate(_) => ("evaluate", "network or foreign score"),
             Pass::Weigh => ("weigh", "take scores, weigh, block sums"),
             Pass::Increments => ("increments", "cut, centre what the step added, block sums"),
+            Pass::Ladder => ("ladder", "the reward's weight as far up as the ESS allows, weigh, block sums"),
+            Pass::Aim => ("aim", "scores and what the next step owes, by that weight"),
             Pass::Births => ("births", "decision, rates of birth and death, block sums"),
             Pass::Deaths => ("deaths", "parents of those that died"),
             Pass::Priority => ("priority", "decision, weights to resample by and to hand on, block sums"),
@@ -121,9 +127,13 @@ impl Plan {
         let keeps = Keeps {
             models: models.len(),
             follows: options.follows(),
-            carried: outside || options.unfused || weighs(options) && options.rule != Rule::Left,
+            carried: outside
+                || options.unfused
+                || options.climbs()
+                || weighs(options) && options.rule != Rule::Left,
             weighed: weighs(options),
             exact: options.rule == Rule::Exact && weighs(options),
+            ladder: options.climbs(),
             handed: weighs(options) && options.priorities(),
             roots: options.roots,
             element: options.state.element(),
@@ -139,6 +149,9 @@ impl Plan {
         };
         if weighs(options) && options.milder() {
             step.push(Pass::Increments);
+        }
+        if keeps.ladder {
+            step.extend([Pass::Ladder, Pass::Aim]);
         }
         if keeps.handed {
             step.push(Pass::Priority);

@@ -3,6 +3,7 @@
 mod batches;
 mod chosen;
 mod graph;
+mod ladder;
 mod outcome;
 mod paths;
 mod sizes;
@@ -33,6 +34,7 @@ use crate::registry::Scheme;
 pub use batches::{Batches, batches};
 pub use chosen::{Chosen, order};
 pub use graph::Steady;
+pub use ladder::{Climbed, Ladder, Spread};
 pub use outcome::{Counters, Glance, Outcome, Timings, read, sample};
 pub use paths::Refined;
 
@@ -285,6 +287,7 @@ impl<'a> Run<'a> {
             Pass::Fused => self.step(Stage::Fused, before, after, given)?,
             Pass::Move => self.step(Stage::Move, before, after, given)?,
             Pass::Weigh => self.step(Stage::Weigh, before, after, given)?,
+            Pass::Aim => self.step(Stage::Aim, before, after, given)?,
             // The rows are those of `after`, which is where the next step starts: its number is their level.
             Pass::Evaluate(model) => {
                 self.evaluate(model, level.map_or(Number::Kept(&after.clock), Number::Given))?;
@@ -350,6 +353,7 @@ impl<'a> Run<'a> {
             outside: self.plan.outside,
             blocks: &self.blocks,
             handed: &self.chosen.handed,
+            rungs: self.rungs(),
             coeffs: &self.table,
             seeds: &self.keys,
             of: &self.of,

@@ -1,6 +1,7 @@
 //! Walks a run on the device and on the f64 oracles in lockstep. Each oracle is fed the device's
 //! own inputs, because rounding can flip an ancestor, and from there two right runs part ways.
 
+mod climb;
 mod judge;
 pub mod passes;
 mod paths;
@@ -19,6 +20,7 @@ use crate::error::Result;
 use crate::model::Model;
 use crate::options::{Options, State};
 use crate::run::Run;
+use climb::Rewarded;
 use judge::{Judge, follow_slack, log_slack, owed_slack, weight_slack};
 
 /// Where the device left its oracle.
@@ -107,6 +109,8 @@ struct Snapshot {
     chosen: Vec<f32>,
     /// Clocks of birth and death.
     clocks: Vec<f32>,
+    /// Weights of the reward, where the ESS raises them.
+    rungs: Vec<f32>,
 }
 
 const EPS: f64 = f32::EPSILON as f64;
@@ -168,6 +172,7 @@ fn snapshot(run: &Run, step: usize) -> Result<Snapshot> {
         handed: run.device.download(&run.chosen.handed)?,
         chosen: run.device.download(&run.chosen.norms)?,
         clocks: run.device.download(&run.chosen.clocks)?,
+        rungs: run.device.download(run.rungs())?,
     })
 }
 
@@ -209,12 +214,14 @@ fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdict) 
             verdict.compare("init: x", 0, (g, i), found.x[k] as f32, *wanted, allowed);
         }
         let point = judge.evaluate(&found.x, 0)?;
-        compare_carried("start: score", run, judge, (0, 0), (g, i), &found, &point, verdict);
-        let log_p = (run.options.law().log_p)(&point.log_q, run.row(0));
+        let (c, next) = (climb::row(run, now, 0, (g, 0)), climb::row(run, now, 1, (g, 0)));
+        let rows = Rows { c: &c, next: &next };
+        compare_carried("start: score", run, judge, (0, 0, rows), (g, i), &found, &point, verdict);
+        let log_p = (run.options.law().log_p)(&point.log_q, &c);
         let wanted =
             if run.plan.keeps.weighed { log_w + if run.start.weighted { log_p } else { 0.0 } } else { 0.0 };
         // The draw's own energy: |z| up to 6.8, each off by 4e-6.
-        let allowed = log_slack(judge, run, 0, &found.x)
+        let allowed = log_slack(judge, run, (0, &c), &found.x)
             + 4.0e-5 * run.of.dim as f64
             + 8.0 * EPS * wanted.abs().max(log_w.abs());
         verdict.compare("start: log-weight", 0, (g, i), found.log_w as f32, wanted, allowed);
@@ -228,7 +235,7 @@ fn compare_carried(
     what: &'static str,
     run: &Run,
     judge: &Judge,
-    (step, level): (usize, usize),
+    (step, level, rows): (usize, usize, Rows),
     at: (usize, usize),
     found: &Particle,
     point: &Point,
@@ -236,9 +243,9 @@ fn compare_carried(
 ) {
     let keeps = &run.plan.keeps;
     if keeps.follows && keeps.carried {
-        let (c, next) = (run.row(level), run.row(level + 1));
+        let Rows { c, next } = rows;
         let wanted = reach(&found.x, point, c, &run.options.law());
-        let allowed = follow_slack(judge, run, level, &found.x, point);
+        let allowed = follow_slack(judge, run, (level, c), &found.x, point);
         for (k, turn) in wanted.turns.iter().enumerate() {
             let allowed = allowed + kept(run, turn.score);
             verdict.compare(what, step, at, found.scores[0][k] as f32, turn.score, allowed);
@@ -267,6 +274,7 @@ struct Weighed {
     wanted: f64,
     found: f32,
     allowed: f64,
+    rewarded: Rewarded,
 }
 
 fn check_step(
@@ -278,10 +286,11 @@ fn check_step(
     verdict: &mut Verdict,
 ) -> Result<()> {
     let (law, keeps) = (run.options.law(), &run.plan.keeps);
-    let rows = Rows { c: &run.coeffs[step], next: run.row(step + 1) };
-    let c = rows.c;
     let mut weighed = Vec::with_capacity(run.of.particles());
     for (g, i) in everyone(run) {
+        let row = |level: usize, steps: usize| climb::row(run, after, level, (g, steps));
+        let (c, next) = (&row(step, step), &row(step + 1, step));
+        let rows = Rows { c, next };
         let resampled = before.norms[4 * g + 3] > 0.5;
         let own = g * run.of.padded() + i;
         let parent = if resampled { before.ancestors[own] as usize } else { i };
@@ -303,7 +312,7 @@ fn check_step(
         let to_follow = follow(&from, old.as_ref(), c, &law);
         // A score that is not carried was the device's own.
         let worst = match &old {
-            Some(old) if !keeps.carried => follow_slack(judge, run, step, &from.x, old),
+            Some(old) if !keeps.carried => follow_slack(judge, run, (step, c), &from.x, old),
             _ => 0.0,
         };
         let pulled = |k: usize| -> f64 {
@@ -319,18 +328,25 @@ fn check_step(
                 + kept(run, wanted.x[k]);
             verdict.compare("step: x", step, (g, i), found.x[k] as f32, wanted.x[k], allowed);
         }
-        compare_carried("step: score", run, judge, (step, step + 1), (g, i), &found, &evaluated, verdict);
-        let allowed =
-            weight_slack(run, judge, step, (&from, old.as_ref()), (&found, &evaluated), wanted.log_w);
+        let reached = Rows { c: &row(step + 1, step + 1), next: &row(step + 2, step + 1) };
+        let levels = (step, step + 1, reached);
+        compare_carried("step: score", run, judge, levels, (g, i), &found, &evaluated, verdict);
+        let states = ((&from, old.as_ref()), (&found, &evaluated));
+        let allowed = weight_slack(run, judge, (step, rows), states, wanted.log_w);
+        let rewarded = evaluated.log_q.get(run.options.models).map(|reward| Rewarded {
+            reward: *reward,
+            slack: judge.slack(run.options.models, &found.x, step + 1).log_q,
+        });
         weighed.push(Weighed {
             before: from.log_w,
             wanted: wanted.log_w,
             found: found.log_w as f32,
             allowed,
+            rewarded: rewarded.unwrap_or_default(),
         });
     }
-    for (g, group) in weighed.chunks(run.of.slots).enumerate() {
-        resampling::check_weights(run, step, g, group, verdict);
+    for (g, group) in weighed.chunks_mut(run.of.slots).enumerate() {
+        resampling::check_weights(run, step, g, after, group, verdict);
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ use crate::passes::genealogy::kernel::genealogy_kernel;
 use crate::passes::increments::kernel::{BeganCompilationArg, MildKey, increments_kernel};
 use crate::passes::init::kernel::{Kept, init_kernel};
 use crate::passes::jumps::kernel::{births_kernel, deaths_kernel};
+use crate::passes::ladder::kernel::{ClimbCompilationArg, ladder_kernel};
 use crate::passes::mlp::kernel::{NumbersCompilationArg, SizesCompilationArg};
 use crate::passes::mlp::kernel_tensor::{TensorNumbersCompilationArg, TensorSizesCompilationArg};
 use crate::passes::priority::kernel::priority_kernel;
@@ -134,11 +135,12 @@ macro_rules! blank {
 }
 
 blank! {
+    ClimbCompilationArg { share steps }
     ShapeCompilationArg { groups slots padded dim block blocks unit spare }
     CarryCompilationArg<E> { x scores log_w log_p roots clock }
     CommonCompilationArg { ancestors norms rows blocks handed }
     ModelsCompilationArg { params levels map }
-    TablesCompilationArg { coeffs seeds }
+    TablesCompilationArg { coeffs seeds rungs }
     BeganCompilationArg { log_w handed ancestors norms }
     NumbersCompilationArg { weights biases cond levels }
     TensorNumbersCompilationArg { weights biases cond levels }
@@ -208,6 +210,9 @@ pub fn all() -> Vec<Offline> {
         )));
         list.push(entry!(variant, births_kernel::BirthsKernel(
             log_w records coeffs norms history priorities deficits own_records clock shape step; LANES, key
+        )));
+        list.push(entry!(variant, ladder_kernel::LadderKernel(
+            log_w rewards coeffs records rungs clock shape climb step; LANES, key
         )));
         for handed in [false, true] {
             let key = MildKey { quantile: true, centre: true, clamp: true, handed, tally: key };

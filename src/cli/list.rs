@@ -67,7 +67,7 @@ fn text() -> String {
             "networks (--compute)",
             Compute::NAMES.into_iter().map(|(name, compute)| two((name, compute_doc(compute)))).collect(),
         ),
-        ("weight of a reward (--reward-growth)", GROWTHS.iter().map(|row| two((row.0, row.2))).collect()),
+        ("weight of a reward (--reward-growth)", GROWTHS.iter().copied().map(two).collect()),
         ("at the end (--final)", FINALS.iter().map(|row| two((row.0, row.2))).collect()),
         ("positions are kept as (--state)", STATES.iter().map(|row| two((row.0, row.2))).collect()),
     ];

@@ -35,10 +35,11 @@ pub const FINALS: &[(&str, Final, &str)] = &[
     ("resample", Final::Resample, "one more resampling, all weights equal"),
 ];
 
-/// (name, growth, doc) of every way the weight of a reward grows.
-pub const GROWTHS: &[(&str, Growth, &str)] = &[
-    ("signal", Growth::Signal, "with the share of the signal, alpha^2/(alpha^2 + sigma^2); the default"),
-    ("linear", Growth::Linear, "in equal parts of log(sigma/alpha)"),
+/// (spelling, doc) of every way the weight of a reward grows.
+pub const GROWTHS: &[(&str, &str)] = &[
+    ("signal", "with the share of the signal, alpha^2/(alpha^2 + sigma^2); the default"),
+    ("linear", "in equal parts of log(sigma/alpha)"),
+    ("ess:F", "as signal, after each step no further than the ESS stays above F N, F in (0, 1); biased by O(1/N)"),
 ];
 
 /// (spelling, doc) of every time to resample.
@@ -93,7 +94,6 @@ macro_rules! named {
 named!(Rule, "rule", RULES);
 named!(State, "state", STATES);
 named!(Final, "final", FINALS);
-named!(Growth, "reward-growth", GROWTHS);
 named!(Method, "method", METHODS.iter().map(|row| (row.name, row.method)).collect::<Vec<_>>());
 
 /// The name of a scheme, without its number of steps.
@@ -158,6 +158,30 @@ impl fmt::Display for Policy {
             Policy::Ess(share) => write!(f, "ess:{share}"),
             Policy::Interval(steps) => write!(f, "interval:{steps}"),
             Policy::Window(a, b) => write!(f, "window:{a}:{b}"),
+        }
+    }
+}
+
+impl FromStr for Growth {
+    type Err = Error;
+
+    /// `signal`, `linear`, `ess:0.5`.
+    fn from_str(text: &str) -> Result<Self> {
+        let found = match text.trim() {
+            "signal" => Some(Growth::Signal),
+            "linear" => Some(Growth::Linear),
+            other => other.strip_prefix("ess:").and_then(|share| share.parse().ok()).map(Growth::Ess),
+        };
+        found.map_or_else(|| unknown("reward-growth", text, &format!("one of {}", spellings(GROWTHS))), Ok)
+    }
+}
+
+impl fmt::Display for Growth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Growth::Signal => f.write_str("signal"),
+            Growth::Linear => f.write_str("linear"),
+            Growth::Ess(share) => write!(f, "ess:{share}"),
         }
     }
 }

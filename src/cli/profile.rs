@@ -214,6 +214,7 @@ mod tests {
                 follows: false,
                 weighed: true,
                 exact: false,
+                ladder: false,
                 handed: false,
                 roots: true,
                 element: Element::F32,

@@ -14,7 +14,7 @@ use super::prepare::Job;
 use super::table::{columns, short};
 use crate::error::{Error, Result};
 use crate::langevin::Langevin;
-use crate::run::{Counters, Outcome, Refined, Timings};
+use crate::run::{Climbed, Counters, Ladder, Outcome, Refined, Timings};
 use crate::trust::{OverGroups, Trust, Verdict};
 use crate::weights::{Data, Tensor, save, write_atomically};
 
@@ -73,6 +73,8 @@ pub struct Report {
     trust: Each<Trust>,
     over_groups: Option<OverGroups>,
     refined: Option<Sweeps>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ladder: Option<Climbed>,
     steady_state: String,
     counters: Counters,
     timings: Timings,
@@ -98,6 +100,7 @@ impl Report {
             trust: Each::of(&outcome.trust),
             over_groups: outcome.over_groups(),
             refined: outcome.refined.as_ref().map(Sweeps::of),
+            ladder: outcome.ladder.as_ref().map(Ladder::climbed),
             steady_state: outcome.steady.to_string(),
             counters: outcome.counters,
             timings: outcome.timings,
@@ -174,6 +177,9 @@ pub fn summary(job: &Job, device: &Device, outcome: &Outcome, written: &[String]
         let done: Vec<String> = cut.into_iter().chain(centred).chain(clamped).collect();
         let biased = if options.quantile.is_some() || options.clamp.is_some() { ": biased" } else { "" };
         put("increments", format!("{}{biased}", done.join(", ")));
+    }
+    if let Some(ladder) = &outcome.ladder {
+        put("reward", ladder.climbed().to_string());
     }
     let range =
         format!("{}, t {} to {}, {} grid", options.schedule, options.t_max, options.t_min, options.grid);

@@ -5,6 +5,7 @@ use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::methods::{ESS_SHARE, ROW};
 use feynkac_kernels::passes::increments::{Increments, Milder};
 use feynkac_kernels::passes::jumps::Jumps;
+use feynkac_kernels::passes::ladder::RUNG;
 use feynkac_kernels::passes::priority::{ORDER, Priority};
 use feynkac_kernels::passes::resample::Resampling;
 use feynkac_kernels::passes::step::Carried;
@@ -14,7 +15,7 @@ use feynkac_kernels::prims::state::Population;
 
 use super::Run;
 use crate::coeffs::weighs;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::plan::Pass;
 use crate::registry::Scheme;
@@ -32,6 +33,8 @@ pub struct Chosen {
     pub clocks: Buf<f32>,
     /// Means that were taken off increments, `[rows, groups]`.
     pub centres: Buf<f32>,
+    /// Weights of the reward, `[rows + 1, groups, 2]`, where the ESS says how far they go: at first 0.
+    pub rungs: Buf<f32>,
     /// Group records of the priorities.
     pub norms: Buf<f32>,
     table: Buf<u32>,
@@ -57,6 +60,7 @@ impl Chosen {
         let cells = |wanted: usize| if used { wanted } else { 1 };
         let clocks = if options.scheme == Scheme::Clock { cells(of.stride()) } else { 1 };
         let centres = if options.milder() { rows * of.groups } else { 1 };
+        let rungs = if options.climbs() { RUNG * (rows + 1) * of.groups } else { 1 };
         let rows = cells(rows);
         let table: Vec<u32> = (0..rows)
             .flat_map(|row| {
@@ -72,6 +76,7 @@ impl Chosen {
             used,
             clocks: device.empty("clocks", clocks)?,
             centres: device.empty("centres", centres)?,
+            rungs: device.upload("weights of the reward", &vec![0.0_f32; rungs])?,
             priorities: device.empty("priorities", cells(of.stride()))?,
             handed: device.empty("priorities", cells(of.stride()))?,
             norms: device.upload("priorities", &vec![0.0_f32; RECORD * of.groups])?,
@@ -96,6 +101,10 @@ impl Run<'_> {
     pub(super) fn around(&self, pass: Pass, before: &Carried, after: &Carried, number: Number) -> Result<()> {
         let device = self.device;
         match pass {
+            Pass::Ladder => match self.climb(after) {
+                Some(climb) => climb.launch(device, number)?,
+                None => return Err(Error::input("reward", "no ladder", "a weight that the ESS raises")),
+            },
             Pass::Increments => self.increments(before, after).launch(device, number)?,
             Pass::Priority => self.priority(after).launch(device, number)?,
             Pass::Births => self.jumps(after).launch_births(device, number)?,

@@ -7,7 +7,7 @@ use feynkac_kernels::passes::mlp::Compute;
 use feynkac_kernels::passes::weights::RECORD;
 use serde::Serialize;
 
-use super::{Refined, Run, Steady, batches};
+use super::{Ladder, Refined, Run, Steady, batches};
 use crate::coeffs;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -85,6 +85,8 @@ pub struct Outcome {
     pub paths: Option<Vec<f32>>,
     /// What sweeps of particle Gibbs made of the run, where there were any.
     pub refined: Option<Refined>,
+    /// How the weight of a reward went up, where the ESS said how far.
+    pub ladder: Option<Ladder>,
     /// What each network was multiplied in; none for closed forms and foreign models.
     pub compute: Vec<Compute>,
     /// How the steps reached the device.
@@ -229,6 +231,9 @@ impl Outcome {
         if let (Some(own), Some(other)) = (&mut self.refined, &more.refined) {
             own.append(other);
         }
+        if let (Some(own), Some(other)) = (&mut self.ladder, &more.ladder) {
+            own.append(other);
+        }
         if let (Some(own), Some(other)) = (&mut self.paths, &more.paths) {
             // A row a level of each.
             let [a, b] = [before * self.dim, particles * self.dim];
@@ -303,6 +308,7 @@ pub fn read(run: &Run) -> Result<Outcome> {
         genealogy: None,
         paths: None,
         refined: None,
+        ladder: None,
         compute: run.compute(),
         steady: run.steady(),
         counters: Counters {
@@ -367,6 +373,7 @@ pub fn read(run: &Run) -> Result<Outcome> {
         out.trust.push(trust::assess(&finished, d, at));
     }
     out.genealogy = genealogy;
+    out.ladder = run.ladder(&out.ess)?;
     if let Some(i) = out.x.iter().position(|v| !v.is_finite()) {
         let group = run.first_group + i / (k * d);
         return Err(Error::Run { step: steps - 1, group, what: "a coordinate is not finite" });

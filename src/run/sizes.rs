@@ -2,7 +2,7 @@
 
 use feynkac_kernels::device::Buf;
 use feynkac_kernels::passes::step::{Cells, Stage};
-use feynkac_kernels::passes::{Work, genealogy, increments, jumps, paths, priority, resample, retain};
+use feynkac_kernels::passes::{Work, genealogy, increments, jumps, ladder, paths, priority, resample, retain};
 
 use super::Run;
 use crate::model::Model;
@@ -21,6 +21,7 @@ impl Run<'_> {
             ("parts of residual resampling", if self.parts.len() > 1 { self.parts.bytes() } else { 0 }),
             ("priorities", if self.chosen.used { self.chosen.bytes() } else { 0 }),
             ("centres", if self.options.milder() { self.chosen.centres.bytes() } else { 0 }),
+            ("weights of the reward", if self.plan.keeps.ladder { self.rungs().bytes() } else { 0 }),
             ("group records", self.norms.bytes()),
             ("group records of all steps", self.history.bytes()),
             ("genealogy", if self.options.keeps_paths().0 { self.genealogy.bytes() } else { 0 }),
@@ -57,6 +58,8 @@ impl Run<'_> {
             Pass::Move => step(Stage::Move),
             Pass::Weigh => step(Stage::Weigh),
             Pass::Priority => priority::work(&self.of),
+            Pass::Aim => step(Stage::Aim),
+            Pass::Ladder => ladder::work(&self.of),
             Pass::Increments => increments::work(&self.of),
             Pass::Births => jumps::work_births(&self.of),
             Pass::Deaths => jumps::work_deaths(&self.of, self.options.scheme == Scheme::Clock),

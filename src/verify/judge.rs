@@ -1,7 +1,7 @@
 //! What the models say in f64, and what rounding can do to what the device says.
 
 use feynkac_kernels::methods::StepCoeffs;
-use feynkac_kernels::passes::step::oracle::{Particle, Point};
+use feynkac_kernels::passes::step::oracle::{Particle, Point, Rows};
 
 use super::{EPS, kept};
 use crate::error::{Error, Result};
@@ -114,10 +114,10 @@ impl Judge<'_> {
 }
 
 /// What rounding can do to the log-density of the target.
-pub fn log_slack(judge: &Judge, run: &Run, level: usize, x: &[f64]) -> f64 {
+pub fn log_slack(judge: &Judge, run: &Run, (level, c): (usize, &StepCoeffs), x: &[f64]) -> f64 {
     let factor = |m: usize| match run.options.method {
         Method::FkcMixture => 1.0,
-        _ => run.row(level).beta[m].abs(),
+        _ => c.beta[m].abs(),
     };
     (0..judge.models.len()).map(|m| factor(m) * judge.slack(m, x, level).log_q).sum()
 }
@@ -134,8 +134,13 @@ fn factors(run: &Run, c: &StepCoeffs) -> Vec<f64> {
 }
 
 /// What rounding can do to a coordinate of the score that a method follows.
-pub fn follow_slack(judge: &Judge, run: &Run, level: usize, x: &[f64], point: &Point) -> f64 {
-    let c = run.row(level);
+pub fn follow_slack(
+    judge: &Judge,
+    run: &Run,
+    (level, c): (usize, &StepCoeffs),
+    x: &[f64],
+    point: &Point,
+) -> f64 {
     let slacks: Vec<Slack> = (0..judge.models.len()).map(|m| judge.slack(m, x, level)).collect();
     let size = |m: usize| point.scores[m].iter().map(|s| s.abs()).fold(0.0, f64::max);
     let factors = factors(run, c);
@@ -182,12 +187,10 @@ pub fn owed_slack(
 pub fn weight_slack(
     run: &Run,
     judge: &Judge,
-    step: usize,
-    (from, old): (&Particle, Option<&Point>),
-    (found, evaluated): (&Particle, &Point),
+    (step, Rows { c, next }): (usize, Rows),
+    ((from, old), (found, evaluated)): ((&Particle, Option<&Point>), (&Particle, &Point)),
     log_w: f64,
 ) -> f64 {
-    let (c, next) = (&run.coeffs[step], run.row(step + 1));
     let keeps = &run.plan.keeps;
     let worst = |x: &[f64], level: usize| -> f64 {
         (0..judge.models.len()).map(|m| judge.slack(m, x, level).score).sum()
@@ -219,12 +222,12 @@ pub fn weight_slack(
         let spread = from.x.iter().chain(&found.x).map(|x| x.abs()).fold(0.0, f64::max);
         let residual = 6.0 / c.back_precision.max(1.0e-30).sqrt();
         let pulled = if keeps.follows {
-            follow_slack(judge, run, step + 1, &found.x, evaluated)
+            follow_slack(judge, run, (step + 1, next), &found.x, evaluated)
         } else {
             worst(&found.x, step + 1)
         };
         let back = c.back_precision * residual * (4.0 * EPS * spread + c.back_drift.abs() * pulled);
-        allowed += log_slack(judge, run, step + 1, &found.x)
+        allowed += log_slack(judge, run, (step + 1, next), &found.x)
             + d * (4.0e-5 + back + 4.0 * EPS * c.back_precision * residual * residual)
             + 16.0 * EPS * (from.log_p.abs() + found.log_p.abs());
         // x' itself is rounded, which moves its density and the drawn noise.

@@ -11,9 +11,10 @@ use feynkac_kernels::prims::state::{BLOCK, Population};
 
 use super::problems::runs;
 use super::{EPS, Verdict, paths, verify, walk, weighed};
+use crate::aim::{Growth, Reward};
 use crate::error::Result;
 use crate::model::Model;
-use crate::options::{Options, Policy};
+use crate::options::{Options, Policy, Rule};
 use crate::registry::{Method, Scheme};
 use crate::run::{Outcome, sample};
 use crate::schedule::Schedule;
@@ -31,6 +32,7 @@ pub const PASSES: &[Row] = &[
     ("increments", milder),
     ("init", started),
     ("jumps", jumped),
+    ("ladder", climbing),
     ("mlp", networks),
     ("paths", paths::traced),
     ("priority", chosen),
@@ -317,6 +319,21 @@ fn milder(device: &Device) -> Result<Verdict> {
             |o| (o.quantile, o.centre, o.clamp, o.resample) = (Some(0.5), true, Some(1.0), Policy::Ess(0.9)),
         ],
     )
+}
+
+/// A reward whose weight is raised by the ESS.
+fn climbing(device: &Device) -> Result<Verdict> {
+    let mut sum = Verdict::default();
+    for (i, (rule, share, scale, drift)) in
+        [(Rule::Trap, 0.6, 1.5, None), (Rule::Exact, 0.9, -0.3, Some(1.25))].into_iter().enumerate()
+    {
+        let mut options = Options::new(Method::FkcAnneal, Schedule::Ve { sigma_min: 0.5, sigma_max: 8.0 });
+        (options.rule, options.steps, options.resample) = (rule, 5, Policy::Ess(0.95));
+        (options.particles, options.groups) = [(257, 3), (2060, 1)][i];
+        options.reward = Some(Reward { scale, growth: Growth::Ess(share), drift });
+        sum = sum.and(verify(device, &[mixture(2, i, true), mixture(2, i + 7, true)], &options)?);
+    }
+    Ok(sum)
 }
 
 /// Birth and death, drawn anew and by the clock.

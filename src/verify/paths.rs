@@ -21,6 +21,7 @@ const KEEPS: Keeps = Keeps {
     models: 1,
     carried: true,
     follows: false,
+    ladder: false,
     handed: false,
     weighed: true,
     exact: true,

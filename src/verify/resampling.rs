@@ -2,7 +2,7 @@
 
 use feynkac_kernels::passes::{increments, jumps, priority, resample, weights};
 
-use super::{EPS, Snapshot, Verdict, Weighed};
+use super::{EPS, Snapshot, Verdict, Weighed, climb};
 use crate::coeffs::weighs;
 use crate::registry::Scheme;
 use crate::run::{Run, order};
@@ -61,22 +61,34 @@ pub fn check(run: &Run, step: usize, before: &Snapshot, after: &Snapshot, verdic
 }
 
 /// Log-weights of a group after a step, made milder where that is asked for.
-pub fn check_weights(run: &Run, step: usize, g: usize, group: &[Weighed], verdict: &mut Verdict) {
+pub fn check_weights(
+    run: &Run,
+    step: usize,
+    g: usize,
+    after: &Snapshot,
+    group: &mut [Weighed],
+    verdict: &mut Verdict,
+) {
     let options = run.options;
-    let mut wanted: Vec<f64> = group.iter().map(|w| w.wanted).collect();
-    // A quantile and a mean carry the errors of all.
-    let mut spread = 0.0;
     if options.milder() && weighs(options) {
+        let mut wanted: Vec<f64> = group.iter().map(|w| w.wanted).collect();
         let before: Vec<f64> = group.iter().map(|w| w.before).collect();
         let centre;
         let (quantile, clamp) = (options.quantile, options.clamp);
         (centre, wanted) = increments::oracle::milder(&before, &wanted, quantile, options.centre, clamp);
         let most = group.iter().map(|w| w.wanted.abs() + w.before.abs()).fold(centre.abs(), f64::max);
         let sums = EPS * (8.0 + group.len() as f64 / 8.0) * most;
-        spread = group.iter().map(|w| w.allowed).fold(0.0, f64::max) + sums;
+        // A quantile and a mean carry the errors of all.
+        let spread = group.iter().map(|w| w.allowed).fold(0.0, f64::max) + sums;
+        for (w, wanted) in group.iter_mut().zip(wanted) {
+            (w.wanted, w.allowed) = (wanted, w.allowed + spread);
+        }
     }
-    for (i, (w, wanted)) in group.iter().zip(wanted).enumerate() {
-        verdict.compare("step: log-weight", step, (g, i), w.found, wanted, w.allowed + spread);
+    if run.plan.keeps.ladder {
+        climb::check(run, step, g, after, group, verdict);
+    }
+    for (i, w) in group.iter().enumerate() {
+        verdict.compare("step: log-weight", step, (g, i), w.found, w.wanted, w.allowed);
     }
 }
 

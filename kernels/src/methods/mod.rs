@@ -163,6 +163,9 @@ impl StepCoeffs {
 /// Position of `ess_share` in a row.
 pub const ESS_SHARE: usize = 10;
 
+/// Position of the last number of a method's own in a row: of a reward whose weight the ESS raises, what a schedule has.
+pub const SCHEDULED: usize = ROW - 1;
+
 /// The numbers of one step on the device; see [`StepCoeffs`].
 #[derive(CubeType, Clone, Copy)]
 pub struct Coeffs {
@@ -245,6 +248,37 @@ pub fn coeffs(table: &[f32], step: u32) -> Coeffs {
         side1: table[at + 22],
         side2: table[at + 23],
         side3: table[at + 24],
+    }
+}
+
+/// The same with another exponent of model `index`.
+#[cube]
+pub fn with_beta(c: &Coeffs, #[comptime] index: usize, beta: f32) -> Coeffs {
+    Coeffs {
+        shrink: c.shrink,
+        drift: c.drift,
+        noise: c.noise,
+        rate_old: c.rate_old,
+        rate_new: c.rate_new,
+        constant: c.constant,
+        exact: c.exact,
+        back_shrink: c.back_shrink,
+        back_drift: c.back_drift,
+        back_precision: c.back_precision,
+        beta0: if comptime!(index == 0) { beta } else { c.beta0 },
+        beta1: if comptime!(index == 1) { beta } else { c.beta1 },
+        beta2: if comptime!(index == 2) { beta } else { c.beta2 },
+        beta3: if comptime!(index == 3) { beta } else { c.beta3 },
+        beta4: if comptime!(index == 4) { beta } else { c.beta4 },
+        beta5: if comptime!(index == 5) { beta } else { c.beta5 },
+        beta6: if comptime!(index == 6) { beta } else { c.beta6 },
+        beta7: if comptime!(index == 7) { beta } else { c.beta7 },
+        swing_old: c.swing_old,
+        swing_new: c.swing_new,
+        side0: c.side0,
+        side1: c.side1,
+        side2: c.side2,
+        side3: c.side3,
     }
 }
 

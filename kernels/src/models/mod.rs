@@ -54,6 +54,8 @@ pub struct Here<N: Size> {
     pub level: u32,
     /// The group.
     pub group: u32,
+    /// Groups in all.
+    pub groups: u32,
     /// First slot within it.
     pub slot: u32,
     /// First particle, counted without padding over all groups.

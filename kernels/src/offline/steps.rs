@@ -27,11 +27,28 @@ pub fn all(list: &mut Vec<Offline>) {
     following::<Tilted>(list, "tilted 2", 2, false);
     following::<Tilted>(list, "tilted 2, drift of its own", 2, true);
     following::<Transport>(list, "transport", 2, true);
+    climbing(list);
     for (stage, dim) in [(Stage::Start, 2), (Stage::Move, 2), (Stage::Weigh, 2), (Stage::Weigh, 784)] {
         let mut key = key(2, stage, Rule::Trap, Kind::IsotropicMixture, dim, TOGETHER);
         key.models.kinds[0] = Kind::Rows;
         key.follows = true;
         list.push(one::<Analytic, Tilted>(format!("tilted, rows and a reward, D={dim}, {stage:?}"), key));
+    }
+}
+
+/// A reward whose weight is raised by the ESS.
+fn climbing(list: &mut Vec<Offline>) {
+    for (stage, rule) in [
+        (Stage::Start, Rule::Trap),
+        (Stage::Fused, Rule::Trap),
+        (Stage::Fused, Rule::Exact),
+        (Stage::Weigh, Rule::Trap),
+        (Stage::Aim, Rule::Trap),
+        (Stage::Aim, Rule::Exact),
+    ] {
+        let own = key(2, stage, rule, Kind::IsotropicMixture, 2, TOGETHER);
+        let own = StepKey { follows: true, ladder: true, ..own };
+        list.push(one::<Analytic, Tilted>(format!("tilted 2, a ladder, {stage:?}, {rule:?}"), own));
     }
 }
 
@@ -109,6 +126,7 @@ fn key(count: usize, stage: Stage, rule: Rule, kind: Kind, dim: usize, sharing: 
         carried: rule != Rule::Left,
         follows: false,
         laplacians: false,
+        ladder: false,
         handed: false,
         roots: rule != Rule::Left,
         models: ModelKey {

@@ -9,6 +9,7 @@ pub mod genealogy;
 pub mod increments;
 pub mod init;
 pub mod jumps;
+pub mod ladder;
 pub mod mlp;
 pub mod paths;
 pub mod priority;

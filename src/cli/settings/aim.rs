@@ -25,7 +25,8 @@ pub struct Aim {
     /// L at the end; at the start it is 0 [default: 1]
     #[arg(long, value_name = "L", allow_negative_numbers = true, value_parser = number)]
     pub reward_scale: Option<f64>,
-    /// How it grows: signal (with alpha^2/(alpha^2 + sigma^2)) or linear (in log(sigma/alpha)) [default: signal]
+    /// How it grows: signal (with alpha^2/(alpha^2 + sigma^2)), linear (in log(sigma/alpha)) or ess:F (as signal,
+    /// after each step no further than the ESS stays above F N) [default: signal]
     #[arg(long, value_parser = named::<Growth>)]
     pub reward_growth: Option<Growth>,
     /// Drift of the reward is this times g^2 L grad r; the default needs no Laplacian [default: zeta^2/2]

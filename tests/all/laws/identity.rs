@@ -71,6 +71,8 @@ struct Here<'a> {
     rows: [StepCoeffs; 2],
     /// The levels of the whole run, from which exponents are.
     ends: [f64; 2],
+    /// The weight of the reward during the step, where the ESS raises it between steps.
+    rung: Option<f64>,
 }
 
 impl Here<'_> {
@@ -91,6 +93,9 @@ impl Here<'_> {
         let mut c = self.rows[0];
         let weights = self.options.weights_at(&levels, 1);
         c.beta[..weights.len()].copy_from_slice(&weights);
+        if let Some(rung) = self.rung {
+            c.beta[self.options.models] = rung;
+        }
         (self.options.law().log_p)(&self.log_q(x, t), &c)
     }
 
@@ -165,11 +170,15 @@ enum Case {
     Constant(Method),
     Changing(Method),
     Reward(Method, bool),
+    Ladder(Method, bool),
 }
 
 /// Options of a random problem.
 fn random_options(rng: &mut StdRng, case: Case, schedule: Schedule, problem: usize) -> Options {
-    let (Case::Constant(method) | Case::Changing(method) | Case::Reward(method, _)) = case;
+    let (Case::Constant(method)
+    | Case::Changing(method)
+    | Case::Reward(method, _)
+    | Case::Ladder(method, _)) = case;
     let mut options = Options::new(method, schedule);
     let (least, most) = method.row().needs.models;
     options.models = least.max(if most > 2 { 2 + problem % 3 } else { most });
@@ -194,7 +203,7 @@ fn random_options(rng: &mut StdRng, case: Case, schedule: Schedule, problem: usi
     match case {
         Case::Changing(Method::FkcCompose) => options.powers_from = powers(rng, options.models),
         Case::Changing(_) => options.beta_from = Some(beta(rng)),
-        Case::Reward(_, drift) => {
+        Case::Reward(_, drift) | Case::Ladder(_, drift) => {
             options.reward = Some(Reward {
                 scale: rng.random_range(-1.0..2.0),
                 growth: [Growth::Linear, Growth::Signal][problem % 2],
@@ -204,10 +213,16 @@ fn random_options(rng: &mut StdRng, case: Case, schedule: Schedule, problem: usi
         Case::Constant(_) => (),
     }
     options.resample = Policy::Never;
+    if let (Case::Ladder(..), Some(reward)) = (case, &mut options.reward) {
+        (reward.growth, options.resample) = (Growth::Ess(0.5), Policy::Every);
+    }
     options.sde =
         [Sde::TargetScore, Sde::Ode, Sde::TemperedNoise, Sde::Zeta(rng.random_range(0.0..2.0))][problem % 4];
     if method == Method::FkcGuidance && options.sde == Sde::TemperedNoise {
         options.sde = Sde::Zeta(1.7);
+    }
+    if options.sde == Sde::Ode && matches!(case, Case::Ladder(..)) {
+        options.sde = Sde::Zeta(0.3);
     }
     options
 }
@@ -228,12 +243,16 @@ fn worst(case: Case, rule: Rule, schedule: (Schedule, f64, f64), seed: u64) -> (
             let t = rng.random_range(schedule.1..schedule.2);
             let h = 5.0e-8 * scale(schedule.0, t);
             let levels = [ends[0], t, t - h, ends[1]].map(|t| level(&options, t));
-            let rows = table(&options, &levels, dim).expect("coefficients");
+            let mut rows = table(&options, &levels, dim).expect("coefficients");
+            let rung = matches!(case, Case::Ladder(..)).then(|| rng.random_range(-1.0..2.0));
+            if let Some(rung) = rung {
+                rows.iter_mut().for_each(|row| row.beta[options.models] = rung);
+            }
             let (alpha, sigma) = (schedule.0.alpha(t), schedule.0.sigma(t));
             let x = (0..dim)
                 .map(|_| alpha * rng.random_range(-2.5..2.5) + sigma * rng.random_range(-2.0..2.0))
                 .collect();
-            let here = Here { models: &models, options: &options, t, x, h, rows: [rows[1], rows[2]], ends };
+            let here = Here { models: &models, options: &options, t, x, h, rows: [rows[1], rows[2]], ends, rung };
             let (off, size) = here.residual(1.0);
             right = right.max(off / size);
             let (off, size) = here.residual(-1.0);
@@ -251,8 +270,9 @@ fn rates_keep_the_target() {
     let changing = [FkcAnneal, FkcGuidance, FkcProduct, FkcCompose, FkcTransport].map(Case::Changing);
     let rewards = [FkcAnneal, FkcGuidance, FkcCompose].map(|method| Case::Reward(method, false));
     let pulled = [FkcAnneal, FkcProduct].map(|method| Case::Reward(method, true));
+    let ladders = [(FkcGuidance, false), (FkcAnneal, true)].map(|(method, own)| Case::Ladder(method, own));
     for (at, schedule) in SCHEDULES.into_iter().enumerate() {
-        for case in constant.into_iter().chain(changing).chain(rewards).chain(pulled) {
+        for case in constant.into_iter().chain(changing).chain(rewards).chain(pulled).chain(ladders) {
             for rule in [Rule::Left, Rule::Trap] {
                 let (right, flipped) = worst(case, rule, schedule, 60 + at as u64);
                 let name = format!("{case:?}");

@@ -11,6 +11,7 @@ mod half;
 mod identity;
 mod increments;
 mod jumps;
+mod ladder;
 mod langevin;
 mod limits;
 mod mistakes;

@@ -3,6 +3,7 @@
 mod conditional;
 mod draws;
 mod every;
+mod ladder;
 pub mod mlp;
 mod mlp_tensor;
 mod paths;

@@ -30,6 +30,8 @@ pub struct Keeps {
     pub weighed: bool,
     /// Log-densities: the exact rule.
     pub exact: bool,
+    /// The weight of the reward, which is the last model, is raised by the ESS: [`crate::passes::ladder`].
+    pub ladder: bool,
     /// Log-weights that survivors keep: [`crate::passes::priority`].
     pub handed: bool,
     /// Root ancestors.

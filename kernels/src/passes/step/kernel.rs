@@ -188,7 +188,7 @@ fn particles<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
         fetch::<E, N>(before, scratch, &mut here, &past, key);
     }
     let told = if comptime!(key.moves() && !key.carried) {
-        ask::<S, M, N>(&mut here, scratch, models, &tables.coeffs, key)
+        ask::<S, M, N>(&mut here, scratch, models, tables, key)
     } else {
         nothing::<N>()
     };
@@ -204,7 +204,7 @@ fn particles<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
     } else if comptime!(key.settles()) {
         log_w = settle::<S, M, E, N>(before, after, scratch, models, &mut here, &past, &c, log_w, key);
     }
-    if comptime!(key.weighed) {
+    if comptime!(key.weighed && !matches!(key.stage, Stage::Aim)) {
         log_w = select_many(here.occupied, log_w, Vector::new(ZERO_WEIGHT));
         store::<f32, N>(&mut after.log_w, at, log_w);
     }
@@ -253,6 +253,7 @@ fn here<N: Size>(
         dim,
         level,
         group,
+        groups: shape.groups,
         slot,
         particle: group * shape.slots + slot,
         occupied: occupied::<N>(shape, lanes::<N>(slot)),

@@ -5,8 +5,9 @@ use cubecl::prelude::*;
 
 use super::kernel::fall_back;
 use super::key::{Carry, Stage, StepKey, Tables};
-use crate::methods::{Coeffs, Method, coeffs};
+use crate::methods::{Coeffs, Method, coeffs, with_beta};
 use crate::models::{Here, Models, Score, coordinate, extent, scores_of};
+use crate::passes::ladder::RUNG;
 use crate::prims::state::{Past, store, store_row};
 
 /// What all models together say of the particles, beside their scores.
@@ -22,6 +23,8 @@ pub struct Told<N: Size> {
     pub behind: Vector<f32, N>,
     /// The particle's part of R.
     pub whole: Vector<f32, N>,
+    /// Log-density of the last model.
+    pub last: Vector<f32, N>,
 }
 
 /// Nobody was asked.
@@ -33,6 +36,21 @@ pub fn nothing<N: Size>() -> Told<N> {
         ahead: Vector::new(0.0f32),
         behind: Vector::new(0.0f32),
         whole: Vector::new(0.0f32),
+        last: Vector::new(0.0f32),
+    }
+}
+
+/// The numbers of the level at `here`, the last exponent being the group's own where there is a ladder: that of the
+/// step which ends there, or else of the one that begins.
+#[cube]
+fn aimed<N: Size>(here: &Here<N>, tables: &Tables, #[comptime] key: StepKey) -> Coeffs {
+    let now = coeffs(&tables.coeffs, here.level);
+    if comptime!(key.ladder) {
+        let row = if comptime!(key.ends()) { here.level - 1u32 } else { here.level };
+        let weight = tables.rungs[RUNG * (row * here.groups + here.group) as usize];
+        with_beta(&now, comptime!(key.models.count - 1), weight)
+    } else {
+        now
     }
 }
 
@@ -42,7 +60,7 @@ pub fn ask<S: Score, M: Method, N: Size>(
     here: &mut Here<N>,
     scratch: &mut [f32],
     models: &Models,
-    table: &[f32],
+    tables: &Tables,
     #[comptime] key: StepKey,
 ) -> Told<N> {
     let mut log_q = Sequence::<Vector<f32, N>>::new();
@@ -57,9 +75,10 @@ pub fn ask<S: Score, M: Method, N: Size>(
     if comptime!(!key.follows) {
         nothing::<N>()
     } else {
-        let now = coeffs(table, here.level);
-        let next = coeffs(table, here.level + 1u32);
-        let last = coeffs(table, select(here.level > 0u32, here.level - 1u32, 0u32));
+        // Of a ladder no step sees the last exponent change: in the table it does not.
+        let now = coeffs(&tables.coeffs, here.level);
+        let next = coeffs(&tables.coeffs, here.level + 1u32);
+        let last = coeffs(&tables.coeffs, select(here.level > 0u32, here.level - 1u32, 0u32));
         let mut ahead = Vector::<f32, N>::new(0.0f32);
         let mut behind = Vector::<f32, N>::new(0.0f32);
         #[unroll]
@@ -67,13 +86,15 @@ pub fn ask<S: Score, M: Method, N: Size>(
             ahead = fma(Vector::new(next.beta(m) - now.beta(m)), log_q[m], ahead);
             behind = fma(Vector::new(now.beta(m) - last.beta(m)), log_q[m], behind);
         }
+        let now = aimed::<N>(&*here, tables, key);
         let joint = M::joint::<N>(&log_q, &now, key.models.count);
         let whole = if comptime!(key.laplacians) {
             M::whole::<N>(&laplacians, &now, key.models.count)
         } else {
             Vector::new(0.0f32)
         };
-        Told::<N> { log_p: joint.log_p, shares: joint.shares, ahead, behind, whole }
+        let last = log_q[comptime!(key.models.count - 1)];
+        Told::<N> { log_p: joint.log_p, shares: joint.shares, ahead, behind, whole, last }
     }
 }
 
@@ -93,8 +114,8 @@ pub fn reach<S: Score, M: Method, E: Float, N: Size>(
     #[comptime] key: StepKey,
 ) -> Vector<f32, N> {
     let registers = comptime!(key.models.registers);
-    let now = coeffs(&tables.coeffs, here.level);
-    let told = ask::<S, M, N>(here, scratch, models, &tables.coeffs, key);
+    let now = aimed::<N>(&*here, tables, key);
+    let told = ask::<S, M, N>(here, scratch, models, tables, key);
     let mut rate = told.whole;
     let mut residual = Vector::<f32, N>::new(0.0f32);
     #[unroll(registers > 0)]
@@ -107,15 +128,17 @@ pub fn reach<S: Score, M: Method, E: Float, N: Size>(
         };
         let moved = M::coordinate::<N>(&scores, &told.shares, x, &now, key.models.count);
         rate += moved.rate;
-        if comptime!(key.carried) {
+        if comptime!(key.carried && !key.leaves_reward()) {
             let layout = key.models.layout;
             store_row::<E, N>(&mut after.scores, &here.score_grid, k, here.at, moved.score, layout);
         }
-        if comptime!(key.exact && !matches!(key.stage, Stage::Start)) {
+        if comptime!(key.exact && key.ends()) {
             residual = fall_back::<E, N>(before, &*here, &*scratch, past, c, &moved, k, residual, key);
         }
     }
-    if comptime!(key.exact) {
+    if comptime!(key.leaves_reward()) {
+        store::<f32, N>(&mut after.log_p, here.at, told.last);
+    } else if comptime!(key.exact) {
         store::<f32, N>(&mut after.log_p, here.at, told.log_p);
     } else if comptime!(key.carried) {
         let owed = fma(Vector::new(now.rate_old), rate, Vector::new(now.swing_old) * told.ahead);
@@ -123,6 +146,8 @@ pub fn reach<S: Score, M: Method, E: Float, N: Size>(
     }
     if comptime!(matches!(key.stage, Stage::Start)) {
         if comptime!(key.weighted_start) { log_w + told.log_p } else { log_w }
+    } else if comptime!(!key.ends()) {
+        log_w
     } else {
         let ends = fma(Vector::new(c.rate_new), rate, Vector::new(c.swing_new) * told.behind);
         let log_w = log_w + ends + Vector::new(c.constant);

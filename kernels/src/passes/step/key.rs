@@ -18,6 +18,8 @@ pub enum Stage {
     Weigh,
     /// The first evaluation, before any move.
     Start,
+    /// After the weight of a reward was raised: what is carried of the state that the step reached, anew.
+    Aim,
 }
 
 /// Memory for the coordinates of a particle and the scores there, while models work on them.
@@ -52,6 +54,8 @@ pub struct StepKey {
     pub follows: bool,
     /// The Laplacians of the models' log-densities enter as well.
     pub laplacians: bool,
+    /// The exponent of the last model is its group's own, from [`Tables::rungs`].
+    pub ladder: bool,
     /// Survivors start from the log-weight that their parent hands on, instead of 0.
     pub handed: bool,
     /// Root ancestors are kept.
@@ -82,8 +86,18 @@ impl StepKey {
         match self.stage {
             Stage::Move => false,
             Stage::Fused => self.carried,
-            Stage::Weigh | Stage::Start => true,
+            Stage::Weigh | Stage::Start | Stage::Aim => true,
         }
+    }
+
+    /// Ends a step, and adds its new state's part to the log-weight.
+    pub(super) fn ends(&self) -> bool {
+        matches!(self.stage, Stage::Fused | Stage::Weigh)
+    }
+
+    /// What is carried is left to [`Stage::Aim`], and the reward in the place of log-densities.
+    pub(super) fn leaves_reward(&self) -> bool {
+        self.ladder && self.ends()
     }
 
     pub(crate) fn tally(&self) -> TallyKey {
@@ -106,7 +120,7 @@ impl StepKey {
     }
 
     pub(super) fn records(&self) -> bool {
-        self.weighed && !matches!(self.stage, Stage::Move)
+        self.weighed && !matches!(self.stage, Stage::Move | Stage::Aim)
     }
 }
 
@@ -120,7 +134,7 @@ pub struct Carry<E: Float> {
     /// Log-weights, `[stride]`.
     pub log_w: Box<[f32]>,
     /// Log-densities of the target, `[stride]`: the exact rule has them. Methods that follow keep here, under the
-    /// other rules, what the next step owes its old state.
+    /// other rules, what the next step owes its old state; between a step and [`Stage::Aim`] the reward.
     pub log_p: Box<[f32]>,
     /// First ancestor of each particle at the start of the run.
     pub roots: Box<[u32]>,
@@ -150,4 +164,6 @@ pub struct Tables {
     pub coeffs: Box<[f32]>,
     /// Two words a group.
     pub seeds: Box<[u32]>,
+    /// Exponents of the last model, where the key asks for them: see the ladder pass.
+    pub rungs: Box<[f32]>,
 }

@@ -7,6 +7,7 @@ use crate::device::{Buf, Device};
 use crate::error::{Result, argument, enough};
 use crate::methods::{Compose, Method, Mixture, Plain, ROW, Tilted, Transport};
 use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, ModelsLaunch, Score};
+use crate::passes::ladder::RUNG;
 use crate::passes::{Number, Work};
 use crate::prims::space::{Euclid, Space};
 use crate::prims::state::Population;
@@ -74,6 +75,8 @@ pub struct Step<'a> {
     pub blocks: &'a Buf<u32>,
     /// Log-weights that particles hand on; one cell where they hand on none.
     pub handed: &'a Buf<f32>,
+    /// Weights of the reward, where they are groups' own: see [`crate::passes::ladder`]. One cell where they are not.
+    pub rungs: &'a Buf<f32>,
     /// Coefficient table.
     pub coeffs: &'a Buf<f32>,
     /// Seeds.
@@ -118,6 +121,9 @@ impl Step<'_> {
             let wanted = format!("f32: {} keeps no 16-bit numbers", device.name());
             return Err(argument("state", self.keeps.element, wanted));
         }
+        if self.keeps.ladder && !(self.keeps.follows && self.keeps.carried && self.keeps.weighed) {
+            return Err(argument("weight of the reward", "raised by the ESS", "a method that follows, carries and weighs"));
+        }
         if self.keeps.exact && self.feed.outside() > 0 {
             return Err(argument("weight rule", "exact", "left or trap: the model gives no log-density"));
         }
@@ -142,6 +148,9 @@ impl Step<'_> {
         }
         if keeps.handed && self.handed.len() < of.stride() {
             return Err(argument("log-weights handed on", self.handed.len(), of.stride()));
+        }
+        if keeps.ladder && self.rungs.len() < 2 * RUNG * of.groups {
+            return Err(argument("weights of the reward", self.rungs.len(), 2 * RUNG * of.groups));
         }
         for carried in [self.before, self.after] {
             let kept = |kept: bool| if kept { of.stride() } else { 1 };
@@ -204,6 +213,7 @@ impl Step<'_> {
             carried: self.keeps.carried,
             follows: self.keeps.follows,
             laplacians: self.feed.laplacians,
+            ladder: self.keeps.ladder,
             handed: self.keeps.handed,
             roots: self.keeps.roots,
             models: ModelKey {
@@ -252,7 +262,7 @@ impl Step<'_> {
             self.common(),
             self.scratch.arg(),
             ModelsLaunch::new(self.feed.params.arg(), self.feed.levels.arg(), self.feed.map.arg()),
-            TablesLaunch::new(self.coeffs.arg(), self.seeds.arg()),
+            TablesLaunch::new(self.coeffs.arg(), self.seeds.arg(), self.rungs.arg()),
             self.of.arg(),
             step.word(),
             key,
@@ -298,11 +308,17 @@ impl Step<'_> {
         let again = if looks { state(of.dim) } else { 0 }
             + cells(self.feed.outside() * of.dim)
             + kept(keeps.weighed, 1);
+        // A later launch carries scores where the weight of a reward is raised before.
+        let aimed = if keeps.ladder && self.stage != Stage::Start { 0 } else { carried };
         let weighed = Work {
             read: scratch + if self.stage == Stage::Fused { 0 } else { again },
-            written: scratch + carried + kept(keeps.weighed, 1) + kept(keeps.cell(), 1) + records,
+            written: scratch + aimed + kept(keeps.weighed, 1) + kept(keeps.cell(), 1) + records,
         };
         match self.stage {
+            Stage::Aim => Work {
+                read: scratch + again - kept(keeps.weighed, 1),
+                written: scratch + carried + kept(keeps.cell(), 1),
+            },
             Stage::Fused => {
                 Work { read: moved.read + weighed.read, written: moved.written + weighed.written }
             }

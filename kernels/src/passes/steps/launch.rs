@@ -54,7 +54,7 @@ fn go<M: Method>(device: &Device, of: &Step, history: &Buf<f32>, steps: Range<us
         history.arg(),
         of.scratch.arg(),
         ModelsLaunch::new(of.feed.params.arg(), of.feed.levels.arg(), of.feed.map.arg()),
-        TablesLaunch::new(of.coeffs.arg(), of.seeds.arg()),
+        TablesLaunch::new(of.coeffs.arg(), of.seeds.arg(), of.rungs.arg()),
         of.of.arg(),
         steps.start as u32,
         steps.end as u32,
