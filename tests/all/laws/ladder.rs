@@ -47,15 +47,8 @@ fn two_launches_more() {
     assert_eq!(ours.step, [Pass::Fused, Pass::Ladder, Pass::Aim, Pass::Resample]);
     assert!(ours.keeps.ladder && ours.keeps.carried);
     (options.unfused, options.centre, options.temper) = (true, true, 0.5);
-    let wanted = [
-        Pass::Move,
-        Pass::Weigh,
-        Pass::Increments,
-        Pass::Ladder,
-        Pass::Aim,
-        Pass::Priority,
-        Pass::Resample,
-    ];
+    let wanted =
+        [Pass::Move, Pass::Weigh, Pass::Increments, Pass::Ladder, Pass::Aim, Pass::Priority, Pass::Resample];
     assert_eq!(plan(&options).step, wanted);
     options.reward = Some(Reward { scale: 1.0, growth: Growth::Signal, drift: None });
     assert!(!plan(&options).step.contains(&Pass::Ladder));
@@ -84,10 +77,7 @@ fn what_would_wait_is_refused() {
     for share in [0.0, 1.0, -0.5, f64::NAN] {
         let reward = Reward { scale: 1.0, growth: Growth::Ess(share), drift: None };
         let message = refused(&|o| o.reward = Some(reward));
-        assert_eq!(
-            message,
-            format!("reward-growth ess: found {share}, wanted a share above 0 and below 1")
-        );
+        assert_eq!(message, format!("reward-growth ess: found {share}, wanted a share above 0 and below 1"));
     }
 }
 
@@ -115,13 +105,11 @@ fn runs_agree_with_their_oracles(device: &Device) {
 fn a_network_is_tilted(device: &Device) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/gmm40-mlp");
     let network = Model::open(&path, None).expect("the network").0;
-    let reward =
-        model("kind = 'mixture'\nweights = [1.0]\nmeans = [[5.0, -8.0]]\nscales = [12.0]\n");
+    let reward = model("kind = 'mixture'\nweights = [1.0]\nmeans = [[5.0, -8.0]]\nscales = [12.0]\n");
     let mut options = options(Schedule::Ve { sigma_min: 0.05, sigma_max: 60.0 }, Rule::Trap, 0.6);
     (options.particles, options.groups, options.steps) = (40, 2, 5);
     let models = [network, reward];
-    let wanted =
-        [Pass::Move, Pass::Evaluate(0), Pass::Weigh, Pass::Ladder, Pass::Aim, Pass::Resample];
+    let wanted = [Pass::Move, Pass::Evaluate(0), Pass::Weigh, Pass::Ladder, Pass::Aim, Pass::Resample];
     assert_eq!(Plan::of(&options, &models).expect("a plan").step, wanted);
     let verdict = verify(device, &models, &options).expect("a walk");
     assert!(verdict.agrees() && verdict.steps == 5, "{verdict}");

@@ -1,9 +1,9 @@
 //! Samplers against closed forms.
 
 mod aims;
-mod halving;
 #[cfg(feature = "cli")]
 mod experiments;
+mod halving;
 pub mod s1;
 mod s2;
 mod s3;

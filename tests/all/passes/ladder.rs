@@ -54,7 +54,8 @@ fn as_far_as_the_oracle(device: &Device) {
     for (at, n) in SIZES.into_iter().enumerate().filter(|(_, n)| !slow(device) || *n < 2000) {
         let of = population(device, 2, n, BLOCK);
         for (spread, share, steps) in [(0.1, 0.9, 9), (1.5, 0.5, 9), (1.5, 0.5, 2), (3.0, 0.7, 9)] {
-            let log_w: Vec<f32> = (0..of.stride()).map(|_| spread * rng.random_range(-1.0_f32..1.0)).collect();
+            let log_w: Vec<f32> =
+                (0..of.stride()).map(|_| spread * rng.random_range(-1.0_f32..1.0)).collect();
             let rewards: Vec<f32> = (0..of.stride()).map(|_| rng.random_range(-4.0_f32..1.0)).collect();
             let (old, scale) = ([0.25_f32, 0.5], [1.5_f32, -2.0, 0.26][at % 3]);
             let (found, after) = raised(device, &of, (&log_w, &rewards), old, (scale, share, steps));
