@@ -11,8 +11,11 @@ mod weighed;
 use std::fmt;
 
 use feynkac_kernels::device::Device;
+use feynkac_kernels::methods::StepCoeffs;
 use feynkac_kernels::passes::init;
-use feynkac_kernels::passes::step::oracle::{At, Particle, Point, Rows, follow, reach, step as oracle_step};
+use feynkac_kernels::passes::step::oracle::{
+    At, Particle, Point, Rows, estimate, follow, reach, step as oracle_step,
+};
 
 use crate::coeffs::weighs;
 use crate::error::Result;
@@ -183,7 +186,7 @@ fn particle(
     let at = group * run.of.padded() + slot;
     let (dim, keeps, layout) = (run.of.dim, &run.plan.keeps, run.device.layout());
     let x: Vec<f64> = (0..dim).map(|k| f64::from(s.x[run.of.cell(layout, dim, k, at)])).collect();
-    let rows = keeps.score_rows() * dim;
+    let rows = keeps.carried_rows(dim);
     let score = |m: usize, k: usize| f64::from(s.scores[run.of.cell(layout, rows, m * dim + k, at)]);
     let scores = if keeps.carried {
         (0..keeps.score_rows()).map(|m| (0..dim).map(|k| score(m, k)).collect()).collect()
@@ -192,7 +195,9 @@ fn particle(
     };
     let log_w = if keeps.weighed { f64::from(s.log_w[at]) } else { 0.0 };
     let log_p = if keeps.cell() { f64::from(s.log_p[at]) } else { 0.0 };
-    Ok(Particle { x, scores, log_w, log_p })
+    let log_q = |m: usize| f64::from(s.scores[run.of.cell(layout, rows, keeps.score_rows() * dim + m, at)]);
+    let log_q = (0..keeps.log_rows()).map(log_q).collect();
+    Ok(Particle { x, scores, log_w, log_p, log_q })
 }
 
 fn everyone(run: &Run) -> impl Iterator<Item = (usize, usize)> + use<> {
@@ -208,7 +213,11 @@ fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdict) 
             let allowed = 4.0e-6 * run.start.std + 4.0 * EPS * wanted.abs() + kept(run, *wanted);
             verdict.compare("init: x", 0, (g, i), found.x[k] as f32, *wanted, allowed);
         }
-        let point = judge.evaluate(&found.x, 0)?;
+        for (m, wanted) in init::oracle::first(&run.start, &found.x).iter().enumerate() {
+            let allowed = 8.0 * EPS * (run.of.dim as f64 + 1.0) * (1.0 + wanted.abs());
+            verdict.compare("init: log-density", 0, (g, i), found.log_q[m] as f32, *wanted, allowed);
+        }
+        let point = estimated(run, judge.evaluate(&found.x, 0)?, &found);
         compare_carried("start: score", run, judge, (0, 0), (g, i), &found, &point, verdict);
         let log_p = (run.options.law().log_p)(&point.log_q, run.row(0));
         let wanted =
@@ -243,6 +252,20 @@ fn compare_carried(
             let allowed = allowed + kept(run, turn.score);
             verdict.compare(what, step, at, found.scores[0][k] as f32, turn.score, allowed);
         }
+        for (m, score) in point.scores.iter().enumerate().filter(|_| keeps.log_rows() > 0) {
+            let allowed = judge.slack(m, &found.x, level).score;
+            for (k, wanted) in score.iter().enumerate() {
+                let allowed = allowed + 8.0 * EPS * wanted.abs();
+                verdict.compare(
+                    "step: score of a model",
+                    step,
+                    at,
+                    found.scores[1 + m][k] as f32,
+                    *wanted,
+                    allowed,
+                );
+            }
+        }
         if keeps.cell() && !keeps.exact {
             let owed = wanted.owed(c, next);
             let factors = (c.rate_old, c.swing_old);
@@ -258,6 +281,35 @@ fn compare_carried(
             let allowed = allowed + 8.0 * EPS * wanted.abs() + kept(run, *wanted);
             verdict.compare(what, step, at, found.scores[m][k] as f32, *wanted, allowed);
         }
+    }
+}
+
+/// What the models say, with log-densities that the device estimated: those are judged by themselves.
+fn estimated(run: &Run, point: Point, found: &Particle) -> Point {
+    let own = |(m, exact): (usize, &f64)| {
+        if run.plan.keeps.estimated >> m & 1 == 1 { found.log_q[m] } else { *exact }
+    };
+    Point { log_q: point.log_q.iter().enumerate().map(own).collect(), ..point }
+}
+
+/// Log-densities that are estimated, from the device's own parent and its own x'.
+fn compare_estimates(
+    step: usize,
+    at: (usize, usize),
+    (from, found): (&Particle, &Particle),
+    c: &StepCoeffs,
+    verdict: &mut Verdict,
+) {
+    for (m, wanted) in estimate(from, c, &found.x).iter().enumerate() {
+        let rounding = |k: usize| {
+            let (old, new, s) = (from.x[k].abs(), found.x[k].abs(), from.scores[1 + m][k].abs());
+            let (pull, by) = (s + old * c.lean_old, (found.x[k] - c.shrink * from.x[k]).abs());
+            let parts = pull * (old + new + by + c.noise * c.noise * pull);
+            parts + old * old * c.lean_old + new * new * c.lean_new
+        };
+        let parts: f64 = (0..found.x.len()).map(rounding).sum();
+        let allowed = 16.0 * EPS * (parts + wanted.abs() + from.log_q[m].abs() + c.stretch.abs() + 1.0);
+        verdict.compare("step: log-density", step, at, found.log_q[m] as f32, *wanted, allowed);
     }
 }
 
@@ -298,7 +350,8 @@ fn check_step(
             (false, _) => Some(judge.evaluate(&from.x, step)?),
         };
         // The move from the device's parent; the evaluation at the device's own x'.
-        let evaluated = judge.evaluate(&found.x, step + 1)?;
+        let evaluated = estimated(run, judge.evaluate(&found.x, step + 1)?, &found);
+        compare_estimates(step, (g, i), (&from, &found), c, verdict);
         let wanted = oracle_step(&from, old.as_ref(), at, rows, &law, keeps.exact, |_| evaluated.clone());
         let to_follow = follow(&from, old.as_ref(), c, &law);
         // A score that is not carried was the device's own.

@@ -14,6 +14,7 @@ const KEEPS: Keeps = Keeps {
     models: 1,
     carried: false,
     follows: false,
+    estimated: 0,
     handed: false,
     weighed: true,
     exact: false,
