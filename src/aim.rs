@@ -7,8 +7,8 @@ use feynkac_kernels::passes::step::Named;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::Noise;
-use crate::options::{Options, Policy};
+use crate::model::{Model, Noise};
+use crate::options::{Options, Policy, Rule, State};
 use crate::registry::Method;
 
 /// How the weight of a reward grows from 0 at the start to its scale at the end.
@@ -36,7 +36,68 @@ pub struct Reward {
     pub drift: Option<f64>,
 }
 
+/// Where log-densities come from, for targets that need them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Densities {
+    /// Exact where there is a closed form; those of other models are estimated.
+    #[default]
+    Exact,
+    /// All are estimated along the particles, by Ito's formula: docs/maths.md (7.9).
+    Ito,
+}
+
 impl Options {
+    /// The models whose log-densities are estimated, a bit each.
+    pub fn estimated(&self, models: &[Model]) -> u32 {
+        if !self.needs_densities() {
+            return 0;
+        }
+        let own = models.iter().take(self.models).enumerate();
+        own.filter(|(_, model)| model.outside() || self.densities == Densities::Ito)
+            .map(|(m, _)| 1 << m)
+            .sum()
+    }
+
+    /// Refuses what an estimate of log-densities does not allow, naming it.
+    pub(crate) fn check_estimates(&self) -> Result<()> {
+        let refused = |what: &str, found: String, wanted: &str| {
+            Err(Error::input(format!("{what} with estimated log-densities"), found, wanted))
+        };
+        if self.method == Method::FkcTransport {
+            return refused(
+                "method",
+                self.method.row().name.into(),
+                "closed forms that are not estimated: a transport takes Laplacians",
+            );
+        }
+        if self.zeta() != 1.0 {
+            let wanted =
+                "target-score or zeta:1: with other noise the estimate takes divergences of the scores";
+            return refused("sde", format!("zeta {}", self.zeta()), wanted);
+        }
+        if self.rule == Rule::Exact {
+            return refused("rule", "exact".into(), "left, right or trap");
+        }
+        if self.langevin.moves > 0 {
+            return refused(
+                "langevin",
+                self.langevin.to_string(),
+                "no moves, which take divergences of the scores",
+            );
+        }
+        if self.climbs() {
+            return refused("reward-growth", "by the ESS".into(), "signal or linear");
+        }
+        if self.refine > 0 {
+            return refused("refine", self.refine.to_string(), "no sweeps: a path is not moved by its noise");
+        }
+        match self.state {
+            State::F32 => Ok(()),
+            State::F16 => refused("state", "f16".into(), "f32: rounded moves are not those of the estimate"),
+        }
+    }
+
     /// The kernel of the method, tilted where there is a reward.
     pub fn kernel(&self) -> Named {
         if self.reward.is_some() { Named::Tilted } else { self.method.row().kernel }

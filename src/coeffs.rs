@@ -2,7 +2,7 @@
 
 use feynkac_kernels::methods::{SIDE, StepCoeffs};
 use feynkac_kernels::models::MAX_MODELS;
-use feynkac_kernels::passes::init::Start;
+use feynkac_kernels::passes::init::{First, Start};
 use feynkac_kernels::passes::step::Named;
 
 use crate::error::{Error, Result};
@@ -106,6 +106,9 @@ fn level(options: &Options, levels: &[Noise], at: usize) -> StepCoeffs {
         swing_old: 0.0,
         swing_new: 0.0,
         side,
+        stretch: 0.0,
+        lean_old: 0.0,
+        lean_new: 0.0,
     }
 }
 
@@ -229,7 +232,8 @@ pub fn start(options: &Options, models: &[Model], noise: Noise) -> Result<Start>
     let weighted = weighs(options) && models.iter().all(|m| matches!(m, Model::Analytic(_)));
     let offset = if weighs(options) && !weighted { normaliser } else { 0.0 };
     fits(options, noise, models, &mean, precision.recip().sqrt())?;
-    Ok(Start { mean, std: precision.recip().sqrt(), weighted, offset })
+    let first = first(options, models, noise);
+    Ok(Start { mean, std: precision.recip().sqrt(), weighted, offset, first })
 }
 
 /// The start of a mixture: a Gaussian of its mean, and of its mean variance per coordinate.
@@ -243,7 +247,38 @@ fn mixture_start(options: &Options, models: &[Model], noise: Noise, weights: &[f
     let mean: Vec<f64> = centre.iter().map(|m| noise.alpha * m).collect();
     let std = (noise.alpha.powi(2) * variance + noise.sigma.powi(2)).sqrt();
     fits(options, noise, models, &mean, std)?;
-    Ok(Start { mean, std, weighted: weighs(options), offset: 0.0 })
+    let first = first(options, models, noise);
+    Ok(Start { mean, std, weighted: weighs(options), offset: 0.0, first })
+}
+
+/// What each model is taken for at the start, where log-densities are estimated.
+fn first(options: &Options, models: &[Model], noise: Noise) -> Vec<First> {
+    let one = |model: &Model| {
+        let (mean, variance) = model.moments();
+        let mean = mean.iter().map(|m| noise.alpha * m).collect();
+        First { mean, variance: noise.alpha.powi(2) * variance + noise.sigma.powi(2) }
+    };
+    if options.estimated(models) == 0 { Vec::new() } else { models.iter().map(one).collect() }
+}
+
+/// Mean square per coordinate of the data of all models: the variance of the Gaussian that estimates of log-densities
+/// lean on.
+pub fn breadth(models: &[Model]) -> f64 {
+    let square = |model: &Model| {
+        let (mean, variance) = model.moments();
+        variance + mean.iter().map(|m| m * m).sum::<f64>() / mean.len() as f64
+    };
+    models.iter().map(square).sum::<f64>() / models.len() as f64
+}
+
+/// Leans the estimates of log-densities on N(0, (alpha^2 breadth + sigma^2) I).
+pub fn lean(rows: &mut [StepCoeffs], levels: &[Noise], dim: usize, breadth: f64) {
+    let variance = |noise: &Noise| noise.alpha.powi(2) * breadth + noise.sigma.powi(2);
+    for (row, pair) in rows.iter_mut().zip(levels.windows(2)) {
+        let (old, new) = (variance(&pair[0]), variance(&pair[1]));
+        (row.stretch, row.lean_old, row.lean_new) =
+            (-0.5 * dim as f64 * (new / old).ln(), 1.0 / old, 1.0 / new);
+    }
 }
 
 /// Largest number of an f16.

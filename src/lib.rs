@@ -49,7 +49,7 @@ pub mod trust;
 pub mod verify;
 pub mod weights;
 
-pub use aim::{Growth, Reward};
+pub use aim::{Densities, Growth, Reward};
 pub use error::{Error, Result};
 pub use feynkac_kernels as kernels;
 pub use langevin::Langevin;

@@ -4,7 +4,7 @@ use feynkac_kernels::passes::mlp::Compute;
 use feynkac_kernels::prims::state::Element;
 use serde::{Deserialize, Serialize};
 
-use crate::aim::Reward;
+use crate::aim::{Densities, Reward};
 use crate::error::{Error, Result};
 use crate::langevin::Langevin;
 use crate::registry::{Method, Scheme};
@@ -118,6 +118,9 @@ pub struct Options {
     pub schedule: Schedule,
     /// Where the steps lie.
     pub grid: Grid,
+    /// Where log-densities come from.
+    #[serde(default)]
+    pub densities: Densities,
     /// Noise time of the start.
     pub t_max: f64,
     /// Noise time of the end; samples are of the density there.
@@ -227,6 +230,7 @@ impl Options {
             beta_from: None,
             powers_from: Vec::new(),
             reward: None,
+            densities: Densities::Exact,
             sde: Sde::TargetScore,
             rule: Rule::Trap,
             weights: true,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use feynkac_kernels::passes::step::Keeps;
 
+use crate::aim::Densities;
 use crate::coeffs::weighs;
 use crate::error::{Error, Result};
 use crate::model::{Model, Noise};
@@ -110,11 +111,12 @@ impl Plan {
         if outside && options.rule == Rule::Exact {
             return Err(Error::input("rule", "exact", "left or trap: the network gives no log-density"));
         }
-        if outside && options.needs_densities() {
-            let found = format!("a network with {}", options.method.row().name);
-            let wanted =
-                "closed forms: weights of a mixture, exponents that change and transports take log-densities";
-            return Err(Error::input("models", found, wanted));
+        let estimated = options.estimated(models);
+        if estimated > 0 {
+            options.check_estimates()?;
+        } else if options.densities == Densities::Ito {
+            let found = format!("ito with {} of constant exponents", options.method.row().name);
+            return Err(Error::input("densities", found, "a target that needs log-densities"));
         }
         let (schedule, ends) = (&options.schedule, [options.t_max, options.t_min]);
         let ends = ends.map(|t| Noise { t, alpha: schedule.alpha(t), sigma: schedule.sigma(t) });
@@ -127,7 +129,9 @@ impl Plan {
         let keeps = Keeps {
             models: models.len(),
             follows: options.follows(),
+            estimated,
             carried: outside
+                || estimated > 0
                 || options.unfused
                 || options.climbs()
                 || weighs(options) && options.rule != Rule::Left,

@@ -101,7 +101,7 @@ pub const METHODS: &[MethodRow] = &[
     MethodRow {
         method: Method::FkcMixture,
         name: "fkc-mixture",
-        doc: "the mixture of all models, each with a weight of its own, by its exact score; closed forms",
+        doc: "the mixture of all models, each with a weight of its own, by its exact score",
         paper: "Skreta et al. 2025, arXiv 2503.02819; Du et al. 2023, arXiv 2302.11552",
         needs: Mixture::NEEDS,
         kernel: Named::Mixture,

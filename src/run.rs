@@ -139,7 +139,10 @@ impl<'a> Run<'a> {
             max_block: options.block,
         };
         let levels = coeffs::levels(options)?;
-        let table_rows = coeffs::table(options, &levels, of.dim)?;
+        let mut table_rows = coeffs::table(options, &levels, of.dim)?;
+        if plan.keeps.estimated > 0 {
+            coeffs::lean(&mut table_rows, &levels, of.dim, coeffs::breadth(models));
+        }
         let steps = table_rows[..levels.len() - 1].to_vec();
         let start = coeffs::start(options, models, levels[0])?;
         let first_group = groups.start;

@@ -2,6 +2,7 @@
 //! own inputs, because rounding can flip an ancestor, and from there two right runs part ways.
 
 mod climb;
+mod estimates;
 mod judge;
 pub mod passes;
 mod paths;
@@ -21,6 +22,7 @@ use crate::model::Model;
 use crate::options::{Options, State};
 use crate::run::Run;
 use climb::Rewarded;
+use estimates::{compare_estimates, estimated};
 use judge::{Judge, follow_slack, log_slack, owed_slack, weight_slack};
 
 /// Where the device left its oracle.
@@ -188,7 +190,7 @@ fn particle(
     let at = group * run.of.padded() + slot;
     let (dim, keeps, layout) = (run.of.dim, &run.plan.keeps, run.device.layout());
     let x: Vec<f64> = (0..dim).map(|k| f64::from(s.x[run.of.cell(layout, dim, k, at)])).collect();
-    let rows = keeps.score_rows() * dim;
+    let rows = keeps.carried_rows(dim);
     let score = |m: usize, k: usize| f64::from(s.scores[run.of.cell(layout, rows, m * dim + k, at)]);
     let scores = if keeps.carried {
         (0..keeps.score_rows()).map(|m| (0..dim).map(|k| score(m, k)).collect()).collect()
@@ -197,7 +199,9 @@ fn particle(
     };
     let log_w = if keeps.weighed { f64::from(s.log_w[at]) } else { 0.0 };
     let log_p = if keeps.cell() { f64::from(s.log_p[at]) } else { 0.0 };
-    Ok(Particle { x, scores, log_w, log_p })
+    let log_q = |m: usize| f64::from(s.scores[run.of.cell(layout, rows, keeps.score_rows() * dim + m, at)]);
+    let log_q = (0..keeps.log_rows()).map(log_q).collect();
+    Ok(Particle { x, scores, log_w, log_p, log_q })
 }
 
 fn everyone(run: &Run) -> impl Iterator<Item = (usize, usize)> + use<> {
@@ -213,7 +217,11 @@ fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdict) 
             let allowed = 4.0e-6 * run.start.std + 4.0 * EPS * wanted.abs() + kept(run, *wanted);
             verdict.compare("init: x", 0, (g, i), found.x[k] as f32, *wanted, allowed);
         }
-        let point = judge.evaluate(&found.x, 0)?;
+        for (m, wanted) in init::oracle::first(&run.start, &found.x).iter().enumerate() {
+            let allowed = 8.0 * EPS * (run.of.dim as f64 + 1.0) * (1.0 + wanted.abs());
+            verdict.compare("init: log-density", 0, (g, i), found.log_q[m] as f32, *wanted, allowed);
+        }
+        let point = estimated(run, judge.evaluate(&found.x, 0)?, &found);
         let (c, next) = (climb::row(run, now, 0, (g, 0)), climb::row(run, now, 1, (g, 0)));
         let rows = Rows { c: &c, next: &next };
         compare_carried("start: score", run, judge, (0, 0, rows), (g, i), &found, &point, verdict);
@@ -249,6 +257,20 @@ fn compare_carried(
         for (k, turn) in wanted.turns.iter().enumerate() {
             let allowed = allowed + kept(run, turn.score);
             verdict.compare(what, step, at, found.scores[0][k] as f32, turn.score, allowed);
+        }
+        for (m, score) in point.scores.iter().enumerate().filter(|_| keeps.log_rows() > 0) {
+            let allowed = judge.slack(m, &found.x, level).score;
+            for (k, wanted) in score.iter().enumerate() {
+                let allowed = allowed + 8.0 * EPS * wanted.abs();
+                verdict.compare(
+                    "step: score of a model",
+                    step,
+                    at,
+                    found.scores[1 + m][k] as f32,
+                    *wanted,
+                    allowed,
+                );
+            }
         }
         if keeps.cell() && !keeps.exact {
             let owed = wanted.owed(c, next);
@@ -307,7 +329,8 @@ fn check_step(
             (false, _) => Some(judge.evaluate(&from.x, step)?),
         };
         // The move from the device's parent; the evaluation at the device's own x'.
-        let evaluated = judge.evaluate(&found.x, step + 1)?;
+        let evaluated = estimated(run, judge.evaluate(&found.x, step + 1)?, &found);
+        compare_estimates(step, (g, i), (&from, &found), c, verdict);
         let wanted = oracle_step(&from, old.as_ref(), at, rows, &law, keeps.exact, |_| evaluated.clone());
         let to_follow = follow(&from, old.as_ref(), c, &law);
         // A score that is not carried was the device's own.

@@ -239,15 +239,16 @@ pub fn all() -> Vec<Offline> {
         scans::<LogSumExp, LogWeights>(&mut list, &format!("log-sum-exp, {variant}"), sharing);
         scans::<FixedSum, Integers>(&mut list, &format!("61-bit sum, {variant}"), sharing);
     }
-    let kept = Kept { weighed: true, roots: true, layout: Layout::Columns };
-    for (variant, paired, rows, element) in [
-        ("D=2", true, false, Element::F32),
-        ("D=2, rows", true, true, Element::F32),
-        ("D=64, rows", false, true, Element::F32),
-        ("D=64, rows, f16", false, true, Element::F16),
+    for (variant, paired, rows, element, logs) in [
+        ("D=2", true, false, Element::F32, 0),
+        ("D=2, rows", true, true, Element::F32, 0),
+        ("D=64, rows", false, true, Element::F32, 0),
+        ("D=64, rows, f16", false, true, Element::F16, 0),
+        ("D=64, rows, first log-densities", false, true, Element::F32, 2),
     ] {
+        let kept = Kept { weighed: true, roots: true, scores: 1 + logs, logs, layout: Layout::Columns };
         list.push(entry!(variant, init_kernel::InitKernel(
-            x log_w ancestors roots clock norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER, element.kind()
+            x log_w scores ancestors roots clock norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER, element.kind()
         )));
     }
     networks::networks(&mut list);

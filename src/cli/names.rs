@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use feynkac_kernels::passes::mlp::Compute;
 
-use crate::aim::Growth;
+use crate::aim::{Densities, Growth};
 use crate::error::{Error, Result};
 use crate::options::{Final, Policy, Rule, Sde, State};
 use crate::registry::{JUMPS, METHODS, Method, SCHEMES, Scheme};
@@ -33,6 +33,12 @@ pub const STATES: &[(&str, State, &str)] = &[
 pub const FINALS: &[(&str, Final, &str)] = &[
     ("weighted", Final::Weighted, "particles with their log-weights; the default"),
     ("resample", Final::Resample, "one more resampling, all weights equal"),
+];
+
+/// (name, where from, doc) of every source of log-densities.
+pub const DENSITIES: &[(&str, Densities, &str)] = &[
+    ("exact", Densities::Exact, "closed forms where there are; of networks estimated; the default"),
+    ("ito", Densities::Ito, "estimated along the particles, by Ito's formula"),
 ];
 
 /// (spelling, doc) of every way the weight of a reward grows.
@@ -97,6 +103,7 @@ macro_rules! named {
 named!(Rule, "rule", RULES);
 named!(State, "state", STATES);
 named!(Final, "final", FINALS);
+named!(Densities, "densities", DENSITIES);
 named!(Method, "method", METHODS.iter().map(|row| (row.name, row.method)).collect::<Vec<_>>());
 
 /// The name of a scheme, without its number of steps.

@@ -7,7 +7,7 @@ use feynkac_kernels::device::Request;
 use serde_json::{Map, Value, json};
 
 use super::settings::{Aim, Settings};
-use crate::aim::{Growth, Reward};
+use crate::aim::{Densities, Growth, Reward};
 use crate::error::{Error, Result};
 use crate::langevin::Langevin;
 use crate::model::Model;
@@ -137,6 +137,7 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         beta_from: settings.aim.beta_from,
         powers_from: settings.aim.exponent_from.clone(),
         reward: reward(&settings.aim)?,
+        densities: settings.aim.densities.unwrap_or(usual.densities),
         sde: settings.sde.unwrap_or(usual.sde),
         rule: settings.rule.unwrap_or(usual.rule),
         weights: !settings.no_weights,
@@ -307,6 +308,9 @@ fn config(options: &Options, settings: &Settings) -> Value {
         if let Some(drift) = reward.drift {
             put("reward-drift", json!(drift));
         }
+    }
+    if options.densities != Densities::Exact {
+        put("densities", json!(options.densities.to_string()));
     }
     put("sde", json!(options.sde.to_string()));
     put("particles", json!(options.particles));

@@ -212,6 +212,7 @@ mod tests {
                 models: 2,
                 carried: true,
                 follows: false,
+                estimated: 0,
                 weighed: true,
                 exact: false,
                 ladder: false,

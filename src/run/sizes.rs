@@ -53,7 +53,8 @@ impl Run<'_> {
                 let held = before.buffers();
                 let kept = ["positions", "log-weights", "roots"];
                 let written = held.iter().filter(|(what, _)| kept.contains(what)).map(|(_, bytes)| bytes);
-                Work { read: 0, written: written.sum::<u64>() + self.ancestors.bytes() }
+                let logs = 4 * (self.plan.keeps.log_rows() * self.of.stride()) as u64;
+                Work { read: 0, written: written.sum::<u64>() + logs + self.ancestors.bytes() }
             }
             Pass::Start => step(Stage::Start),
             Pass::Fused => step(Stage::Fused),

@@ -22,6 +22,7 @@ const KEEPS: Keeps = Keeps {
     carried: true,
     follows: false,
     ladder: false,
+    estimated: 0,
     handed: false,
     weighed: true,
     exact: true,
@@ -89,7 +90,7 @@ pub(super) fn retained(device: &Device) -> Result<Verdict> {
                 ..Carried::new(device, &of, &KEEPS)?
             })
         };
-        let start = Start { mean: vec![0.25; dim], std: 3.0, weighted: true, offset: 0.5 };
+        let start = Start { mean: vec![0.25; dim], std: 3.0, weighted: true, offset: 0.5, first: Vec::new() };
         let path = numbers(5, 5 * of.groups * dim);
         let table: Vec<f32> = steps.iter().flat_map(|c| c.row()).collect();
         debug_assert_eq!(table.len(), ROW * steps.len());
@@ -128,7 +129,7 @@ pub(super) fn retained(device: &Device) -> Result<Verdict> {
                         let old = if *decision > 0.5 { 0.0 } else { f64::from(held[2][base]) };
                         let log_p = f64::from(held[3][base]);
                         let (from, scores) = (at(&numbers(1, cells)), vec![at(&held[1])]);
-                        let parent = Particle { x: from, scores, log_w: old, log_p };
+                        let parent = Particle { x: from, scores, log_w: old, log_p, log_q: Vec::new() };
                         let c = &steps[step];
                         let z = retain::oracle::noise(&parent, &to, c, compose::oracle::LAW);
                         old - log_p + 0.5 * z.iter().map(|z| z * z).sum::<f64>()

@@ -1,7 +1,7 @@
 //! Runs of every method by every rule, for the passes that steps are made of.
 
 use super::passes::mixture;
-use crate::aim::{Growth, Reward};
+use crate::aim::{Densities, Growth, Reward};
 use crate::model::Model;
 use crate::options::{Options, Policy, Rule};
 use crate::registry::{METHODS, Method};
@@ -50,6 +50,7 @@ fn beyond(options: &mut Options, at: usize) {
         (Method::FkcGuidance, 0) => {
             options.reward = Some(Reward { scale: -0.3, growth: Growth::Signal, drift });
         }
+        (Method::FkcMixture, 0) if options.rule != Rule::Exact => options.densities = Densities::Ito,
         (Method::FkcCompose, 0) => options.powers_from = vec![1.0, 0.1, -0.2],
         _ => (),
     }

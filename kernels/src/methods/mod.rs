@@ -53,7 +53,7 @@ pub struct Needs {
     pub vjp: bool,
     /// The method weighs particles at all.
     pub weights: bool,
-    /// The log-densities of the models, beside their scores: closed forms.
+    /// The log-densities of the models, beside their scores: of closed forms, or estimated.
     pub densities: bool,
 }
 
@@ -94,7 +94,7 @@ pub fn powers<N: Size>(log_q: &Sequence<Vector<f32, N>>, c: &Coeffs, #[comptime]
 
 /// Numbers in a row of the coefficient table: those of the step that starts at a level, and of the level. Behind the
 /// last level stand two rows that repeat its own.
-pub const ROW: usize = 25;
+pub const ROW: usize = 28;
 
 /// The numbers of one step, on the host in f64.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -129,6 +129,12 @@ pub struct StepCoeffs {
     pub swing_new: f64,
     /// Numbers of the method at this level.
     pub side: [f64; SIDE],
+    /// What an estimated log-density gains beside what the scores say: docs/maths.md (7.9).
+    pub stretch: f64,
+    /// 1 / variance of the Gaussian that estimates lean on, at the old state.
+    pub lean_old: f64,
+    /// The same at the new state.
+    pub lean_new: f64,
 }
 
 /// Numbers that a method may have of its own at a level.
@@ -152,7 +158,8 @@ impl StepCoeffs {
             self.ess_share,
         ];
         let swings = [self.swing_old, self.swing_new];
-        let all = numbers.iter().chain(&self.beta).chain(&swings).chain(&self.side);
+        let estimates = [self.stretch, self.lean_old, self.lean_new];
+        let all = numbers.iter().chain(&self.beta).chain(&swings).chain(&self.side).chain(&estimates);
         for (slot, number) in row.iter_mut().zip(all) {
             *slot = *number as f32;
         }
@@ -164,7 +171,7 @@ impl StepCoeffs {
 pub const ESS_SHARE: usize = 10;
 
 /// Position of the last number of a method's own in a row: of a reward whose weight the ESS raises, what a schedule has.
-pub const SCHEDULED: usize = ROW - 1;
+pub const SCHEDULED: usize = ESS_SHARE + MAX_MODELS + 2 + SIDE;
 
 /// The numbers of one step on the device; see [`StepCoeffs`].
 #[derive(CubeType, Clone, Copy)]
@@ -217,6 +224,12 @@ pub struct Coeffs {
     pub side2: f32,
     /// The fourth.
     pub side3: f32,
+    /// See [`StepCoeffs::stretch`].
+    pub stretch: f32,
+    /// See [`StepCoeffs::lean_old`].
+    pub lean_old: f32,
+    /// See [`StepCoeffs::lean_new`].
+    pub lean_new: f32,
 }
 
 /// Row `step` of the table.
@@ -248,6 +261,9 @@ pub fn coeffs(table: &[f32], step: u32) -> Coeffs {
         side1: table[at + 22],
         side2: table[at + 23],
         side3: table[at + 24],
+        stretch: table[at + 25],
+        lean_old: table[at + 26],
+        lean_new: table[at + 27],
     }
 }
 
@@ -279,6 +295,9 @@ pub fn with_beta(c: &Coeffs, #[comptime] index: usize, beta: f32) -> Coeffs {
         side1: c.side1,
         side2: c.side2,
         side3: c.side3,
+        stretch: c.stretch,
+        lean_old: c.lean_old,
+        lean_new: c.lean_new,
     }
 }
 

@@ -28,6 +28,8 @@ pub fn all(list: &mut Vec<Offline>) {
     following::<Tilted>(list, "tilted 2, drift of its own", 2, true);
     following::<Transport>(list, "transport", 2, true);
     climbing(list);
+    estimating::<Compose>(list, "compose 2");
+    estimating::<Mixture>(list, "mixture 2");
     for (stage, dim) in [(Stage::Start, 2), (Stage::Move, 2), (Stage::Weigh, 2), (Stage::Weigh, 784)] {
         let mut key = key(2, stage, Rule::Trap, Kind::IsotropicMixture, dim, TOGETHER);
         key.models.kinds[0] = Kind::Rows;
@@ -125,6 +127,7 @@ fn key(count: usize, stage: Stage, rule: Rule, kind: Kind, dim: usize, sharing: 
         weighted_start: stage == Stage::Start && rule == Rule::Exact,
         carried: rule != Rule::Left,
         follows: false,
+        estimated: 0,
         laplacians: false,
         ladder: false,
         handed: false,
@@ -178,6 +181,23 @@ fn following<M: Method>(list: &mut Vec<Offline>, method: &str, count: usize, lap
     list.push(entry!(variant, steps_kernel::StepsKernel<Analytic, M, Euclid>(
         a b common history scratch models tables shape first last; LANES, LANES, Crew::Cube, key, Element::F32.kind()
     )));
+}
+
+/// The same of two networks whose log-densities are estimated, and of closed forms.
+fn estimating<M: Method>(list: &mut Vec<Offline>, method: &str) {
+    let key = |stage, dim, sharing| StepKey {
+        follows: true,
+        estimated: 3,
+        ..key(2, stage, Rule::Trap, Kind::IsotropicMixture, dim, sharing)
+    };
+    for (stage, dim) in
+        [(Stage::Start, 2), (Stage::Move, 2), (Stage::Weigh, 2), (Stage::Move, 64), (Stage::Weigh, 64)]
+    {
+        let key = StepKey { looks: false, ..key(stage, dim, if dim > FEW { shared(2) } else { TOGETHER }) };
+        list.push(one::<Buffer, M>(format!("{method}, estimates, D={dim}, {stage:?}"), key));
+    }
+    let key = key(Stage::Fused, 2, TOGETHER);
+    list.push(one::<Analytic, M>(format!("{method}, estimates, D=2, Fused"), key));
 }
 
 /// What a weight rule keeps; the host's rules by the same names.

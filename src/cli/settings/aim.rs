@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{named, number};
-use crate::aim::Growth;
+use crate::aim::{Densities, Growth};
 
 /// Weights of a mixture, exponents that change on the way down, a reward.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
@@ -19,6 +19,10 @@ pub struct Aim {
     /// Exponent of a model at the start, for fkc-compose: once for each, or not at all [default: no change]
     #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
     pub exponent_from: Vec<f64>,
+    /// Log-densities of targets that need them: exact (networks give none, theirs are estimated) or ito (all are
+    /// estimated along the particles) [default: exact]
+    #[arg(long, value_parser = named::<Densities>)]
+    pub densities: Option<Densities>,
     /// TOML target whose log-density is a reward r: the target is multiplied by exp(L r)
     #[arg(long, value_name = "FILE")]
     pub reward: Option<PathBuf>,
@@ -42,6 +46,7 @@ impl Aim {
             weight: list(self.weight, below.weight),
             beta_from: self.beta_from.or(below.beta_from),
             exponent_from: list(self.exponent_from, below.exponent_from),
+            densities: self.densities.or(below.densities),
             reward: self.reward.or(below.reward),
             reward_scale: self.reward_scale.or(below.reward_scale),
             reward_growth: self.reward_growth.or(below.reward_growth),

@@ -346,4 +346,17 @@ fn networks_are_sampled() {
     assert_eq!(report["counters"]["launches_per_step"], 5.0);
     let sigma = |t: &str| 0.01 * 6000.0_f64.powf(report["config"][t].as_f64().expect("a time"));
     assert!((sigma("t-max") - 39.0).abs() < 1e-6 && (sigma("t-min") - 0.05 / 0.95).abs() < 1e-9, "{report}");
+    // Targets that need log-densities, which networks do not give; weighed or not.
+    for more in
+        ["--method fkc-mixture", "--method fkc-mixture --no-weights", "--method fkc-product --beta-from 0.2"]
+    {
+        let line =
+            "sample --model net --model wide.toml --model flow --particles 50 --steps 4 --device cpu:1";
+        scratch.run(&format!("{line} {more} -o estimated")).fine();
+        let (shape, x) = tensor(&scratch.read("estimated/samples.safetensors"), "x", Dtype::F32);
+        assert_eq!(shape, [50, 2], "{more}");
+        let report = json(&scratch.read("estimated/report.json"));
+        assert_eq!(report["counters"]["downloads_in_loop"], 0, "{more}");
+        assert!(!x.is_empty());
+    }
 }

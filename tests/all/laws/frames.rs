@@ -166,7 +166,7 @@ fn one_run(device: &Device) {
         let wanted = run(schedule, 0);
         let spread = |v: &[f32]| v.iter().map(|v| f64::from(v.abs())).fold(0.0, f64::max);
         assert!(spread(&wanted.log_w) > 1.0, "there is something to weigh");
-        for second in 1..OWN.len() {
+        for (second, (own, ..)) in OWN.iter().enumerate().skip(1) {
             let found = run(schedule, second);
             let off = |a: &[f32], b: &[f32]| {
                 a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max) / spread(b)
@@ -176,7 +176,7 @@ fn one_run(device: &Device) {
                 "frames {}: {} beside {}: x {x:.1e}, log w {w:.1e}",
                 device.backend(),
                 schedule.name(),
-                OWN[second].0.name()
+                own.name()
             );
             // Rounding of 12 steps from sigma/alpha 30 on, of scores good to 1e-5.
             assert!(x < 1.0e-4 && w < 1.0e-3, "{x} {w}");

@@ -169,7 +169,7 @@ fn plainly(options: &Options, weighed: bool) -> Vec<f64> {
         let (x, log_w) = init::oracle::draw(&start, seed, slot);
         let (scores, log_q) = evaluate(&target, &x, levels[0]);
         let log_p = options.beta * log_q[0];
-        let mut now = Particle { x, scores, log_w: log_w + log_p, log_p };
+        let mut now = Particle { x, scores, log_w: log_w + log_p, log_p, log_q: Vec::new() };
         for (i, row) in rows.iter().enumerate() {
             let row: &StepCoeffs = row;
             let method = options.method.row().oracle;

@@ -4,6 +4,7 @@ mod around;
 mod batches;
 mod counts;
 mod determinism;
+mod estimates;
 mod frames;
 mod gibbs;
 mod graph;

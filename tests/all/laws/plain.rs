@@ -76,7 +76,7 @@ impl Plain {
                 let (x, log_w) = init::oracle::draw(&start, seed, i);
                 let (scores, log_q) = self.evaluate(&x, 0);
                 let log_p = log_q.iter().zip(&self.coeffs[0].beta).map(|(q, b)| q * b).sum();
-                Particle { x, scores, log_w, log_p }
+                Particle { x, scores, log_w, log_p, log_q: Vec::new() }
             })
             .collect()
     }

@@ -118,7 +118,7 @@ fn plainly(options: &Options, kept: bool) -> Vec<f64> {
             let (x, log_w) = init::oracle::draw(&start, seed, slot);
             let (scores, log_q) = evaluate(&x, levels[0]);
             let log_p = options.beta * log_q[0];
-            Particle { x, scores, log_w: log_w + log_p, log_p }
+            Particle { x, scores, log_w: log_w + log_p, log_p, log_q: Vec::new() }
         };
         let mut now: Vec<Particle> = (0..k).map(begin).collect();
         let mut log_z = 0.0;

@@ -130,7 +130,7 @@ impl Sweep {
                 }
                 let (scores, log_q) = self.evaluate(&x, 0);
                 let log_p = self.options.beta * log_q[0];
-                Particle { x, scores, log_w: log_w + log_p, log_p }
+                Particle { x, scores, log_w: log_w + log_p, log_p, log_q: Vec::new() }
             })
             .collect();
         let (mut all, mut parents) = (vec![now], Vec::<Option<Vec<usize>>>::new());
@@ -200,7 +200,7 @@ impl Sweep {
                 let log_w = from.log_w
                     + c.constant
                     + c.exact * (log_p - from.log_p + 0.5 * z * z - 0.5 * back * back);
-                Particle { x: vec![x], scores, log_w, log_p }
+                Particle { x: vec![x], scores, log_w, log_p, log_q: Vec::new() }
             }
         };
         if self.slip == Slip::Flipped {

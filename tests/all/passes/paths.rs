@@ -15,6 +15,7 @@ const KEEPS: Keeps = Keeps {
     carried: false,
     follows: false,
     ladder: false,
+    estimated: 0,
     handed: false,
     weighed: true,
     exact: false,

@@ -15,8 +15,39 @@ pub struct Kept {
     pub weighed: bool,
     /// Root ancestors.
     pub roots: bool,
+    /// Scores, each of dim rows, in front of estimated log-densities, each of one.
+    pub scores: usize,
+    /// Estimated log-densities.
+    pub logs: usize,
     /// How coordinates lie.
     pub layout: Layout,
+}
+
+/// Where the numbers of model `index` begin.
+#[cube]
+fn first_of(dim: usize, #[comptime] index: usize) -> usize {
+    3usize + dim + index * (2usize + dim)
+}
+
+/// The first log-densities of all models, from the squares of the distances to their means.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+fn log_densities<E: Float, N: Size>(
+    scores: &mut [E],
+    off: &Array<Vector<f32, N>>,
+    start: &[f32],
+    dim: usize,
+    grid: &Grid,
+    at: usize,
+    #[comptime] keeps: Kept,
+) {
+    let rows = Grid { rows: comptime!(keeps.scores) * dim + comptime!(keeps.logs), stride: grid.stride };
+    #[unroll]
+    for m in 0..keeps.logs {
+        let first = first_of(dim, m);
+        let log_q = fma(off[m], Vector::new(start[first + 1usize]), Vector::new(start[first]));
+        store_row::<E, N>(scores, &rows, comptime!(keeps.scores) * dim + m, at, log_q, keeps.layout);
+    }
 }
 
 /// Draws every slot, padding included.
@@ -25,6 +56,7 @@ pub struct Kept {
 pub fn init_kernel<E: Float, N: Size>(
     x: &mut [E],
     log_w: &mut [f32],
+    scores: &mut [E],
     ancestors: &mut [u32],
     roots: &mut [u32],
     clock: &mut [u32],
@@ -65,6 +97,11 @@ pub fn init_kernel<E: Float, N: Size>(
                 key1: seeds[2 * block.group as usize + 1],
             };
             let mut energy = Vector::<f32, N>::new(0.0f32);
+            let mut off = Array::<Vector<f32, N>>::new(comptime!(keeps.logs.max(1)));
+            #[unroll]
+            for m in 0..keeps.logs {
+                off[m] = Vector::new(0.0f32);
+            }
             for j in 0..dim.div_ceil(4usize) {
                 let z = draw::<N, N>(&stream, j as u32, paired, false);
                 #[unroll]
@@ -81,6 +118,11 @@ pub fn init_kernel<E: Float, N: Size>(
                         let value = fma(own, Vector::new(start[0]), Vector::new(start[3 + k]));
                         let value = rounded::<E, N>(value);
                         store_row::<E, N>(x, &grid, k, at, value, keeps.layout);
+                        #[unroll]
+                        for m in 0..keeps.logs {
+                            let from = value - Vector::new(start[first_of(dim, m) + 2usize + k]);
+                            off[m] = fma(from, from, off[m]);
+                        }
                         if comptime!(with_rows) {
                             scatter::<N>(rows, &shape, block.group, slot, k, value);
                         }
@@ -92,6 +134,7 @@ pub fn init_kernel<E: Float, N: Size>(
                 let first = select_many(occupied::<N>(&shape, slots), first, Vector::new(ZERO_WEIGHT));
                 store::<f32, N>(log_w, at, first);
             }
+            log_densities::<E, N>(scores, &off, start, dim, &grid, at, keeps);
             store::<u32, N>(ancestors, at, slots);
             if comptime!(keeps.roots) {
                 store::<u32, N>(roots, at, slots);

@@ -7,4 +7,4 @@ pub(crate) mod kernel;
 mod launch;
 pub mod oracle;
 
-pub use launch::{Start, init};
+pub use launch::{First, Start, init};

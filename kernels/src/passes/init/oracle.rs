@@ -1,8 +1,18 @@
 //! Plain loops from the formula.
 
-use super::Start;
+use super::{First, Start};
 use crate::prims::philox::oracle::{Stream, normal};
 use crate::prims::philox::{purpose, tag};
+
+/// The first log-density of each model at `x`, where it is estimated from there on.
+pub fn first(start: &Start, x: &[f64]) -> Vec<f64> {
+    let one = |first: &First| {
+        let parts = x.iter().zip(&first.mean);
+        let log = (std::f64::consts::TAU * first.variance).ln();
+        parts.map(|(x, m)| -0.5 * ((x - m).powi(2) / first.variance + log)).sum()
+    };
+    start.first.iter().map(one).collect()
+}
 
 /// (position, first log-weight) of one particle.
 pub fn draw(start: &Start, seed: u64, slot: usize) -> (Vec<f64>, f64) {

@@ -26,6 +26,8 @@ pub struct Keeps {
     pub carried: bool,
     /// What is carried is the score to follow, of methods that follow, and what the next step owes its old state.
     pub follows: bool,
+    /// Models whose log-density is carried as an estimate, a bit each: of methods that follow, with carried scores.
+    pub estimated: u32,
     /// Log-weights.
     pub weighed: bool,
     /// Log-densities: the exact rule.
@@ -81,12 +83,26 @@ impl Keeps {
 
     /// Cells of the scores that are carried.
     pub(super) fn scores(&self, of: &Population) -> usize {
-        if self.carried { self.score_rows() * of.dim * of.stride() } else { 1 }
+        if self.carried { self.carried_rows(of.dim) * of.stride() } else { 1 }
     }
 
     /// Carried scores, each of dim rows.
     pub fn score_rows(&self) -> usize {
-        if self.follows { 1 } else { self.models }
+        match (self.follows, self.estimated) {
+            (true, 0) => 1,
+            (true, _) => 1 + self.models,
+            (false, _) => self.models,
+        }
+    }
+
+    /// Estimated log-densities behind them, each of one row.
+    pub fn log_rows(&self) -> usize {
+        if self.estimated > 0 { self.models } else { 0 }
+    }
+
+    /// Rows of all that.
+    pub fn carried_rows(&self, dim: usize) -> usize {
+        self.score_rows() * dim + self.log_rows()
     }
 
     /// A cell a particle is kept for log-densities, or for what is owed.

@@ -188,7 +188,7 @@ fn particles<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
         fetch::<E, N>(before, scratch, &mut here, &past, key);
     }
     let told = if comptime!(key.moves() && !key.carried) {
-        ask::<S, M, N>(&mut here, scratch, models, tables, key)
+        ask::<S, M, E, N>(before, &mut here, scratch, models, tables, key)
     } else {
         nothing::<N>()
     };
@@ -247,7 +247,10 @@ fn here<N: Size>(
         score: Array::new(comptime!((registers * key.models.count).max(1))),
         at,
         grid: Grid { rows: dim, stride },
-        score_grid: Grid { rows: comptime!(key.carried_scores()) * dim, stride },
+        score_grid: Grid {
+            rows: comptime!(key.carried_scores()) * dim + comptime!(key.carried_logs()),
+            stride,
+        },
         scratch_at,
         scratch_grid: Grid { rows, stride: scratch_stride },
         dim,

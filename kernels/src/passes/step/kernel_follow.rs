@@ -4,6 +4,7 @@
 use cubecl::prelude::*;
 
 use super::kernel::fall_back;
+use super::kernel_estimate::estimate;
 use super::key::{Carry, Stage, StepKey, Tables};
 use crate::methods::{Coeffs, Method, coeffs, with_beta};
 use crate::models::{Here, Models, Score, coordinate, extent, scores_of};
@@ -54,9 +55,10 @@ fn aimed<N: Size>(here: &Here<N>, tables: &Tables, #[comptime] key: StepKey) -> 
     }
 }
 
-/// Asks the models at `here`, which puts their scores.
+/// Asks the models at `here`, which puts their scores. Estimates of log-densities are those of `carry`.
 #[cube]
-pub fn ask<S: Score, M: Method, N: Size>(
+pub fn ask<S: Score, M: Method, E: Float, N: Size>(
+    carry: &Carry<E>,
     here: &mut Here<N>,
     scratch: &mut [f32],
     models: &Models,
@@ -67,7 +69,12 @@ pub fn ask<S: Score, M: Method, N: Size>(
     let mut laplacians = Sequence::<Vector<f32, N>>::new();
     #[unroll]
     for m in 0..key.models.count {
-        log_q.push(S::evaluate::<N>(here, scratch, models, m, key.models));
+        let told = S::evaluate::<N>(here, scratch, models, m, key.models);
+        if comptime!(key.estimates(m)) {
+            log_q.push(estimate::<E, N>(carry, &*here, m, key));
+        } else {
+            log_q.push(told);
+        }
         if comptime!(key.laplacians) {
             laplacians.push(S::laplacian::<N>(here, &*scratch, models, m, key.models));
         }
@@ -115,7 +122,7 @@ pub fn reach<S: Score, M: Method, E: Float, N: Size>(
 ) -> Vector<f32, N> {
     let registers = comptime!(key.models.registers);
     let now = aimed::<N>(&*here, tables, key);
-    let told = ask::<S, M, N>(here, scratch, models, tables, key);
+    let told = ask::<S, M, E, N>(&*after, here, scratch, models, tables, key);
     let mut rate = told.whole;
     let mut residual = Vector::<f32, N>::new(0.0f32);
     #[unroll(registers > 0)]
@@ -131,6 +138,13 @@ pub fn reach<S: Score, M: Method, E: Float, N: Size>(
         if comptime!(key.carried && !key.leaves_reward()) {
             let layout = key.models.layout;
             store_row::<E, N>(&mut after.scores, &here.score_grid, k, here.at, moved.score, layout);
+            if comptime!(key.estimated > 0) {
+                #[unroll]
+                for m in 0..key.models.count {
+                    let row = (1usize + m) * extent(here.dim, registers) + k;
+                    store_row::<E, N>(&mut after.scores, &here.score_grid, row, here.at, scores[m], layout);
+                }
+            }
         }
         if comptime!(key.exact && key.ends()) {
             residual = fall_back::<E, N>(before, &*here, &*scratch, past, c, &moved, k, residual, key);
@@ -140,7 +154,7 @@ pub fn reach<S: Score, M: Method, E: Float, N: Size>(
         store::<f32, N>(&mut after.log_p, here.at, told.last);
     } else if comptime!(key.exact) {
         store::<f32, N>(&mut after.log_p, here.at, told.log_p);
-    } else if comptime!(key.carried) {
+    } else if comptime!(key.carried && key.weighed) {
         let owed = fma(Vector::new(now.rate_old), rate, Vector::new(now.swing_old) * told.ahead);
         store::<f32, N>(&mut after.log_p, here.at, owed);
     }

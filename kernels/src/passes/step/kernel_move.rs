@@ -3,6 +3,7 @@
 use cubecl::prelude::*;
 
 use super::kernel::coordinate_of;
+use super::kernel_estimate::{Shifted, gain, keep};
 use super::kernel_follow::Told;
 use super::key::{Carry, Common, StepKey};
 use crate::methods::{Coeffs, Method, Move};
@@ -37,6 +38,11 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
     let mut point = Array::<Vector<f32, N>>::new(ambient);
     let mut shift = Array::<Vector<f32, N>>::new(tangent);
     let mut z = Array::<Vector<f32, N>>::new(comptime!(4 * tangent));
+    let mut gains = Array::<Vector<f32, N>>::new(comptime!(key.carried_logs().max(1)));
+    #[unroll]
+    for m in 0..comptime!(key.carried_logs()) {
+        gains[m] = Vector::new(0.0f32);
+    }
     // Four elements at a time: they use `tangent` whole blocks of four normals.
     #[unroll(registers > 0)]
     for chunk in 0..extent(elements.div_ceil(4usize), comptime!(usize::from(registers > 0))) {
@@ -70,7 +76,12 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
                         coordinate::<N>(&*here, &*scratch, k, key.models)
                     };
                 }
+                let from = point[0];
                 P::retract::<N>(&mut point, &shift, Vector::new(c.shrink));
+                if comptime!(key.estimated > 0) {
+                    let moved = Shifted::<N> { from, to: point[0], by: shift[0] };
+                    gain::<E, N>(&mut gains, before, &*here, past, c, &moved, element, key);
+                }
                 #[unroll]
                 for a in 0..ambient {
                     put::<E, N>(after, common, scratch, here, shape, element * ambient + a, point[a], key);
@@ -81,13 +92,33 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
     if comptime!(key.roots) {
         store::<u32, N>(&mut after.roots, here.at, recall::<u32, N>(&before.roots, past));
     }
+    if comptime!(key.estimated > 0) {
+        keep::<E, N>(&gains, before, after, &*here, past, c, key);
+    }
+    old_weight::<E, N>(before, &*common, here.at, past, c, told, rate, energy, key)
+}
+
+/// The log-weight from where it was to what the old state gives it.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+fn old_weight<E: Float, N: Size>(
+    before: &Carry<E>,
+    common: &Common,
+    at: usize,
+    past: &Past<N>,
+    c: &Coeffs,
+    told: &Told<N>,
+    rate: Vector<f32, N>,
+    energy: Vector<f32, N>,
+    #[comptime] key: StepKey,
+) -> Vector<f32, N> {
     if comptime!(!key.weighed) {
         Vector::new(0.0f32)
     } else {
         let log_w = if past.resampled {
             if comptime!(key.handed) { recall::<f32, N>(&common.handed, past) } else { Vector::new(0.0f32) }
         } else {
-            load::<f32, N>(&before.log_w, here.at)
+            load::<f32, N>(&before.log_w, at)
         };
         if comptime!(key.follows && !key.exact) {
             owe::<E, N>(before, past, c, told, rate, log_w, key)

@@ -56,6 +56,8 @@ pub struct StepKey {
     pub laplacians: bool,
     /// The exponent of the last model is its group's own, from [`Tables::rungs`].
     pub ladder: bool,
+    /// Models whose log-density is carried as an estimate (docs/maths.md (7.9)), a bit each.
+    pub estimated: u32,
     /// Survivors start from the log-weight that their parent hands on, instead of 0.
     pub handed: bool,
     /// Root ancestors are kept.
@@ -104,9 +106,23 @@ impl StepKey {
         TallyKey { kind: Weights::Log, wide: self.wide, sharing: self.sharing }
     }
 
+    /// Whether the log-density of model `index` is an estimate.
+    pub(super) fn estimates(&self, index: usize) -> bool {
+        self.estimated >> index & 1 == 1
+    }
+
     /// Rows of carried scores for each coordinate.
     pub(super) fn carried_scores(&self) -> usize {
-        if self.follows { 1 } else { self.models.count }
+        match (self.follows, self.estimated) {
+            (true, 0) => 1,
+            (true, _) => 1 + self.models.count,
+            (false, _) => self.models.count,
+        }
+    }
+
+    /// Rows of carried log-densities behind them.
+    pub(super) fn carried_logs(&self) -> usize {
+        if self.estimated > 0 { self.models.count } else { 0 }
     }
 
     /// Words of shared memory for scratch.
@@ -129,7 +145,8 @@ impl StepKey {
 pub struct Carry<E: Float> {
     /// Positions, dim rows.
     pub x: Box<[E]>,
-    /// Scores there, models * dim rows; of methods that follow the score to follow, dim rows.
+    /// Scores there, models * dim rows; of methods that follow the score to follow, dim rows;
+    /// where log-densities are estimated, behind it those of the models, and a row of log-densities a model.
     pub scores: Box<[E]>,
     /// Log-weights, `[stride]`.
     pub log_w: Box<[f32]>,

@@ -10,7 +10,7 @@ use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, ModelsLau
 use crate::passes::ladder::RUNG;
 use crate::passes::{Number, Work};
 use crate::prims::space::{Euclid, Space};
-use crate::prims::state::Population;
+use crate::prims::state::{Element, Population};
 
 /// The numbers of the models, see [`crate::models::Models`].
 #[derive(Debug, Clone)]
@@ -128,6 +128,16 @@ impl Step<'_> {
                 "a method that follows, carries and weighs",
             ));
         }
+        if self.keeps.estimated > 0 && !(self.keeps.follows && self.keeps.carried && !self.keeps.exact) {
+            return Err(argument(
+                "estimated log-densities",
+                "none to follow",
+                "a method that follows, with carried scores",
+            ));
+        }
+        if self.keeps.estimated > 0 && self.keeps.element != Element::F32 {
+            return Err(argument("state with estimated log-densities", self.keeps.element, "f32"));
+        }
         if self.keeps.exact && self.feed.outside() > 0 {
             return Err(argument("weight rule", "exact", "left or trap: the model gives no log-density"));
         }
@@ -216,6 +226,7 @@ impl Step<'_> {
             weighted_start: self.weighted_start,
             carried: self.keeps.carried,
             follows: self.keeps.follows,
+            estimated: self.keeps.estimated,
             laplacians: self.feed.laplacians,
             ladder: self.keeps.ladder,
             handed: self.keeps.handed,
@@ -294,6 +305,7 @@ impl Step<'_> {
         let kept = |kept: bool, rows: usize| if kept { cells(rows) } else { 0 };
         let state = |rows: usize| (keeps.element.bytes() * rows * of.stride()) as u64;
         let carried = if keeps.carried { state(keeps.score_rows() * of.dim) } else { 0 };
+        let logs = state(keeps.log_rows());
         let scores = self.feed.count * of.dim;
         let outgrown = keeps.scratch(device, of) == Scratch::Particles && self.stage != Stage::Move;
         let looks = self.feed.looking() > 0;
@@ -302,15 +314,17 @@ impl Step<'_> {
         let moved = Work {
             read: state(of.dim)
                 + carried
+                + logs
                 + kept(keeps.weighed, 1)
                 + kept(keeps.weighed && (keeps.handed || !self.always), 1)
                 + kept(keeps.cell(), 1)
                 + kept(keeps.roots, 1),
-            written: state(of.dim) + kept(keeps.roots, 1) + kept(self.writes_rows(), of.dim),
+            written: state(of.dim) + logs + kept(keeps.roots, 1) + kept(self.writes_rows(), of.dim),
         };
         // A later part of a split step reads x' or the scores from outside again, and the weight.
         let again = if looks { state(of.dim) } else { 0 }
             + cells(self.feed.outside() * of.dim)
+            + logs
             + kept(keeps.weighed, 1);
         // A later launch carries scores where the weight of a reward is raised before.
         let aimed = if keeps.ladder && self.stage != Stage::Start { 0 } else { carried };

@@ -11,6 +11,7 @@
 
 pub(crate) mod carried;
 pub(crate) mod kernel;
+mod kernel_estimate;
 mod kernel_follow;
 mod kernel_move;
 pub(crate) mod key;

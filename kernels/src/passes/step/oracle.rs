@@ -29,6 +29,9 @@ pub struct Particle {
     /// Log-density of the target there under the exact rule; what the next step owes its old state, where that is
     /// carried.
     pub log_p: f64,
+    /// Estimated log-density of each model; empty where none is estimated. Behind the score to follow, `scores` has those
+    /// of the models then.
+    pub log_q: Vec<f64>,
 }
 
 /// Where and as whom the particle moves.
@@ -135,7 +138,28 @@ pub fn step(
         let backward: f64 = (0..dim).map(|k| -0.5 * c.back_precision * miss(k).powi(2)).sum();
         log_w += c.exact * (new.log_p - parent.log_p + forward + backward);
     }
-    Particle { x, scores: point.scores, log_w, log_p: new.log_p }
+    Particle { x, scores: point.scores, log_w, log_p: new.log_p, log_q: Vec::new() }
+}
+
+/// The estimated log-densities of `parent`, whose scores are the one to follow and those of the models, after the step of
+/// row `c` to `x`: docs/maths.md (7aa), (7ab).
+pub fn estimate(parent: &Particle, c: &StepCoeffs, x: &[f64]) -> Vec<f64> {
+    let length = c.noise * c.noise;
+    let gaussian = |x: f64, precision: f64| -0.5 * x * x * precision;
+    parent
+        .log_q
+        .iter()
+        .enumerate()
+        .map(|(m, old)| {
+            let gained = x.iter().zip(&parent.x).enumerate().map(|(k, (new, old))| {
+                let by = new - c.shrink * old;
+                let gain = |s: f64| s * by - 0.5 * length * s * s;
+                let lean = gaussian(*new, c.lean_new) - gaussian(*old, c.lean_old);
+                gain(parent.scores[1 + m][k]) - gain(-old * c.lean_old) + lean
+            });
+            old + gained.sum::<f64>() + c.stretch
+        })
+        .collect()
 }
 
 /// The same where exponents stay and scores are all that is asked: `evaluate` gives (scores, log-densities) at x'.
