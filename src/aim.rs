@@ -83,9 +83,6 @@ impl Options {
                 "no moves, which take divergences of the scores",
             );
         }
-        if self.refine > 0 {
-            return refused("refine", self.refine.to_string(), "no sweeps: a path is not moved by its noise");
-        }
         match self.state {
             State::F32 => Ok(()),
             State::F16 => refused("state", "f16".into(), "f32: rounded moves are not those of the estimate"),
