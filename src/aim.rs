@@ -89,9 +89,6 @@ impl Options {
         if self.climbs() {
             return refused("reward-growth", "by the ESS".into(), "signal or linear");
         }
-        if self.refine > 0 {
-            return refused("refine", self.refine.to_string(), "no sweeps: a path is not moved by its noise");
-        }
         match self.state {
             State::F32 => Ok(()),
             State::F16 => refused("state", "f16".into(), "f32: rounded moves are not those of the estimate"),

@@ -114,7 +114,6 @@ fn models() {
                 "fkc-mixture --model two.toml --model two.toml --densities ito --rule exact",
             ),
             ("estimated log-densities and moves", "fkc-anneal --model net --beta-from 0.5 --langevin 2"),
-            ("estimated log-densities and sweeps", "fkc-mixture --model net --model net --refine 2"),
             ("estimated log-densities of rounded moves", "fkc-mixture --model net --model net --state f16"),
             ("log-densities that nobody needs", "fkc-anneal --model two.toml --densities ito"),
             ("log-densities from nowhere", "fkc-mixture --model two.toml --model two.toml --densities guess"),

@@ -50,6 +50,61 @@ fn log_densities<E: Float, N: Size>(
     }
 }
 
+/// Draws the coordinates of `N` particles and leaves in `off` the squares of their distances to the models' means; returns
+/// the squares of what was drawn, summed.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+fn coordinates<E: Float, N: Size>(
+    x: &mut [E],
+    rows: &mut [f32],
+    off: &mut Array<Vector<f32, N>>,
+    start: &[f32],
+    shape: &Shape,
+    stream: &Stream<N>,
+    group: u32,
+    slot: u32,
+    #[comptime] paired: bool,
+    #[comptime] with_rows: bool,
+    #[comptime] keeps: Kept,
+) -> Vector<f32, N> {
+    let dim = shape.dim as usize;
+    let grid = Grid { rows: dim, stride: shape.stride() };
+    let at = (group * shape.padded + slot) as usize;
+    let mut energy = Vector::<f32, N>::new(0.0f32);
+    #[unroll]
+    for m in 0..keeps.logs {
+        off[m] = Vector::new(0.0f32);
+    }
+    for j in 0..dim.div_ceil(4usize) {
+        let z = draw::<N, N>(stream, j as u32, paired, false);
+        #[unroll]
+        for i in 0..4usize {
+            let k = 4usize * j + i;
+            if k < dim {
+                let own = match comptime!(i) {
+                    0usize => z.z0,
+                    1usize => z.z1,
+                    2usize => z.z2,
+                    _ => z.z3,
+                };
+                energy = fma(own, own, energy);
+                let value = fma(own, Vector::new(start[0]), Vector::new(start[3 + k]));
+                let value = rounded::<E, N>(value);
+                store_row::<E, N>(x, &grid, k, at, value, keeps.layout);
+                #[unroll]
+                for m in 0..keeps.logs {
+                    let from = value - Vector::new(start[first_of(dim, m) + 2usize + k]);
+                    off[m] = fma(from, from, off[m]);
+                }
+                if comptime!(with_rows) {
+                    scatter::<N>(rows, shape, group, slot, k, value);
+                }
+            }
+        }
+    }
+    energy
+}
+
 /// Draws every slot, padding included.
 #[cube(launch)]
 #[allow(clippy::too_many_arguments)]
@@ -96,39 +151,20 @@ pub fn init_kernel<E: Float, N: Size>(
                 key0: seeds[2 * block.group as usize],
                 key1: seeds[2 * block.group as usize + 1],
             };
-            let mut energy = Vector::<f32, N>::new(0.0f32);
             let mut off = Array::<Vector<f32, N>>::new(comptime!(keeps.logs.max(1)));
-            #[unroll]
-            for m in 0..keeps.logs {
-                off[m] = Vector::new(0.0f32);
-            }
-            for j in 0..dim.div_ceil(4usize) {
-                let z = draw::<N, N>(&stream, j as u32, paired, false);
-                #[unroll]
-                for i in 0..4usize {
-                    let k = 4usize * j + i;
-                    if k < dim {
-                        let own = match comptime!(i) {
-                            0usize => z.z0,
-                            1usize => z.z1,
-                            2usize => z.z2,
-                            _ => z.z3,
-                        };
-                        energy = fma(own, own, energy);
-                        let value = fma(own, Vector::new(start[0]), Vector::new(start[3 + k]));
-                        let value = rounded::<E, N>(value);
-                        store_row::<E, N>(x, &grid, k, at, value, keeps.layout);
-                        #[unroll]
-                        for m in 0..keeps.logs {
-                            let from = value - Vector::new(start[first_of(dim, m) + 2usize + k]);
-                            off[m] = fma(from, from, off[m]);
-                        }
-                        if comptime!(with_rows) {
-                            scatter::<N>(rows, &shape, block.group, slot, k, value);
-                        }
-                    }
-                }
-            }
+            let energy = coordinates::<E, N>(
+                x,
+                rows,
+                &mut off,
+                start,
+                &shape,
+                &stream,
+                block.group,
+                slot,
+                paired,
+                with_rows,
+                keeps,
+            );
             if comptime!(keeps.weighed) {
                 let first = fma(energy, Vector::new(start[2]), Vector::new(start[1]));
                 let first = select_many(occupied::<N>(&shape, slots), first, Vector::new(ZERO_WEIGHT));
