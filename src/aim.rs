@@ -133,7 +133,9 @@ impl Options {
             let signal = |n: &Noise| n.alpha * n.alpha / (n.alpha * n.alpha + n.sigma * n.sigma);
             let share = match reward.growth {
                 Growth::Linear => gone(levels, at),
-                Growth::Signal | Growth::Ess(_) => (signal(&levels[at]) - signal(first)) / (signal(last) - signal(first)),
+                Growth::Signal | Growth::Ess(_) => {
+                    (signal(&levels[at]) - signal(first)) / (signal(last) - signal(first))
+                }
             };
             reward.scale * share
         })
@@ -227,7 +229,8 @@ impl Options {
         }
         match self.resample {
             Policy::Ess(least) if least < share => {
-                let wanted = format!("at least reward-growth's {share}, or the weight of the reward would wait");
+                let wanted =
+                    format!("at least reward-growth's {share}, or the weight of the reward would wait");
                 Err(Error::input("resample ess", least, wanted))
             }
             Policy::Never | Policy::Window(..) => Err(Error::input(

@@ -39,7 +39,10 @@ pub const FINALS: &[(&str, Final, &str)] = &[
 pub const GROWTHS: &[(&str, &str)] = &[
     ("signal", "with the share of the signal, alpha^2/(alpha^2 + sigma^2); the default"),
     ("linear", "in equal parts of log(sigma/alpha)"),
-    ("ess:F", "as signal, after each step no further than the ESS stays above F N, F in (0, 1); biased by O(1/N)"),
+    (
+        "ess:F",
+        "as signal, after each step no further than the ESS stays above F N, F in (0, 1); biased by O(1/N)",
+    ),
 ];
 
 /// (spelling, doc) of every time to resample.

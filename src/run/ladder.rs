@@ -71,7 +71,11 @@ impl Ladder {
 
     /// Steps after which the ESS held the weight of group `group` back.
     pub fn held(&self, group: usize) -> usize {
-        self.weights[group].iter().zip(&self.scheduled).filter(|(weight, scheduled)| weight != scheduled).count()
+        self.weights[group]
+            .iter()
+            .zip(&self.scheduled)
+            .filter(|(weight, scheduled)| weight != scheduled)
+            .count()
     }
 
     /// Over groups.
@@ -156,8 +160,14 @@ mod tests {
     fn a_ladder_by_hand() {
         let scheduled = vec![0.0, 1.0, 1.0];
         let weights = vec![vec![0.0, 0.5, 1.0]];
-        let mut ladder = Ladder { weights, scheduled: scheduled.clone(), before: vec![9.0], after: vec![5.0] };
-        ladder.append(&Ladder { weights: vec![scheduled.clone()], scheduled, before: vec![7.0], after: vec![7.0] });
+        let mut ladder =
+            Ladder { weights, scheduled: scheduled.clone(), before: vec![9.0], after: vec![5.0] };
+        ladder.append(&Ladder {
+            weights: vec![scheduled.clone()],
+            scheduled,
+            before: vec![7.0],
+            after: vec![7.0],
+        });
         assert_eq!([ladder.steps(0), ladder.steps(1)], [2, 1]);
         assert_eq!([ladder.held(0), ladder.held(1)], [1, 0]);
         let climbed = ladder.climbed();

@@ -2,7 +2,9 @@
 
 use feynkac_kernels::device::Buf;
 use feynkac_kernels::passes::step::{Cells, Stage};
-use feynkac_kernels::passes::{Work, genealogy, increments, jumps, ladder, paths, priority, resample, retain};
+use feynkac_kernels::passes::{
+    Work, genealogy, increments, jumps, ladder, paths, priority, resample, retain,
+};
 
 use super::Run;
 use crate::model::Model;

@@ -25,7 +25,14 @@ pub fn row(run: &Run, s: &Snapshot, level: usize, (group, steps): (usize, usize)
 
 /// Whether the weight of group `g` went as far as it should after step `step`, from the log-weights that the step by itself
 /// should leave; gives these what the weight gained.
-pub fn check(run: &Run, step: usize, g: usize, after: &Snapshot, group: &mut [Weighed], verdict: &mut Verdict) {
+pub fn check(
+    run: &Run,
+    step: usize,
+    g: usize,
+    after: &Snapshot,
+    group: &mut [Weighed],
+    verdict: &mut Verdict,
+) {
     let Some(Growth::Ess(share)) = run.options.reward.map(|reward| reward.growth) else { return };
     let scheduled = run.row(step + 1).side[3] as f32;
     let at = |steps: usize| RUNG * (steps * run.of.groups + g);

@@ -175,10 +175,8 @@ enum Case {
 
 /// Options of a random problem.
 fn random_options(rng: &mut StdRng, case: Case, schedule: Schedule, problem: usize) -> Options {
-    let (Case::Constant(method)
-    | Case::Changing(method)
-    | Case::Reward(method, _)
-    | Case::Ladder(method, _)) = case;
+    let (Case::Constant(method) | Case::Changing(method) | Case::Reward(method, _) | Case::Ladder(method, _)) =
+        case;
     let mut options = Options::new(method, schedule);
     let (least, most) = method.row().needs.models;
     options.models = least.max(if most > 2 { 2 + problem % 3 } else { most });
@@ -252,7 +250,8 @@ fn worst(case: Case, rule: Rule, schedule: (Schedule, f64, f64), seed: u64) -> (
             let x = (0..dim)
                 .map(|_| alpha * rng.random_range(-2.5..2.5) + sigma * rng.random_range(-2.0..2.0))
                 .collect();
-            let here = Here { models: &models, options: &options, t, x, h, rows: [rows[1], rows[2]], ends, rung };
+            let here =
+                Here { models: &models, options: &options, t, x, h, rows: [rows[1], rows[2]], ends, rung };
             let (off, size) = here.residual(1.0);
             right = right.max(off / size);
             let (off, size) = here.residual(-1.0);

@@ -54,7 +54,8 @@ fn as_far_as_the_oracle(device: &Device) {
     for (at, n) in SIZES.into_iter().enumerate().filter(|(_, n)| !slow(device) || *n < 2000) {
         let of = population(device, 2, n, BLOCK);
         for (spread, share, steps) in [(0.1, 0.9, 9), (1.5, 0.5, 9), (1.5, 0.5, 2), (3.0, 0.7, 9)] {
-            let log_w: Vec<f32> = (0..of.stride()).map(|_| spread * rng.random_range(-1.0_f32..1.0)).collect();
+            let log_w: Vec<f32> =
+                (0..of.stride()).map(|_| spread * rng.random_range(-1.0_f32..1.0)).collect();
             let rewards: Vec<f32> = (0..of.stride()).map(|_| rng.random_range(-4.0_f32..1.0)).collect();
             let (old, scale) = ([0.25_f32, 0.5], [1.5_f32, -2.0, 0.26][at % 3]);
             let (found, after) = raised(device, &of, (&log_w, &rewards), old, (scale, share, steps));
@@ -111,7 +112,7 @@ fn what_cannot_be_is_refused(device: &Device) {
     let some = device.upload("numbers", &vec![0.0_f32; of.stride()]).expect("room");
     let records = device.empty("records", RECORD * of.groups * of.blocks()).expect("room");
     let (share, steps, of) = (0.5, 3, &of);
-    let table = device.upload("coefficients", &vec![0.0_f32; 4 * ROW]).expect("room");
+    let table = device.upload("coefficients", &vec![0.0_f32; 5 * ROW]).expect("room");
     let (log_w, rewards, coeffs, records, rungs) = (&some, &some, &table, &records, &some);
     let ladder = Ladder { share, steps, log_w, rewards, coeffs, records, rungs, of };
     let refused = |ladder: Ladder, step: usize| ladder.launch(device, step).expect_err("refused").to_string();

@@ -122,7 +122,11 @@ impl Step<'_> {
             return Err(argument("state", self.keeps.element, wanted));
         }
         if self.keeps.ladder && !(self.keeps.follows && self.keeps.carried && self.keeps.weighed) {
-            return Err(argument("weight of the reward", "raised by the ESS", "a method that follows, carries and weighs"));
+            return Err(argument(
+                "weight of the reward",
+                "raised by the ESS",
+                "a method that follows, carries and weighs",
+            ));
         }
         if self.keeps.exact && self.feed.outside() > 0 {
             return Err(argument("weight rule", "exact", "left or trap: the model gives no log-density"));
