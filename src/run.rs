@@ -393,9 +393,4 @@ impl<'a> Run<'a> {
     fn network(&self, model: usize) -> usize {
         self.models[..model].iter().filter(|m| matches!(m, Model::Network(_))).count()
     }
-
-    /// Particles after the last step.
-    pub fn last(&self) -> &Carried {
-        &self.carried[self.coeffs.len() % 2]
-    }
 }

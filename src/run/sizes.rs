@@ -1,7 +1,7 @@
 //! What a run holds and moves, before it runs.
 
 use feynkac_kernels::device::Buf;
-use feynkac_kernels::passes::step::{Cells, Stage};
+use feynkac_kernels::passes::step::{Carried, Cells, Stage};
 use feynkac_kernels::passes::{
     Work, genealogy, increments, jumps, ladder, paths, priority, resample, retain,
 };
@@ -12,6 +12,11 @@ use crate::plan::Pass;
 use crate::registry::Scheme;
 
 impl Run<'_> {
+    /// Particles after the last step.
+    pub fn last(&self) -> &Carried {
+        &self.carried[self.coeffs.len() % 2]
+    }
+
     /// (what, bytes) of every buffer, those of one name added up.
     pub fn buffers(&self) -> Vec<(&'static str, u64)> {
         let carried = self.carried.iter().flat_map(|c| c.buffers());

@@ -231,6 +231,34 @@ fn paths_and_sweeps_are_written() {
     assert!(plan.lines().any(|line| line.starts_with("positions of all steps ")), "{plan}");
 }
 
+/// How the weight of a reward went up, over groups; the config says how it was asked to.
+#[test]
+fn a_ladder_is_reported() {
+    let scratch = Scratch::new("ladder");
+    scratch.put("reward.toml", "kind = 'mixture'\nweights = [1.0]\nmeans = [[6.0, -4.0]]\nscales = [1.5]\n");
+    let run = format!("sample {SMALL} --groups 3 --device cpu:1 --no-picture --reward reward.toml");
+    let told = scratch.run(&format!("{run} --resample every --reward-growth ess:0.9 -o out")).fine();
+    let wanted = "its weight was held back by the ESS after ";
+    assert!(told.lines().any(|line| line.starts_with("reward ") && line.contains(wanted)), "{told}");
+    let report = json(&scratch.read("out/report.json"));
+    assert_eq!(report["config"]["reward-growth"], "ess:0.9");
+    let ladder = &report["ladder"];
+    assert_eq!(keys(ladder), ["ess_after", "ess_before", "held", "left", "steps", "weights"]);
+    let weights = ladder["weights"].as_array().expect("a list");
+    assert_eq!(weights.len(), 20);
+    for spread in weights.iter().chain([&ladder["held"], &ladder["steps"], &ladder["ess_before"]]) {
+        let [min, median, max] = ["min", "median", "max"].map(|key| spread[key].as_f64().expect("a number"));
+        assert!(0.0 < min && min <= median && median <= max, "{spread}");
+    }
+    assert_eq!(weights[19]["min"], 1.0);
+    assert_eq!(ladder["steps"]["min"], 20.0);
+    scratch.run(&format!("{run} -o usual")).fine();
+    assert!(json(&scratch.read("usual/report.json")).get("ladder").is_none());
+    let refused = scratch.run(&format!("{run} --reward-growth ess:0.9 -o refused"));
+    let wanted = "resample ess: found 0.5, wanted at least reward-growth's 0.9";
+    assert!(refused.stderr.contains(wanted), "{}", refused.stderr);
+}
+
 #[test]
 fn a_seed_decides_every_byte() {
     let scratch = Scratch::new("seed");

@@ -13,16 +13,21 @@ use crate::methods::s1::{averaged, seed, slow};
 use crate::reference::{Moments, estimate, evidence, mixture, model, q1, quadrature, target};
 
 on_every_device! {
-    runs_agree_with_their_oracles, a_network_is_tilted, moments, tiny_groups, groups_and_graphs,
-    the_last_step_takes_the_rest,
+    runs_agree_with_their_oracles, a_network_is_tilted, moments, held_where_the_schedule_fails, tiny_groups,
+    groups_and_graphs, the_last_step_takes_the_rest,
 }
 
 const VE: Schedule = Schedule::Ve { sigma_min: 0.01, sigma_max: 50.0 };
 const SHORT: Schedule = Schedule::Ve { sigma_min: 0.2, sigma_max: 10.0 };
 
-/// The mixture of the other tests of rewards, and theirs: N(1.5, 0.8).
+/// The mixture of the other tests of rewards, and theirs: N(1.5, 0.8), which the usual schedule suits.
 fn models() -> [Model; 2] {
-    [model(&q1()), model(&mixture(&[1.0], &[1.5], &[0.8]))]
+    rewarded(1.5, 0.8)
+}
+
+/// The same mixture with the reward N(mean, variance).
+fn rewarded(mean: f64, variance: f64) -> [Model; 2] {
+    [model(&q1()), model(&mixture(&[1.0], &[mean], &[variance]))]
 }
 
 fn options(schedule: Schedule, rule: Rule, share: f64) -> Options {
@@ -34,8 +39,12 @@ fn options(schedule: Schedule, rule: Rule, share: f64) -> Options {
 
 /// What a run must find.
 fn exact(options: &Options) -> Moments {
+    exact_of(options, 1.5, 0.8)
+}
+
+fn exact_of(options: &Options, mean: f64, variance: f64) -> Moments {
     let (alpha, sigma) = (options.schedule.alpha(options.t_min), options.schedule.sigma(options.t_min));
-    let (model, reward) = (target(&q1()), target(&mixture(&[1.0], &[1.5], &[0.8])));
+    let (model, reward) = (target(&q1()), target(&mixture(&[1.0], &[mean], &[variance])));
     quadrature(sigma, |x| model.log_density(&[x], alpha, sigma) + reward.log_density(&[x], 1.0, 0.0))
 }
 
@@ -191,18 +200,60 @@ fn left_out(device: &Device) -> (f64, f64, Moments) {
     (mean, log_z, wanted)
 }
 
+/// A narrow reward far out, N(2.5, 0.04), in so few steps that the schedule by itself loses the evidence by many orders of
+/// magnitude; held back by the ESS it is found.
+fn held_where_the_schedule_fails(device: &Device) {
+    if slow(device) {
+        return;
+    }
+    let mut options = options(VE, Rule::Exact, 0.9);
+    (options.particles, options.steps, options.groups, options.seed) = (1000, 50, 16, seed(973));
+    let (models, wanted) = (rewarded(2.5, 0.04), exact_of(&options, 2.5, 0.04));
+    let out = sample(device, &models, &options, None).expect("a run");
+    let ladder = out.ladder.expect("a ladder");
+    let held = ladder.climbed().held;
+    let found = averaged(device, &models, &options);
+    options.reward = Some(Reward { scale: 1.0, growth: Growth::Signal, drift: None });
+    let usual = averaged(device, &models, &options);
+    for (what, [(mean, mean_se), (variance, variance_se), (log_z, log_z_se)]) in
+        [("ess:0.9", found), ("signal", usual)]
+    {
+        println!(
+            "ladder {}: narrow, {what}: mean {mean:.3}+-{mean_se:.3} ({:.3})  variance {variance:.4}+-{variance_se:.4} \
+             ({:.4})  log Z {log_z:.3}+-{log_z_se:.3} ({:.3}), held after {} steps",
+            device.backend(),
+            wanted.mean,
+            wanted.variance,
+            wanted.log_z,
+            held.median
+        );
+    }
+    assert!(held.min > 10.0, "{held:?}");
+    let [(mean, _), (variance, _), (log_z, log_z_se)] = found;
+    assert!((mean - wanted.mean).abs() < 0.02 && (variance / wanted.variance - 1.0).abs() < 0.1);
+    // Of 16 runs; the mean of log Z, which is below log of the mean.
+    assert!((log_z - wanted.log_z).abs() < 0.15 && log_z_se < 0.06, "log Z {log_z} +- {log_z_se}");
+    assert!((usual[2].0 - wanted.log_z).abs() > 5.0, "the control must fail: log Z {}", usual[2].0);
+}
+
 /// A weight that is chosen by the particles that it then weighs: exp(log Z) has a bias, which falls with their number.
 fn tiny_groups(device: &Device) {
     if slow(device) {
         return;
     }
-    let models = models();
+    let models = rewarded(1.5, 0.3);
     for (particles, groups, most) in [(8, 8000, 0.12), (32, 4000, 0.05), (128, 2000, 0.03)] {
-        let mut options = options(SHORT, Rule::Exact, 0.5);
+        let mut options = options(SHORT, Rule::Exact, 0.9);
         (options.particles, options.steps, options.groups, options.seed) = (particles, 20, groups, seed(972));
         let out = sample(device, &models, &options, None).expect("a run");
-        let (ratio, error) = evidence(&out.log_z, exact(&options).log_z);
-        println!("ladder {}: groups of {particles}: mean Z / Z = {ratio:.4} +- {error:.4}", device.backend());
+        let (ratio, error) = evidence(&out.log_z, exact_of(&options, 1.5, 0.3).log_z);
+        let held = out.ladder.expect("a ladder").climbed().held;
+        println!(
+            "ladder {}: groups of {particles}: mean Z / Z = {ratio:.4} +- {error:.4}, held after {} of 20 steps",
+            device.backend(),
+            held.median
+        );
+        assert!(held.median > 2.0, "{held:?}");
         assert!((ratio - 1.0).abs() < most + 4.0 * error && error < 0.02, "{particles}: {ratio} +- {error}");
     }
 }
@@ -211,7 +262,8 @@ fn tiny_groups(device: &Device) {
 fn groups_and_graphs(device: &Device) {
     let mut options = options(SHORT, Rule::Trap, 0.6);
     (options.particles, options.groups, options.steps, options.seed) = (130, 3, 14, 5);
-    let run = |options: &Options| sample(device, &models(), options, None).expect("a run");
+    let models = rewarded(2.5, 0.04);
+    let run = |options: &Options| sample(device, &models, options, None).expect("a run");
     let usual = run(&options);
     assert_eq!((usual.counters.downloads_in_loop, usual.counters.allocations_in_loop), (0, 0));
     assert_eq!(usual.counters.launches_per_step, 4.0);
@@ -234,11 +286,12 @@ fn groups_and_graphs(device: &Device) {
 fn the_last_step_takes_the_rest(device: &Device) {
     let mut options = options(SHORT, Rule::Trap, 0.98);
     (options.particles, options.groups, options.steps, options.seed) = (200, 3, 4, 6);
-    let out = sample(device, &models(), &options, None).expect("a run");
+    let out = sample(device, &rewarded(2.0, 0.2), &options, None).expect("a run");
     let ladder = out.ladder.expect("a ladder");
     for group in 0..3 {
         let weights = &ladder.weights[group];
         assert!(weights[3] < 0.9 && weights[4] == 1.0, "{weights:?}");
+        assert!(ladder.held(group) > 1, "{weights:?}");
         assert_eq!(ladder.steps(group), 4);
         let (before, after) = (ladder.before[group], ladder.after[group]);
         assert!(after < 0.95 * before && before <= 200.5, "ESS {before} before, {after} after");

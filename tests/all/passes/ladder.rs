@@ -112,7 +112,7 @@ fn what_cannot_be_is_refused(device: &Device) {
     let some = device.upload("numbers", &vec![0.0_f32; of.stride()]).expect("room");
     let records = device.empty("records", RECORD * of.groups * of.blocks()).expect("room");
     let (share, steps, of) = (0.5, 3, &of);
-    let table = device.upload("coefficients", &vec![0.0_f32; 4 * ROW]).expect("room");
+    let table = device.upload("coefficients", &vec![0.0_f32; 5 * ROW]).expect("room");
     let (log_w, rewards, coeffs, records, rungs) = (&some, &some, &table, &records, &some);
     let ladder = Ladder { share, steps, log_w, rewards, coeffs, records, rungs, of };
     let refused = |ladder: Ladder, step: usize| ladder.launch(device, step).expect_err("refused").to_string();
