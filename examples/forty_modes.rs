@@ -30,7 +30,7 @@ struct Arguments {
     #[arg(long, default_value_t = 400)]
     steps: usize,
     /// Independent runs of which each figure is the mean.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(2..))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(2..))]
     runs: u16,
     /// Seed.
     #[arg(long, default_value_t = 8)]

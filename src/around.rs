@@ -1,5 +1,6 @@
 //! What a run may do around its resampling, and what it keeps of it: docs/maths.md (3.1), (3.2), (12).
 
+use crate::coeffs::weighs;
 use crate::error::{Error, Result};
 use crate::options::{MOST_SWEEPS, Options};
 use crate::registry::Scheme;
@@ -9,6 +10,11 @@ impl Options {
     pub fn keeps_paths(&self) -> (bool, bool) {
         let positions = self.paths || self.refine > 0;
         (self.genealogy || positions, positions)
+    }
+
+    /// Whether the log-weights of every step are kept on the device.
+    pub fn keeps_weights(&self) -> bool {
+        self.tails && weighs(self)
     }
 
     /// Whether particles are resampled by other weights than their own: docs/maths.md (3.1).

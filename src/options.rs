@@ -165,6 +165,10 @@ pub struct Options {
     pub state: State,
     /// Keep the parents of every step on the device: 4 bytes a particle and step, and a launch more a step.
     pub genealogy: bool,
+    /// Keep the log-weights of every step on the device, and judge their tails at each resampling: 4 bytes a particle and
+    /// step, and a launch more a step.
+    #[serde(default)]
+    pub tails: bool,
     /// Keep the positions of every step on the device, and return the path of each particle: 4 bytes a coordinate,
     /// particle and step, and what `genealogy` costs.
     #[serde(default)]
@@ -255,6 +259,7 @@ impl Options {
             roots: true,
             state: State::F32,
             genealogy: false,
+            tails: false,
             paths: false,
             refine: 0,
             unfused: false,

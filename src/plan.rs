@@ -44,6 +44,8 @@ pub enum Pass {
     Resample,
     /// Keep the parents that the step chose.
     Genealogy,
+    /// Keep the log-weights.
+    Tails,
     /// Keep the positions.
     Positions,
     /// Slot 0 follows its path.
@@ -69,6 +71,7 @@ impl Pass {
             Pass::Copies => ("copies", "whole copies of each particle, and what is left of it, block sums"),
             Pass::Resample => ("resample", "log-sum-exp, ESS, decision, prefix sums, ancestors"),
             Pass::Genealogy => ("genealogy", "keep the parents of every particle"),
+            Pass::Tails => ("tails", "keep the log-weights of every particle"),
             Pass::Positions => ("positions", "keep the positions of every particle"),
             Pass::Retain => ("retain", "slot 0 follows its path"),
         }
@@ -172,6 +175,9 @@ impl Plan {
         }
         if jumps {
             step.push(Pass::Deaths);
+        }
+        if options.keeps_weights() {
+            step.push(Pass::Tails);
         }
         let (genealogy, positions) = options.keeps_paths();
         if genealogy {

@@ -11,7 +11,7 @@ mod verdict;
 use serde::Serialize;
 
 pub use genealogy::{Cloud, Genealogy, correction};
-pub use pareto::{Tail, shape, tail, tail_length, threshold};
+pub use pareto::{Heaviest, Tail, heaviest, shape, tail, tail_length, threshold};
 pub use verdict::{Evidence, Verdict, judge};
 
 /// Fewer effective roots than this, and a variance estimate is itself little but noise: at about 10 of them intervals
@@ -35,6 +35,8 @@ pub struct Finished<'a> {
     pub weighed: bool,
     /// The least ESS of a step, particles.
     pub least_ess: f64,
+    /// The heaviest tail at a resampling before the last weights; `None` where these were not kept, or had no tail.
+    pub heaviest: Option<Heaviest>,
     /// The method has weights that were left out.
     pub left_out: bool,
 }
@@ -58,6 +60,9 @@ pub struct Trust {
     pub effective_roots: Option<f64>,
     /// Tail of the last weights; none where they do not vary.
     pub weights_tail: Option<Tail>,
+    /// The heaviest tail of the weights that particles were resampled by, and when that was; none where they were not kept
+    /// ([`crate::Options::tails`]).
+    pub increments_tail: Option<Heaviest>,
     /// Tail of the weights of the families, which stand for weights of whole paths.
     pub families_tail: Option<Tail>,
 }
@@ -121,10 +126,22 @@ pub fn assess(of: &Finished, dim: usize, at: impl Fn(usize, usize) -> f64) -> Tr
         effective_roots,
         log_z_se,
         weights_k: weights_tail.map(|tail| tail.k),
+        increments: of.heaviest.map(|heaviest| (heaviest.step, heaviest.tail.k)),
         families_k: families_tail.map(|tail| tail.k),
         left_out: of.left_out,
     });
-    Trust { verdict, reasons, log_z_se, mean, mean_se, lag, effective_roots, weights_tail, families_tail }
+    Trust {
+        verdict,
+        reasons,
+        log_z_se,
+        mean,
+        mean_se,
+        lag,
+        effective_roots,
+        weights_tail,
+        increments_tail: of.heaviest,
+        families_tail,
+    }
 }
 
 /// Estimates of several independent groups taken together.

@@ -17,8 +17,17 @@ use crate::registry::{METHODS, Method};
 use crate::schedule::Schedule;
 
 /// Keys that say how a run is carried out and do not decide what is sampled.
-const HOW: [&str; 8] =
-    ["device", "no-roots", "genealogy", "paths", "unfused", "steps-per-launch", "no-graph", "micro-batch"];
+const HOW: [&str; 9] = [
+    "device",
+    "no-roots",
+    "genealogy",
+    "tails",
+    "paths",
+    "unfused",
+    "steps-per-launch",
+    "no-graph",
+    "micro-batch",
+];
 
 /// A run that can start.
 pub struct Job {
@@ -158,6 +167,7 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         roots: !settings.no_roots,
         state: settings.state.unwrap_or(usual.state),
         genealogy: settings.genealogy,
+        tails: settings.tails,
         paths: settings.paths,
         refine: settings.refine.unwrap_or(usual.refine),
         unfused: settings.unfused,
@@ -350,6 +360,7 @@ fn config(options: &Options, settings: &Settings) -> Value {
     put("no-roots", json!(!options.roots));
     put("state", json!(options.state.to_string()));
     put("genealogy", json!(options.genealogy));
+    put("tails", json!(options.tails));
     put("paths", json!(options.paths));
     put("refine", json!(options.refine));
     put("unfused", json!(options.unfused));

@@ -200,6 +200,13 @@ pub fn summary(job: &Job, device: &Device, outcome: &Outcome, written: &[String]
         let times: Vec<f64> = outcome.resampled_at.iter().map(|steps| steps.len() as f64).collect();
         put("resamplings", of_groups(&times, short));
     }
+    let heaviest = outcome.trust.iter().filter_map(|trust| trust.increments_tail);
+    if let Some(worst) = heaviest.max_by(|a, b| a.tail.k.total_cmp(&b.tail.k)) {
+        put(
+            "heaviest tail",
+            format!("k {:.2}, of the weights resampled after step {}", worst.tail.k, worst.step),
+        );
+    }
     let roots: Vec<f64> = outcome.distinct_roots.iter().map(|n| *n as f64).collect();
     put("distinct roots", of_groups(&roots, |n| format!("{n:.0}")));
     if let Some(means) = means(outcome) {

@@ -131,6 +131,9 @@ pub struct Settings {
     /// particle-step
     #[arg(long)]
     pub genealogy: bool,
+    /// Judge the tails of the log-weights at every resampling, and not of the last ones alone: 4 bytes a particle-step
+    #[arg(long)]
+    pub tails: bool,
     /// Keep the positions of every step, and write the path of each particle as `paths` [steps + 1, particles,
     /// coordinates]: 4 bytes a coordinate and particle-step
     #[arg(long)]
@@ -208,6 +211,7 @@ impl Settings {
                     centre: self.centre || below.centre,
                     no_roots: self.no_roots || below.no_roots,
                     genealogy: self.genealogy || below.genealogy,
+                    tails: self.tails || below.tails,
                     paths: self.paths || below.paths,
                     unfused: self.unfused || below.unfused,
                     no_graph: self.no_graph || below.no_graph,

@@ -10,7 +10,7 @@ use feynkac_kernels::passes::priority::{ORDER, Priority};
 use feynkac_kernels::passes::resample::Resampling;
 use feynkac_kernels::passes::step::Carried;
 use feynkac_kernels::passes::weights::RECORD;
-use feynkac_kernels::passes::{Number, genealogy};
+use feynkac_kernels::passes::{Number, genealogy, paths};
 use feynkac_kernels::prims::state::Population;
 
 use super::Run;
@@ -35,6 +35,8 @@ pub struct Chosen {
     pub centres: Buf<f32>,
     /// Weights of the reward, `[rows + 1, groups, 2]`, where the ESS says how far they go: at first 0.
     pub rungs: Buf<f32>,
+    /// Log-weights of all rows, before any resampling, `[rows, stride]`, where they are kept.
+    pub log_weights: Buf<f32>,
     /// Group records of the priorities.
     pub norms: Buf<f32>,
     table: Buf<u32>,
@@ -61,6 +63,7 @@ impl Chosen {
         let clocks = if options.scheme == Scheme::Clock { cells(of.stride()) } else { 1 };
         let centres = if options.milder() { rows * of.groups } else { 1 };
         let rungs = if options.climbs() { RUNG * (rows + 1) * of.groups } else { 1 };
+        let kept = if options.keeps_weights() { rows * of.stride() } else { 1 };
         let rows = cells(rows);
         let table: Vec<u32> = (0..rows)
             .flat_map(|row| {
@@ -77,6 +80,7 @@ impl Chosen {
             clocks: device.empty("clocks", clocks)?,
             centres: device.empty("centres", centres)?,
             rungs: device.upload("weights of the reward", &vec![0.0_f32; rungs])?,
+            log_weights: device.empty("log-weights of all steps", kept)?,
             priorities: device.empty("priorities", cells(of.stride()))?,
             handed: device.empty("priorities", cells(of.stride()))?,
             norms: device.upload("priorities", &vec![0.0_f32; RECORD * of.groups])?,
@@ -111,6 +115,10 @@ impl Run<'_> {
             Pass::Deaths => self.jumps(after).launch_deaths(device, number)?,
             Pass::Genealogy => {
                 genealogy::record(device, &self.ancestors, &self.norms, &self.genealogy, &self.of, number)?;
+            }
+            Pass::Tails => {
+                let (log_w, rows) = (&after.log_w, &self.chosen.log_weights);
+                paths::keep_weights(device, log_w, rows, &before.clock, &self.of, number)?;
             }
             _ => (),
         }
@@ -214,6 +222,14 @@ impl Run<'_> {
     fn all(&self, history: &Buf<f32>) -> Result<Vec<[f32; RECORD]>> {
         let flat = self.device.download(history)?;
         Ok(flat.chunks_exact(RECORD).map(|r| [r[0], r[1], r[2], r[3]]).collect())
+    }
+
+    /// Reads the log-weights of all rows, before any resampling, `[rows, stride]`; nothing where they were not kept.
+    pub fn log_weights(&self) -> Result<Vec<f32>> {
+        if !self.options.keeps_weights() {
+            return Ok(Vec::new());
+        }
+        Ok(self.device.download(&self.chosen.log_weights)?)
     }
 
     /// Reads the parents of all steps, their moves left out, in which nobody changes place: `[step][group][slot]` within

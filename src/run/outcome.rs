@@ -294,6 +294,7 @@ pub fn read(run: &Run) -> Result<Outcome> {
     let parents = run.parents()?;
     let genealogy =
         (!parents.is_empty()).then_some(Genealogy { parents, groups: of.groups, slots: of.slots });
+    let kept = run.log_weights()?;
     let gathers = weighed && options.last == Final::Resample;
     let mut out = Outcome {
         x: Vec::with_capacity(of.particles() * d),
@@ -366,6 +367,12 @@ pub fn read(run: &Run) -> Result<Outcome> {
             resampled_at: &before,
             independent: options.scheme == Scheme::Multinomial,
             weighed,
+            heaviest: {
+                let row = |step: usize| run.rows_of.decided(step) * of.stride() + base;
+                let rows =
+                    before.iter().filter(|_| !kept.is_empty()).map(|&s| (s, &kept[row(s)..row(s) + k]));
+                trust::heaviest(rows)
+            },
             least_ess: out.ess[g].iter().copied().fold(k as f64, f64::min),
             left_out: !options.weights && options.method.row().needs.weights,
         };

@@ -32,6 +32,10 @@ impl Run<'_> {
             ("group records", self.norms.bytes()),
             ("group records of all steps", self.history.bytes()),
             ("genealogy", if self.options.keeps_paths().0 { self.genealogy.bytes() } else { 0 }),
+            (
+                "log-weights of all steps",
+                if self.options.keeps_weights() { self.chosen.log_weights.bytes() } else { 0 },
+            ),
             ("positions of all steps", self.positions.as_ref().map_or(0, Cells::bytes)),
             ("path", self.path.as_ref().map_or(0, Buf::bytes)),
             ("coefficients of all steps", self.table.bytes()),
@@ -74,6 +78,7 @@ impl Run<'_> {
             Pass::Copies => resample::work_copies(&self.of),
             Pass::Resample => resample::work(&self.of),
             Pass::Genealogy => genealogy::work(&self.of),
+            Pass::Tails => paths::work_weights(&self.of),
             Pass::Positions => paths::work(&self.of, &self.plan.keeps),
             Pass::Retain => retain::work(&self.of, &self.plan.keeps),
             Pass::Evaluate(model) => match &self.models[model] {

@@ -50,6 +50,33 @@ pub fn tail(weights: &[f64]) -> Option<Tail> {
     Some(Tail { k, ess: sum * sum / square, count })
 }
 
+/// The heaviest of several tails.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Heaviest {
+    /// The step (0-based) after which there was a resampling by these weights.
+    pub step: usize,
+    /// Their tail.
+    pub tail: Tail,
+    /// Resamplings whose weights had a tail.
+    pub of: usize,
+}
+
+/// The heaviest tail of weights `exp(log_w)`, each set with its step; `None` where none has a tail.
+pub fn heaviest<'a>(sets: impl Iterator<Item = (usize, &'a [f32])>) -> Option<Heaviest> {
+    let mut of = 0;
+    let mut worst: Option<(usize, Tail)> = None;
+    for (step, log_w) in sets {
+        let top = log_w.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let weights: Vec<f64> = log_w.iter().map(|l| f64::from(l - top).exp()).collect();
+        let Some(found) = tail(&weights) else { continue };
+        of += 1;
+        if worst.is_none_or(|(_, before)| found.k > before.k) {
+            worst = Some((step, found));
+        }
+    }
+    worst.map(|(step, tail)| Heaviest { step, tail, of })
+}
+
 /// k^ of a generalised Pareto distribution by the posterior mean of Zhang and Stephens, drawn towards 1/2 as by ten
 /// draws more; `excess` is above zero and ascending.
 pub fn shape(excess: &[f64]) -> Option<f64> {
@@ -122,6 +149,22 @@ mod tests {
             assert!((log_likelihood(k) - own).abs() < 1.0e-9 * own.abs().max(1.0));
             assert!(own >= log_likelihood(1.02 * k) && own >= log_likelihood(0.98 * k));
         }
+    }
+
+    #[test]
+    fn the_heaviest_is_found() {
+        let log = |k: f64| -> Vec<f32> {
+            quantiles(k, 2000).iter().map(|x| (0.1 + x).ln() as f32 - 80.0).collect()
+        };
+        let (mild, heavy) = (log(0.2), log(0.9));
+        let even = vec![-3.0_f32; 2000];
+        let sets = [(3, &even[..]), (4, &mild[..]), (7, &heavy[..]), (9, &mild[..])];
+        let found = heaviest(sets.into_iter()).unwrap();
+        assert_eq!((found.step, found.of), (7, 3));
+        let alone: Vec<f64> = heavy.iter().map(|l| f64::from(*l).exp()).collect();
+        assert!((found.tail.k - tail(&alone).unwrap().k).abs() < 1.0e-4, "{found:?}");
+        assert_eq!(heaviest([(3, &even[..])].into_iter()), None);
+        assert_eq!(heaviest(std::iter::empty()), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ fn finished<'a>(log_w: &'a [f64], roots: Option<&'a [u32]>, resampled_at: &'a [u
         independent: true,
         weighed: true,
         least_ess: log_w.len() as f64,
+        heaviest: None,
         left_out: false,
     }
 }

@@ -44,6 +44,8 @@ pub struct Evidence {
     pub log_z_se: Option<f64>,
     /// k^ of the last weights.
     pub weights_k: Option<f64>,
+    /// The largest k^ of the weights at a resampling, and the step.
+    pub increments: Option<(usize, f64)>,
     /// k^ of the families' weights.
     pub families_k: Option<f64>,
     /// The method's weights were left out.
@@ -75,6 +77,10 @@ pub fn judge(of: &Evidence) -> (Verdict, Vec<String>) {
         if let Some(k) = k.filter(|k| *k > limit) {
             say(by(k > NO_MEAN), format!("the tail of {what} is too heavy: k {k:.2}, at most {limit:.2}"));
         }
+    }
+    if let Some((step, k)) = of.increments.filter(|(_, k)| *k > limit) {
+        let what = format!("the tail of the weights resampled after step {step} is too heavy");
+        say(by(k > NO_MEAN), format!("{what}: k {k:.2}, at most {limit:.2}"));
     }
     match of.effective_roots {
         Some(n) if n < FEW_ROOTS && of.slots > 1 => {
@@ -108,6 +114,7 @@ mod tests {
         effective_roots: Some(800.0),
         log_z_se: Some(0.03),
         weights_k: Some(0.3),
+        increments: Some((3, 0.4)),
         families_k: Some(0.5),
         left_out: false,
     };
@@ -115,11 +122,13 @@ mod tests {
     #[test]
     fn each_reason_alone() {
         assert_eq!(judge(&GOOD), (Verdict::Reliable, Vec::new()));
-        let none = Evidence { weights_k: None, families_k: None, log_z_se: None, ..GOOD };
+        let none = Evidence { weights_k: None, increments: None, families_k: None, log_z_se: None, ..GOOD };
         assert_eq!(judge(&none).0, Verdict::Reliable);
         for (bad, verdict, word) in [
             (Evidence { families_k: Some(0.8), ..GOOD }, Verdict::Doubtful, "whole paths"),
             (Evidence { families_k: Some(1.2), ..GOOD }, Verdict::Broken, "whole paths"),
+            (Evidence { increments: Some((17, 0.72)), ..GOOD }, Verdict::Doubtful, "after step 17"),
+            (Evidence { increments: Some((17, 1.1)), ..GOOD }, Verdict::Broken, "k 1.10"),
             (Evidence { weights_k: Some(0.71), ..GOOD }, Verdict::Doubtful, "last weights"),
             (Evidence { effective_roots: Some(15.0), ..GOOD }, Verdict::Doubtful, "15.0 in effect"),
             (Evidence { effective_roots: Some(1.0), ..GOOD }, Verdict::Broken, "1.0 in effect"),

@@ -16,7 +16,7 @@ fn a_file_says_what_flags_say() {
         "model = ['a.toml', 'b']\nmethod = 'fkc-guidance'\nbeta = -2\nsde = 'zeta:0.5'\nparticles = 10\n\
          steps = 3\nschedule = 've:sigma_min=0.1'\nsigma-max = 9\nt-max = 1.0\nt-min = 0.25\n\
          grid = 'edm-rho'\nrule = 'left'\nno-weights = true\nresample = 'ess:0.25'\nscheme = 'systematic'\n\
-         groups = 2\nblock = 64\nfinal = 'resample'\nseed = 7\nlangevin = '2:0.25'\ntemper = 0.5\npartial = 0.25\nquantile = 0.9\ncentre = true\nclamp = 2\ndevice = 'cpu:2'\nno-roots = true\ngenealogy = true\nunfused = true\npaths = true\nrefine = 3\n\
+         groups = 2\nblock = 64\nfinal = 'resample'\nseed = 7\nlangevin = '2:0.25'\ntemper = 0.5\npartial = 0.25\nquantile = 0.9\ncentre = true\nclamp = 2\ndevice = 'cpu:2'\nno-roots = true\ngenealogy = true\ntails = true\nunfused = true\npaths = true\nrefine = 3\n\
          no-graph = true\nstate = 'f16'\nsteps-per-launch = 4\ncompute = 'bf16'\nclass = [3, 5]\nexponent = [1.5, -0.5]\n\
          weight = [2, 3]\nbeta-from = 0.5\nexponent-from = [1, 2]\nreward = 'r.toml'\nreward-scale = 2\n\
          reward-growth = 'linear'\nreward-drift = 1.5\n\
@@ -54,6 +54,7 @@ fn a_file_says_what_flags_say() {
         "--device=cpu:2",
         "--no-roots",
         "--genealogy",
+        "--tails",
         "--paths",
         "--refine=3",
         "--unfused",

@@ -165,12 +165,15 @@ fn hard() -> Vec<Model> {
 fn heavy_tails_are_seen() {
     let device = cpu();
     let mut options = Options::new(Method::FkcAnneal, VE);
-    (options.particles, options.steps, options.groups) = (20_000, 300, 8);
+    (options.particles, options.steps, options.groups, options.tails) = (20_000, 300, 8, true);
     let mut judge = |name: &str, models: &[Model], beta: f64, sde: Sde| {
         (options.beta, options.sde, options.seed) = (beta, sde, seed(77));
         let out = sample(&device, models, &options, None).expect("a run");
         let k: Vec<f64> = out.trust.iter().map(|t| t.families_tail.map_or(f64::NAN, |t| t.k)).collect();
         let last: Vec<f64> = out.trust.iter().map(|t| t.weights_tail.map_or(f64::NAN, |t| t.k)).collect();
+        let steps: Vec<_> =
+            out.trust.iter().map(|t| t.increments_tail.map(|h| (h.step, h.of, h.tail.k))).collect();
+        println!("{name}: heaviest at a resampling: {steps:.2?}");
         let verdicts: Vec<Verdict> = out.trust.iter().map(|t| t.verdict).collect();
         println!("{name}: k of families {k:.2?}, of the last weights {last:.2?}, {verdicts:?}");
         (verdicts, last)

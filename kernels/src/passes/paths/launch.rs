@@ -5,7 +5,7 @@ use crate::device::{Buf, Device};
 use crate::error::{Result, argument, enough};
 use crate::passes::step::{Carried, Cells, Keeps};
 use crate::passes::{Number, Sharing, Work};
-use crate::prims::state::Population;
+use crate::prims::state::{Element, Population};
 
 /// Copies the positions of a level into row `level` of `rows` `[levels, dim * stride]`.
 pub fn keep(
@@ -34,6 +34,43 @@ pub fn keep(
         keeps.element.kind(),
     );
     device.launched(work(of, keeps))
+}
+
+/// Copies the log-weights of step `step` into row `step` of `rows` `[steps, stride]`.
+pub fn keep_weights(
+    device: &Device,
+    log_w: &Buf<f32>,
+    rows: &Buf<f32>,
+    clock: &Buf<u32>,
+    of: &Population,
+    step: Number,
+) -> Result<()> {
+    let (length, steps) = (of.stride(), step.rows());
+    enough(&[
+        ("log-weights", log_w.len(), length),
+        ("log-weights of all steps", rows.len(), length * steps),
+    ])?;
+    let sharing = Sharing::apart(device);
+    keep_kernel::launch(
+        device.client(),
+        sharing.cubes(device, length / of.lanes),
+        sharing.dim(),
+        of.lanes,
+        log_w.arg(),
+        rows.arg(),
+        length as u32,
+        step.word(),
+        step.cell(clock).arg(),
+        device.is_cpu(),
+        Element::F32.kind(),
+    );
+    device.launched(work_weights(of))
+}
+
+/// Bytes of [`keep_weights`].
+pub fn work_weights(of: &Population) -> Work {
+    let bytes = 4 * of.stride() as u64;
+    Work { read: bytes, written: bytes }
 }
 
 /// Bytes of [`keep`].
