@@ -135,8 +135,9 @@ fn image(keys: &mut Keys, levels: usize) -> Result<[usize; 2]> {
 
 fn time(keys: &mut Keys) -> Result<TimeEmbedding> {
     let kind = "time_embedding_type";
-    let known =
-        |v: &Value| [("positional", false), ("fourier", true)].into_iter().find(|(n, _)| v.as_str() == Some(n));
+    let known = |v: &Value| {
+        [("positional", false), ("fourier", true)].into_iter().find(|(n, _)| v.as_str() == Some(n))
+    };
     let fourier = keys.maybe(kind, "positional or fourier", known)?.is_some_and(|(_, fourier)| fourier);
     let cosines_first = flag(keys, "flip_sin_to_cos", true)?;
     let shift = keys.number("freq_shift", Some(0.0))?;
@@ -182,8 +183,7 @@ impl UnetConfig {
         only(&mut keys, "mid_block_type", &["UNetMidBlock2D"])?;
         let groups = size_or(&mut keys, "norm_num_groups", 16_384, 32)?;
         let middle_groups = size(&mut keys, "attn_norm_num_groups", 16_384)?;
-        let padding =
-            keys.maybe("downsample_padding", "0 or 1", |v| size_in(v, &(0..=1)))?.unwrap_or(1);
+        let padding = keys.maybe("downsample_padding", "0 or 1", |v| size_in(v, &(0..=1)))?.unwrap_or(1);
         let head = size(&mut keys, "attention_head_dim", 16_384)?;
         let attention = flag(&mut keys, "add_attention", true)?;
         let config = UnetConfig {

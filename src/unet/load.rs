@@ -104,8 +104,7 @@ fn pickle(file: &Path) -> Error {
     let convert = "import sys, torch; from safetensors.torch import save_file; \
                    save_file(torch.load(sys.argv[1], map_location=\"cpu\", weights_only=True), sys.argv[2])";
     let safe = file.with_extension("safetensors");
-    let wanted =
-        format!("safetensors: python -c '{convert}' {} {}", file.display(), safe.display());
+    let wanted = format!("safetensors: python -c '{convert}' {} {}", file.display(), safe.display());
     Error::weights(file, "kind of file", "a Python pickle, which is a program", wanted)
 }
 

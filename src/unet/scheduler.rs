@@ -133,7 +133,9 @@ impl Scheduler {
         let ratio = count as f64 / steps as f64;
         let all = 0..steps;
         Ok(match self.spacing {
-            Spacing::Leading => all.rev().map(|i| (i * (count / steps) + self.offset).min(count - 1)).collect(),
+            Spacing::Leading => {
+                all.rev().map(|i| (i * (count / steps) + self.offset).min(count - 1)).collect()
+            }
             Spacing::Trailing => all.map(|i| even(count as f64 - i as f64 * ratio) - 1).collect(),
             Spacing::Linspace => {
                 let each = if steps == 1 { 0.0 } else { (count - 1) as f64 / (steps - 1) as f64 };
@@ -228,8 +230,9 @@ fn betas(keys: &mut Keys, count: usize) -> Result<(Schedule, Vec<f64>)> {
     Ok(match either(keys, "beta_schedule", &kinds)?.unwrap_or("linear") {
         "scaled_linear" => (usual, along(start.sqrt(), end.sqrt()).map(|b| b * b).collect()),
         "squaredcos_cap_v2" => {
-            let kept =
-                |i: usize| ((i as f64 / count as f64 + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2);
+            let kept = |i: usize| {
+                ((i as f64 / count as f64 + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2)
+            };
             let betas = (0..count).map(|i| (1.0 - kept(i + 1) / kept(i)).min(0.999)).collect();
             (Schedule::VpCosine { c: 0.008 }, betas)
         }
