@@ -259,8 +259,7 @@ fn levels(keys: &Keys, betas: &[f64]) -> Result<Vec<f64>> {
         log_kept += (-beta).ln_1p();
         all.push(0.5 * ((-f64::exp_m1(log_kept)).ln() - log_kept));
     }
-    let most = all.iter().position(|l| !(l.abs() <= 20.0));
-    match most {
+    match all.iter().position(|l| l.abs() > 20.0) {
         None => Ok(all),
         Some(i) => {
             let what = format!("sigma/alpha of training step {i}");
