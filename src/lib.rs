@@ -34,6 +34,7 @@ pub mod cli;
 pub mod coeffs;
 pub mod eigen;
 pub mod error;
+mod keys;
 pub mod langevin;
 pub mod measure;
 pub mod model;
@@ -46,6 +47,7 @@ pub mod run;
 pub mod schedule;
 pub mod target;
 pub mod trust;
+pub mod unet;
 pub mod verify;
 pub mod weights;
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use feynkac::Target;
 use feynkac::netconfig::{ClassifierConfig, NetConfig};
+use feynkac::unet::{Scheduler, UnetConfig};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -15,5 +16,9 @@ fuzz_target!(|text: &str| {
     if let Ok((config, _)) = ClassifierConfig::parse(path, text) {
         assert!(!config.tensors().is_empty());
     }
+    if let Ok((scheduler, _)) = Scheduler::parse(path, text) {
+        assert!(scheduler.time_at(scheduler.range.0).is_ok());
+    }
+    let _ = UnetConfig::parse(path, text);
     let _ = Target::parse(path, text);
 });

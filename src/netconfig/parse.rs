@@ -7,7 +7,8 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::{Activation, ClassifierConfig, DataMoments, Embedding, NetConfig, Norm, TimeConfig, TrunkConfig};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::keys::{Keys, read_object, size_in, whole};
 use crate::schedule::{Preconditioning, Prediction, Schedule, TimeFeature};
 
 /// Every activation with its name in a configuration.
@@ -18,123 +19,12 @@ const ACTIVATIONS: [(&str, Activation); 4] = [
     ("relu", Activation::Relu),
 ];
 
-/// One object of the configuration; remembers which of its keys were asked for.
-struct Keys<'a> {
-    file: &'a Path,
-    /// The keys that lead here, each followed by a dot.
-    prefix: String,
-    map: &'a Map<String, Value>,
-    asked: Vec<&'static str>,
-}
-
-impl<'a> Keys<'a> {
-    fn bad(&self, key: &str, found: Option<&Value>, wanted: impl ToString) -> Error {
-        let found = match found {
-            None => "no such key".to_string(),
-            Some(value) => {
-                let text = value.to_string();
-                match text.char_indices().nth(60) {
-                    Some((end, _)) => format!("{}…", &text[..end]),
-                    None => text,
-                }
-            }
-        };
-        let what = format!("{}{key}", self.prefix);
-        Error::file(self.file, what, found, wanted.to_string())
-    }
-
-    /// The value of a key that must be there, as `read` understands it.
-    fn get<T>(
-        &mut self,
-        key: &'static str,
-        wanted: impl ToString,
-        read: impl FnOnce(&'a Value) -> Option<T>,
-    ) -> Result<T> {
-        self.asked.push(key);
-        let found = self.map.get(key);
-        found.and_then(read).ok_or_else(|| self.bad(key, found, wanted))
-    }
-
-    /// The same for a key that may be absent or null.
-    fn maybe<T>(
-        &mut self,
-        key: &'static str,
-        wanted: impl ToString,
-        read: impl FnOnce(&'a Value) -> Option<T>,
-    ) -> Result<Option<T>> {
-        match self.map.get(key) {
-            None | Some(Value::Null) => {
-                self.asked.push(key);
-                Ok(None)
-            }
-            Some(_) => self.get(key, wanted, read).map(Some),
-        }
-    }
-
-    fn size(&mut self, key: &'static str, range: RangeInclusive<usize>) -> Result<usize> {
-        let wanted = whole(&range);
-        self.get(key, wanted, |v| size_in(v, &range))
-    }
-
-    fn number(&mut self, key: &'static str, usual: Option<f64>) -> Result<f64> {
-        match usual {
-            None => self.get(key, "a number", Value::as_f64),
-            Some(usual) => Ok(self.maybe(key, "a number", Value::as_f64)?.unwrap_or(usual)),
-        }
-    }
-
-    fn choice<T: Copy>(&mut self, key: &'static str, names: &[(&str, T)]) -> Result<T> {
-        let list: Vec<String> = names.iter().map(|(name, _)| format!("{name:?}")).collect();
-        self.get(key, format!("one of {}", list.join(", ")), |v| {
-            let text = v.as_str()?;
-            let (_, value) = names.iter().find(|(name, _)| *name == text)?;
-            Some(*value)
-        })
-    }
-
-    fn object(&mut self, key: &'static str) -> Result<Keys<'a>> {
-        let map = self.get(key, "an object", Value::as_object)?;
-        Ok(self.under(key, map))
-    }
-
-    fn under(&self, key: &str, map: &'a Map<String, Value>) -> Keys<'a> {
-        Keys { file: self.file, prefix: format!("{}{key}.", self.prefix), map, asked: Vec::new() }
-    }
-
-    /// Adds a warning for every key that nobody asked for.
-    fn done(self, warnings: &mut Vec<String>) {
-        for key in self.map.keys() {
-            if !self.asked.contains(&key.as_str()) {
-                let file = self.file.display();
-                let key = format!("{}{key}", self.prefix).escape_debug().to_string();
-                warnings.push(format!("{file}: the key {key} is not known, and ignored"));
-            }
-        }
-    }
-}
-
-fn whole(range: &RangeInclusive<usize>) -> String {
-    format!("a whole number in {} to {}", range.start(), range.end())
-}
-
-fn size_in(value: &Value, range: &RangeInclusive<usize>) -> Option<usize> {
-    let n = usize::try_from(value.as_u64()?).ok()?;
-    range.contains(&n).then_some(n)
-}
-
 /// The object that `text` says, of the class `class`.
 fn object(file: &Path, text: &str, class: &str) -> Result<Map<String, Value>> {
-    let bad = |found: String| Error::file(file, "the text", found, "a JSON object");
-    match serde_json::from_str(text) {
-        Ok(Value::Object(map)) => match map.get("class") {
-            Some(Value::String(found)) if found == class => Ok(map),
-            found => {
-                let keys = Keys { file, prefix: String::new(), map: &map, asked: Vec::new() };
-                Err(keys.bad("class", found, format!("{class:?}")))
-            }
-        },
-        Ok(_) => Err(bad("JSON of another kind".to_string())),
-        Err(e) => Err(bad(format!("text that is not JSON ({e})"))),
+    let map = read_object(file, text)?;
+    match map.get("class") {
+        Some(Value::String(found)) if found == class => Ok(map),
+        found => Err(Keys::new(file, &map).bad("class", found, format!("{class:?}"))),
     }
 }
 
@@ -224,7 +114,8 @@ impl NetConfig {
     pub fn parse(file: &Path, text: &str) -> Result<(Self, Vec<String>)> {
         let map = object(file, text, "mlp")?;
         let mut warnings = Vec::new();
-        let mut keys = Keys { file, prefix: String::new(), map: &map, asked: vec!["class"] };
+        let mut keys = Keys::new(file, &map);
+        keys.pass("class");
         let classes = 1..=100_000;
         let schedule_keys = keys.object("schedule")?;
         let (schedule, t_max, t_min) = schedule(schedule_keys, &mut warnings)?;
@@ -265,7 +156,8 @@ impl ClassifierConfig {
     pub fn parse(file: &Path, text: &str) -> Result<(Self, Vec<String>)> {
         let map = object(file, text, "classifier")?;
         let mut warnings = Vec::new();
-        let mut keys = Keys { file, prefix: String::new(), map: &map, asked: vec!["class"] };
+        let mut keys = Keys::new(file, &map);
+        keys.pass("class");
         let config = ClassifierConfig {
             trunk: trunk(&mut keys, 16..=512)?,
             outputs: keys.size("outputs", 1..=100_000)?,

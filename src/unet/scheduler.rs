@@ -1,0 +1,269 @@
+//! Reading a `scheduler_config.json`: the noise that a network of diffusers was trained on, as a schedule, a prediction
+//! and a preconditioning of ours, and the time that it is shown at a noise level. Maths: docs/maths.md (9).
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::keys::{Keys, read_object, size_in};
+use crate::schedule::{NetCoeffs, Preconditioning, Prediction, Schedule};
+
+/// Schedulers of a table of betas; they differ in how they step, which is ours to choose.
+const TABLES: [&str; 12] = [
+    "DDPMScheduler",
+    "DDIMScheduler",
+    "PNDMScheduler",
+    "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "LMSDiscreteScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "DEISMultistepScheduler",
+    "UniPCMultistepScheduler",
+    "DDPMParallelScheduler",
+];
+
+/// How noise levels turn into the time that a network is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Timestep {
+    /// The training step, by ln(sigma/alpha) of every step, rising; between two of them in proportion.
+    Table(Vec<f64>),
+    /// sigma.
+    Sigma,
+    /// ln(sigma)/4.
+    QuarterLogSigma,
+}
+
+/// How a run's steps are spread over the training steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spacing {
+    /// Multiples of T/steps rounded down, and `steps_offset`.
+    Leading,
+    /// Multiples of T/steps down from T, less 1.
+    Trailing,
+    /// Evenly from T - 1 to 0.
+    Linspace,
+}
+
+/// What a network was trained on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scheduler {
+    /// The frame of alpha and sigma. For a table of betas it is one that preserves variance, so that alpha and sigma are
+    /// those of the table at each ln(sigma/alpha); its own times mean nothing to the network.
+    pub schedule: Schedule,
+    /// What the network is shown.
+    pub timestep: Timestep,
+    /// What its output stands for.
+    pub prediction: Prediction,
+    /// What is wrapped around it.
+    pub preconditioning: Preconditioning,
+    /// ln(sigma/alpha) where training was noisiest and least noisy.
+    pub range: (f64, f64),
+    /// How the library spreads steps; only tables have them.
+    pub spacing: Spacing,
+    /// `steps_offset`, for [`Spacing::Leading`].
+    pub offset: usize,
+}
+
+impl Scheduler {
+    /// Reads a configuration from JSON text; `file` names it in messages. Gives a warning where the library would change
+    /// a prediction (`clip_sample`, `thresholding`): a prediction that was cut is no score, so here it is not.
+    pub fn parse(file: &Path, text: &str) -> Result<(Self, Vec<String>)> {
+        let map = read_object(file, text)?;
+        let mut keys = Keys::new(file, &map);
+        let mut kinds: Vec<(&str, &str)> = TABLES.iter().map(|name| (*name, "table")).collect();
+        kinds.push(("ScoreSdeVeScheduler", "ve"));
+        kinds.extend(["EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"].map(|name| (name, "edm")));
+        let found = match keys.choice("_class_name", &kinds)? {
+            "ve" => exploding(&mut keys)?,
+            "edm" => karras(&mut keys)?,
+            _ => table(&mut keys)?,
+        };
+        let mut warnings = Vec::new();
+        for key in ["clip_sample", "thresholding"] {
+            // The library's own default of clip_sample is true.
+            let says = keys.maybe(key, "true or false", Value::as_bool)?;
+            if says == Some(true) {
+                let file = file.display();
+                warnings.push(format!("{file}: {key} is not done: a prediction that was cut is no score"));
+            }
+        }
+        Ok((found, warnings))
+    }
+
+    /// The time that the network is shown at `lambda` = ln(sigma/alpha), which must be in its range.
+    pub fn time_at(&self, lambda: f64) -> Result<f64> {
+        let (noisy, clean) = self.range;
+        if !(lambda <= noisy + 1e-6 && lambda >= clean - 1e-6) {
+            let wanted = format!("{} to {}, on which the network was trained", clean.exp(), noisy.exp());
+            return Err(Error::input("sigma/alpha", lambda.exp(), wanted));
+        }
+        Ok(match &self.timestep {
+            Timestep::Sigma => lambda.exp(),
+            Timestep::QuarterLogSigma => lambda / 4.0,
+            Timestep::Table(table) => {
+                let after = table.partition_point(|l| *l < lambda);
+                match (after.checked_sub(1).map(|i| (i, table[i])), table.get(after)) {
+                    (Some((i, low)), Some(high)) => i as f64 + (lambda - low) / (high - low),
+                    (None, _) => 0.0,
+                    (Some((last, _)), None) => last as f64,
+                }
+            }
+        })
+    }
+
+    /// The score as a function of the state and of the network at `lambda` = ln(sigma/alpha).
+    pub fn score_coeffs(&self, lambda: f64) -> NetCoeffs {
+        self.preconditioning.score_coeffs(self.prediction, &self.schedule, self.schedule.time_at(lambda))
+    }
+
+    /// The training steps that the library takes in `steps` steps, falling; 1 to as many as there are. A scheduler
+    /// without a table has none.
+    pub fn timesteps(&self, steps: usize) -> Result<Vec<usize>> {
+        let Timestep::Table(table) = &self.timestep else {
+            return Err(Error::input("training steps", "none", "a scheduler with a table of betas"));
+        };
+        let count = table.len();
+        if !(1..=count).contains(&steps) {
+            return Err(Error::input("steps", steps, format!("1 to {count}")));
+        }
+        let even = |x: f64| x.round_ties_even() as usize;
+        let ratio = count as f64 / steps as f64;
+        let all = 0..steps;
+        Ok(match self.spacing {
+            Spacing::Leading => {
+                all.rev().map(|i| (i * (count / steps) + self.offset).min(count - 1)).collect()
+            }
+            Spacing::Trailing => all.map(|i| even(count as f64 - i as f64 * ratio) - 1).collect(),
+            Spacing::Linspace => {
+                let each = if steps == 1 { 0.0 } else { (count - 1) as f64 / (steps - 1) as f64 };
+                all.rev().map(|i| even(i as f64 * each)).collect()
+            }
+        })
+    }
+}
+
+fn exploding(keys: &mut Keys) -> Result<Scheduler> {
+    let sigma_min = keys.number("sigma_min", Some(0.01))?;
+    let sigma_max = keys.number("sigma_max", Some(1348.0))?;
+    let schedule = Schedule::Ve { sigma_min, sigma_max };
+    schedule.validate().map_err(|e| e.in_file(keys.file))?;
+    Ok(Scheduler {
+        schedule,
+        timestep: Timestep::Sigma,
+        prediction: Prediction::Score,
+        preconditioning: Preconditioning::None,
+        range: (sigma_max.ln(), sigma_min.ln()),
+        spacing: Spacing::Linspace,
+        offset: 0,
+    })
+}
+
+fn karras(keys: &mut Keys) -> Result<Scheduler> {
+    let sigma_data = keys.number("sigma_data", Some(0.5))?;
+    let preconditioning = Preconditioning::Edm { sigma_data };
+    preconditioning.validate().map_err(|e| e.in_file(keys.file))?;
+    let (low, high) = (keys.number("sigma_min", Some(0.002))?, keys.number("sigma_max", Some(80.0))?);
+    Schedule::Edm.check_range(high, low).map_err(|e| e.in_file(keys.file))?;
+    let epsilon = |v: &Value| (v.as_str() == Some("epsilon")).then_some(());
+    keys.maybe("prediction_type", "\"epsilon\" with this scheduler", epsilon)?;
+    Ok(Scheduler {
+        schedule: Schedule::Edm,
+        timestep: Timestep::QuarterLogSigma,
+        prediction: Prediction::X0,
+        preconditioning,
+        range: (high.ln(), low.ln()),
+        spacing: Spacing::Linspace,
+        offset: 0,
+    })
+}
+
+fn table(keys: &mut Keys) -> Result<Scheduler> {
+    let steps = "a whole number in 1 to 100000";
+    let count = keys.maybe("num_train_timesteps", steps, |v| size_in(v, &(1..=100_000)))?.unwrap_or(1000);
+    let shaped = |v: &Value| (v.as_bool() == Some(false)).then_some(());
+    keys.maybe("rescale_betas_zero_snr", "false: a step of noise alone has no score", shaped)?;
+    let (schedule, betas) = betas(keys, count)?;
+    let levels = levels(keys, &betas)?;
+    let names = [("epsilon", Prediction::Eps), ("sample", Prediction::X0), ("v_prediction", Prediction::V)];
+    let prediction = either(keys, "prediction_type", &names)?.unwrap_or(Prediction::Eps);
+    let names =
+        [("leading", Spacing::Leading), ("trailing", Spacing::Trailing), ("linspace", Spacing::Linspace)];
+    let spacing = either(keys, "timestep_spacing", &names)?.unwrap_or(Spacing::Leading);
+    let offset = keys.maybe("steps_offset", "a whole number in 0 to 1000", |v| size_in(v, &(0..=1000)))?;
+    Ok(Scheduler {
+        schedule,
+        prediction,
+        preconditioning: Preconditioning::None,
+        range: (levels[levels.len() - 1], levels[0]),
+        timestep: Timestep::Table(levels),
+        spacing,
+        offset: offset.unwrap_or(0),
+    })
+}
+
+/// A choice that may be absent.
+fn either<T: Copy>(keys: &mut Keys, key: &'static str, names: &[(&str, T)]) -> Result<Option<T>> {
+    match keys.map.contains_key(key) {
+        true => keys.choice(key, names).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// The variance added in each training step, and the schedule whose frame they share.
+fn betas(keys: &mut Keys, count: usize) -> Result<(Schedule, Vec<f64>)> {
+    let usual = Schedule::VpLinear { b0: 0.1, b1: 20.0 };
+    let trained = keys.maybe("trained_betas", "a list of numbers, or null", |v| {
+        v.as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>()
+    })?;
+    if let Some(betas) = trained {
+        return Ok((usual, betas));
+    }
+    let (start, end) = (keys.number("beta_start", Some(1e-4))?, keys.number("beta_end", Some(0.02))?);
+    let kinds = ["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"].map(|name| (name, name));
+    let along = |from: f64, to: f64| {
+        let each = (to - from) / (count.max(2) - 1) as f64;
+        (0..count).map(move |i| from + i as f64 * each)
+    };
+    Ok(match either(keys, "beta_schedule", &kinds)?.unwrap_or("linear") {
+        "scaled_linear" => (usual, along(start.sqrt(), end.sqrt()).map(|b| b * b).collect()),
+        "squaredcos_cap_v2" => {
+            let kept = |i: usize| {
+                ((i as f64 / count as f64 + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2)
+            };
+            let betas = (0..count).map(|i| (1.0 - kept(i + 1) / kept(i)).min(0.999)).collect();
+            (Schedule::VpCosine { c: 0.008 }, betas)
+        }
+        "sigmoid" => (usual, along(-6.0, 6.0).map(|x| start + (end - start) / (1.0 + (-x).exp())).collect()),
+        _ => {
+            let rates = Schedule::VpLinear { b0: start * count as f64, b1: end * count as f64 };
+            (if rates.validate().is_ok() { rates } else { usual }, along(start, end).collect())
+        }
+    })
+}
+
+/// ln(sigma/alpha) after each step, of alpha^2 = the product of 1 - beta.
+fn levels(keys: &Keys, betas: &[f64]) -> Result<Vec<f64>> {
+    if let Some(i) = betas.iter().position(|b| !(*b > 0.0 && *b < 1.0)) {
+        let what = format!("beta of training step {i}");
+        return Err(Error::file(keys.file, what, betas[i], "above 0 and below 1"));
+    }
+    if betas.is_empty() {
+        return Err(Error::file(keys.file, "trained_betas", "an empty list", "one number a training step"));
+    }
+    let mut log_kept = 0.0; // ln alpha^2
+    let mut all = Vec::with_capacity(betas.len());
+    for beta in betas {
+        log_kept += (-beta).ln_1p();
+        all.push(0.5 * ((-f64::exp_m1(log_kept)).ln() - log_kept));
+    }
+    match all.iter().position(|l| l.abs() > 20.0) {
+        None => Ok(all),
+        Some(i) => {
+            let what = format!("sigma/alpha of training step {i}");
+            Err(Error::file(keys.file, what, all[i].exp(), "2e-9 to 4.8e8"))
+        }
+    }
+}
