@@ -83,7 +83,6 @@ impl Scheduler {
         };
         let mut warnings = Vec::new();
         for key in ["clip_sample", "thresholding"] {
-            // The library's own default of clip_sample is true.
             let says = keys.maybe(key, "true or false", Value::as_bool)?;
             if says == Some(true) {
                 let file = file.display();
@@ -119,8 +118,8 @@ impl Scheduler {
         self.preconditioning.score_coeffs(self.prediction, &self.schedule, self.schedule.time_at(lambda))
     }
 
-    /// The training steps that the library takes in `steps` steps, falling; 1 to as many as there are. A scheduler
-    /// without a table has none.
+    /// The training steps that the library's DDPM and DDIM take in `steps` steps, falling; 1 to as many as there are.
+    /// A scheduler without a table has none.
     pub fn timesteps(&self, steps: usize) -> Result<Vec<usize>> {
         let Timestep::Table(table) = &self.timestep else {
             return Err(Error::input("training steps", "none", "a scheduler with a table of betas"));
@@ -191,7 +190,12 @@ fn table(keys: &mut Keys) -> Result<Scheduler> {
     let prediction = either(keys, "prediction_type", &names)?.unwrap_or(Prediction::Eps);
     let names =
         [("leading", Spacing::Leading), ("trailing", Spacing::Trailing), ("linspace", Spacing::Linspace)];
-    let spacing = either(keys, "timestep_spacing", &names)?.unwrap_or(Spacing::Leading);
+    // The library's default: that of DDPM and DDIM, and that of the solvers.
+    let first = ["DDPM", "DDIM", "PNDM"];
+    let class = keys.map.get("_class_name").and_then(Value::as_str).unwrap_or_default();
+    let leads = first.iter().any(|name| class.starts_with(name));
+    let usual = if leads { Spacing::Leading } else { Spacing::Linspace };
+    let spacing = either(keys, "timestep_spacing", &names)?.unwrap_or(usual);
     let offset = keys.maybe("steps_offset", "a whole number in 0 to 1000", |v| size_in(v, &(0..=1000)))?;
     Ok(Scheduler {
         schedule,

@@ -221,6 +221,8 @@ fn schedulers_that_mean_no_score_are_refused_or_warned_of() {
     }
     let (clipped, warnings) = parse("{'_class_name': 'DDIMScheduler', 'clip_sample': true}").unwrap();
     assert_eq!(warnings, ["s.json: clip_sample is not done: a prediction that was cut is no score"]);
+    let (euler, _) = parse("{'_class_name': 'EulerDiscreteScheduler'}").unwrap();
+    assert_eq!((clipped.spacing, euler.spacing), (Spacing::Leading, Spacing::Linspace));
     assert!(clipped.timesteps(0).is_err() && clipped.timesteps(1001).is_err());
     let (trained, _) = parse("{'_class_name': 'DDPMScheduler', 'trained_betas': [0.1, 0.5]}").unwrap();
     let kept = [0.9f64, 0.45].map(|a| ((1.0 - a) / a).sqrt().ln());
@@ -246,4 +248,34 @@ fn questions_that_a_network_cannot_answer_are_refused() {
     let error = fourier.forward(&x, 0.0, None).unwrap_err().to_string();
     assert_eq!(error, "time of the network: found 0, wanted a finite number above 0");
     assert!(fourier.forward(&x, 1.0, Some(0)).unwrap_err().to_string().contains("it knows no classes"));
+}
+
+/// Tensors and numbers as diffusers counts them in networks of these builds, on its meta device.
+#[test]
+fn networks_of_full_size_have_as_many_numbers_as_in_diffusers() {
+    for (size, channels, attention, tensors, numbers) in [
+        (32, vec![128, 256, 256, 256], 1, 328, 35_746_307), // google/ddpm-cifar10-32
+        (256, vec![128, 128, 256, 256, 512, 512], 4, 450, 113_673_219), // google/ddpm-celebahq-256
+    ] {
+        let types = |plain: &str, attentive: &str| -> Vec<String> {
+            let name = |level| if level == attention { attentive } else { plain };
+            (0..channels.len()).map(|level| name(level).to_string()).collect()
+        };
+        let mut up = types("UpBlock2D", "AttnUpBlock2D");
+        up.reverse();
+        let config = json!({
+            "_class_name": "UNet2DModel", "sample_size": size, "block_out_channels": channels,
+            "down_block_types": types("DownBlock2D", "AttnDownBlock2D"), "up_block_types": up,
+            "downsample_padding": 0, "flip_sin_to_cos": false, "freq_shift": 1, "norm_eps": 1e-6,
+            "attention_head_dim": null
+        });
+        let file = Path::new("config.json");
+        let (config, warnings) = UnetConfig::parse(file, &config.to_string()).unwrap();
+        assert_eq!(warnings, [""; 0]);
+        let layout = build::layout(file, &config).unwrap();
+        let count: usize = layout.tensors.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        assert_eq!((layout.tensors.len(), count), (tensors, numbers));
+        let last = layout.layers.all().last().expect("a network has layers");
+        assert_eq!(last.extent, config.extent(3));
+    }
 }
