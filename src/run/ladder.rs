@@ -54,7 +54,7 @@ pub struct Climbed {
     pub steps: Spread,
     /// Steps after which the ESS held it back.
     pub held: Spread,
-    /// What of it was left for the last step, which takes it whole.
+    /// What of it was held back until the last step, which takes it whole.
     pub left: Spread,
     /// ESS before that, particles.
     pub ess_before: Spread,
@@ -81,7 +81,7 @@ impl Ladder {
     /// Over groups.
     pub fn climbed(&self) -> Climbed {
         let rungs = self.weights.first().map_or(0, Vec::len);
-        let left = |weights: &Vec<f64>| weights[rungs - 1] - weights[rungs - 2];
+        let left = |weights: &Vec<f64>| self.scheduled[rungs - 2] - weights[rungs - 2];
         Climbed {
             weights: (1..rungs).map(|i| Spread::of(self.weights.iter().map(|w| w[i]))).collect(),
             steps: Spread::of((0..self.weights.len()).map(|group| self.steps(group) as f64)),
@@ -104,7 +104,7 @@ impl fmt::Display for Climbed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Spread { min, median, max } = self.held;
         write!(f, "its weight was held back by the ESS after {median} steps, {min} to {max}")?;
-        if max > 0.0 {
+        if self.left.min != 0.0 || self.left.max != 0.0 {
             let (left, from, to) = (self.left.median, self.ess_before.median, self.ess_after.median);
             write!(f, "; the last step took what was left, {left:.3}: ESS {from:.0} before, {to:.0} after")?;
         }
