@@ -12,7 +12,7 @@ use feynkac::kernels::passes::init::oracle::{draw, first};
 use feynkac::kernels::passes::step::oracle::{At, Particle, Point, Rows, estimate, reach, step};
 use feynkac::model::Noise;
 use feynkac::verify::verify;
-use feynkac::{Method, Model, Options, Policy, Rule, Schedule};
+use feynkac::{Method, Model, Options, Policy, Rule, Schedule, Target};
 
 use crate::methods::s1::{averaged, seed, slow};
 use crate::reference::{mixture, model, product, q1, quadrature, target};
@@ -36,6 +36,7 @@ struct Walk {
     options: Options,
     levels: Vec<Noise>,
     rows: Vec<StepCoeffs>,
+    q: Target,
 }
 
 impl Walk {
@@ -46,13 +47,13 @@ impl Walk {
         let levels = levels(&options).expect("levels");
         let mut rows = table(&options, &levels, 1).expect("a table");
         lean(&mut rows, &levels, 1, breadth(&[model(&q1())]));
-        Self { options, levels, rows }
+        Self { options, levels, rows, q: target(&q1()) }
     }
 
     /// What the model says, and the state as it is carried: the score to follow, that of the model, the estimate.
     fn carried(&self, x: Vec<f64>, log_q: f64, log_w: f64, level: usize) -> (Particle, Point) {
         let noise = self.levels[level];
-        let score = target(&q1()).score(&x, noise.alpha, noise.sigma);
+        let score = self.q.score(&x, noise.alpha, noise.sigma);
         let point = Point { scores: vec![score.clone()], log_q: vec![log_q], ..Point::default() };
         let reached = reach(&x, &point, &self.rows[level], &self.options.law());
         let scores = vec![vec![reached.turns[0].score], score];
@@ -124,8 +125,7 @@ impl Walk {
     /// Mean and root mean square of estimate less exact log-density at the end.
     fn off(&self, end: &[Particle]) -> (f64, f64) {
         let noise = self.levels[self.options.steps];
-        let q = target(&q1());
-        let off = || end.iter().map(|p| p.log_q[0] - q.log_density(&p.x, noise.alpha, noise.sigma));
+        let off = || end.iter().map(|p| p.log_q[0] - self.q.log_density(&p.x, noise.alpha, noise.sigma));
         let count = end.len() as f64;
         (off().sum::<f64>() / count, (off().map(|d| d * d).sum::<f64>() / count).sqrt())
     }
@@ -239,8 +239,11 @@ fn moments(device: &Device) {
     ];
     for (name, mut options, models, wanted) in cases {
         options.densities = Densities::Ito;
-        (options.particles, options.groups, options.seed) = (10_000, 4, seed(980));
-        for steps in if slow(device) { vec![200] } else { vec![200, 800] } {
+        // docs/maths.md (7.9) has the figures of the full runs.
+        let full = std::env::var_os("FEYNKAC_EXPERIMENTS").is_some();
+        let particles = if full { 10_000 } else { 2_500 };
+        (options.particles, options.groups, options.seed) = (particles, 4, seed(980));
+        for steps in if full { vec![200, 800] } else { vec![200] } {
             options.steps = steps;
             let [(mean, mean_se), (variance, variance_se), (log_z, log_z_se)] =
                 averaged(device, &models, &options);
