@@ -49,6 +49,8 @@ gpu-bundle:
 
 # Long runs, never in CI.
 experiments: setup
-	$(CARGO) build --release --locked --workspace --example demo
+	$(CARGO) build --release --locked --workspace --example demo --example fkc_toy --example forty_modes
 	$(TARGET)/release/examples/demo --every-device --output out --particles 65536
+	$(TARGET)/release/examples/fkc_toy --output out/fkc-toy
+	$(TARGET)/release/examples/forty_modes --output out/forty-modes
 	FEYNKAC_EXPERIMENTS=1 $(CARGO) test --release --locked --workspace --test all methods:: -- --nocapture

@@ -94,6 +94,7 @@ fn samples_a_report_and_pictures() {
     let fields = [
         "effective_roots",
         "families_tail",
+        "increments_tail",
         "lag",
         "log_z_se",
         "mean",
@@ -138,6 +139,7 @@ fn samples_a_report_and_pictures() {
             "device",
             "no-roots",
             "genealogy",
+            "tails",
             "paths",
             "unfused",
             "steps-per-launch",

@@ -2,14 +2,14 @@
 
 use feynkac::coeffs;
 use feynkac::kernels::device::Device;
-use feynkac::run::Outcome;
-use feynkac::trust::Verdict;
+use feynkac::run::{Outcome, Run};
+use feynkac::trust::{self, Verdict};
 use feynkac::{Final, Method, Model, Options, Policy, Rule, Schedule, Scheme, Sde, Target, sample};
 
 use crate::methods::s1::{exact, models, seed};
 use crate::reference::{Moments, mixture, model, normalised, q1, target};
 
-on_every_device! { a_genealogy_is_what_happened }
+on_every_device! { a_genealogy_is_what_happened, weights_of_all_steps_are_kept }
 
 const VE: Schedule = Schedule::Ve { sigma_min: 0.01, sigma_max: 50.0 };
 /// Of 1,000 runs 95 % has a standard error of 0.7 %.
@@ -171,21 +171,24 @@ fn heavy_tails_are_seen() {
         let out = sample(&device, models, &options, None).expect("a run");
         let k: Vec<f64> = out.trust.iter().map(|t| t.families_tail.map_or(f64::NAN, |t| t.k)).collect();
         let last: Vec<f64> = out.trust.iter().map(|t| t.weights_tail.map_or(f64::NAN, |t| t.k)).collect();
-        let steps: Vec<_> =
-            out.trust.iter().map(|t| t.increments_tail.map(|h| (h.step, h.of, h.tail.k))).collect();
+        let steps: Vec<_> = out.trust.iter().map(|t| t.increments_tail.map(|h| (h.step, h.tail.k))).collect();
         println!("{name}: heaviest at a resampling: {steps:.2?}");
+        let worst = steps.iter().flatten().map(|(_, k)| *k).fold(f64::MIN, f64::max);
         let verdicts: Vec<Verdict> = out.trust.iter().map(|t| t.verdict).collect();
         println!("{name}: k of families {k:.2?}, of the last weights {last:.2?}, {verdicts:?}");
-        (verdicts, last)
+        (verdicts, last, worst)
     };
-    let (tempered, last) = judge("hard, tempered noise", &hard(), 2.5, Sde::TemperedNoise);
+    let (tempered, last, worst) = judge("hard, tempered noise", &hard(), 2.5, Sde::TemperedNoise);
     assert!(tempered.iter().all(|v| *v > Verdict::Reliable), "{tempered:?}");
+    // A weight between two resamplings is too heavy in some of the groups.
+    assert!(worst > 0.7, "{worst}");
     // The control: the last weights alone show nothing.
     assert!(last.iter().all(|k| *k < 0.7), "{last:?}");
     let q = vec![Model::Analytic(target(&q1()))];
     for (name, models, beta) in [("S1, 1.5", &q, 1.5), ("S1, 0.5", &q, 0.5), ("hard, 0.5", &hard(), 0.5)] {
-        let (verdicts, _) = judge(name, models, beta, Sde::TargetScore);
+        let (verdicts, _, worst) = judge(name, models, beta, Sde::TargetScore);
         assert!(verdicts.iter().all(|v| *v == Verdict::Reliable), "{name}: {verdicts:?}");
+        assert!(worst < 0.7, "{name}: {worst}");
     }
 }
 
@@ -238,4 +241,33 @@ fn a_genealogy_is_what_happened(device: &Device) {
         let other = sample(device, &models, &options, None).expect("a run");
         assert_eq!(format!("{:?}", other.trust), format!("{:?}", with.trust));
     }
+}
+
+/// Each row is what a step left, before it was resampled; nothing else changes; replays keep the same.
+fn weights_of_all_steps_are_kept(device: &Device) {
+    let mut options = Options::new(Method::FkcAnneal, VE);
+    (options.beta, options.particles, options.groups, options.steps) = (1.5, 70, 3, 24);
+    (options.resample, options.seed, options.tails) = (Policy::Ess(0.7), seed(5), true);
+    let models = models(&options);
+    let run = Run::new(device, &models, &options).expect("a run");
+    let bytes = run.buffers().into_iter().find(|(what, _)| *what == "log-weights of all steps");
+    assert_eq!(bytes.expect("the buffer is planned").1, (4 * 24 * run.of.stride()) as u64);
+    run.begin().expect("launches");
+    let mut wanted: Vec<f32> = Vec::new();
+    for step in 0..24 {
+        run.advance(step).expect("launches");
+        wanted.extend(device.download(&run.carried[(step + 1) % 2].log_w).expect("log-weights"));
+    }
+    assert_eq!(run.log_weights().expect("rows"), wanted);
+    let tails = sample(device, &models, &options, None).expect("a run");
+    for (g, trust) in tails.trust.iter().enumerate() {
+        let row = |step: usize| &wanted[step * run.of.stride() + g * run.of.padded()..][..70];
+        let resampled = tails.resampled_at[g].iter().filter(|s| **s < 23).map(|&s| (s, row(s)));
+        assert_eq!(trust.increments_tail, trust::heaviest(resampled), "group {g}");
+        assert!(trust.increments_tail.is_some_and(|h| h.of > 0 && h.step < 23), "group {g} was resampled");
+    }
+    options.tails = false;
+    let without = sample(device, &models, &options, None).expect("a run");
+    assert_eq!((&without.x, &without.log_z), (&tails.x, &tails.log_z), "nothing else changes");
+    assert!(without.trust.iter().all(|t| t.increments_tail.is_none()));
 }
