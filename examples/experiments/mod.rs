@@ -4,6 +4,8 @@
 // Each example uses a part of it, the tests another.
 #![allow(dead_code)]
 
+#[cfg(feature = "cli")]
+pub mod digits;
 pub mod line;
 #[cfg(feature = "cli")]
 pub mod pages;

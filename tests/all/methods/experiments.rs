@@ -7,9 +7,9 @@ use feynkac::kernels::device::Device;
 
 use super::s1::slow;
 use crate::experiments::line::{self, CASES, SCHEDULES};
-use crate::experiments::{Size, plane};
+use crate::experiments::{Size, digits, plane};
 
-on_every_device! { the_line, the_plane }
+on_every_device! { the_line, the_plane, the_digits }
 
 /// A folder that is gone afterwards.
 struct Folder(PathBuf);
@@ -75,6 +75,27 @@ fn the_plane(device: &Device) {
         let (alone, corrected, floor) = (w1("no weights"), w1("FKC, every step"), w1("independent draws"));
         assert!(floor < corrected && corrected < 0.7 * alone, "{noise}: {floor}, {corrected}, {alone}");
     }
+}
+
+/// The class alone has the digits' mean and spread, which guidance leaves.
+fn the_digits(device: &Device) {
+    let folder = Folder::new("digits", device);
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights");
+    let digits = digits::Digits::open(device, &weights).expect("the digits");
+    let size = Size { particles: 8, steps: 30, runs: if slow(device) { 2 } else { 8 }, seed: 3 };
+    let all = digits::write(device, &digits, &[1.0, 3.0], 3, size, &folder.0).expect("the experiment");
+    let (lines, pictures) = folder.read("digits-sweep.md");
+    assert_eq!((lines.len(), pictures), (2 + 3, 3));
+    let [alone, guided, corrected] = &all[..] else { panic!("{} samplers", all.len()) };
+    for found in [alone, guided, corrected] {
+        let (agrees, _) = found.average(|f| f.agrees);
+        assert!(agrees > 0.9, "{found:?}");
+    }
+    let off = |found: &digits::Found| found.average(|f| f.off).0;
+    let spread = alone.average(|f| f.spread).0;
+    assert!(off(alone) < 0.15 && (0.75..1.1).contains(&spread), "{alone:?}");
+    assert!(off(guided) > 1.1 * off(alone) && off(corrected) > 1.3 * off(alone), "{guided:?} {corrected:?}");
+    assert!(corrected.classes.iter().all(|f| (1.0..=8.0).contains(&f.ess)), "{corrected:?}");
 }
 
 /// The cover of a power, its draws and the power itself by quadrature have the same energies and modes.

@@ -1,0 +1,178 @@
+//! Handwritten digits by guidance of growing exponent, with weights and without: whether a judge recognises them, and
+//! how far their mean and spread are from those of the class.
+
+use std::path::{Path, PathBuf};
+
+use feynkac::classifier::Classifier;
+use feynkac::cli::picture::Samples;
+use feynkac::kernels::device::Device;
+use feynkac::weights::Weights;
+use feynkac::{Error, Method, Model, Options, Outcome, Result, sample};
+
+use super::{Size, mean_and_error, normalised, pages};
+
+/// Columns of the table.
+pub const HEADER: [&str; 6] =
+    ["exponent", "sampler", "judge agrees", "mean image off", "spread", "ESS at the end, of"];
+
+const PIXELS: usize = 64;
+
+/// What there is of the digits.
+pub struct Digits {
+    network: PathBuf,
+    judge: Classifier,
+    /// Mean and standard deviation of each pixel, class by class.
+    mean: Vec<f32>,
+    std: Vec<f32>,
+    classes: usize,
+}
+
+impl Digits {
+    /// The network, the judge and the classes' statistics of a folder.
+    pub fn open(device: &Device, weights: &Path) -> Result<Self> {
+        let statistics = Weights::open(&weights.join("digits8-statistics.safetensors"))?;
+        let classes = statistics.plain_f32("count")?.len();
+        let of = |name| statistics.f32(name, &[classes, PIXELS]);
+        Ok(Self {
+            network: weights.join("digits8-mlp"),
+            judge: Classifier::open(device, &weights.join("digits8-classifier"))?.0,
+            mean: of("mean")?,
+            std: of("std")?,
+            classes,
+        })
+    }
+
+    /// Images of `class` from unconditional^(1 - exponent) conditional^exponent.
+    fn draw(
+        &self,
+        device: &Device,
+        class: usize,
+        exponent: f64,
+        weights: bool,
+        size: Size,
+    ) -> Result<Outcome> {
+        let models = [Model::open(&self.network, None)?.0, Model::open(&self.network, Some(class))?.0];
+        let (schedule, t_max, t_min) = models[0].schedule().ok_or_else(|| {
+            Error::input("network", self.network.display().to_string(), "one with a schedule of its own")
+        })?;
+        let mut options = Options::new(Method::FkcGuidance, schedule);
+        (options.t_max, options.t_min, options.beta, options.weights) = (t_max, t_min, exponent, weights);
+        (options.groups, options.particles, options.steps) = (size.runs, size.particles, size.steps);
+        options.seed = size.seed + class as u64;
+        sample(device, &models, &options, None)
+    }
+
+    /// What one class says of a sampler.
+    fn judged(&self, device: &Device, class: usize, drawn: &Outcome, groups: usize) -> Result<Figures> {
+        let each = drawn.log_w.len() / groups;
+        let shares: Vec<f64> =
+            drawn.log_w.chunks(each).flat_map(normalised).map(|w| w / groups as f64).collect();
+        let read = self.judge.classes(device, &drawn.x)?;
+        let agrees = read.iter().zip(&shares).filter(|(c, _)| **c == class).map(|(_, w)| w).sum();
+        let own = class * PIXELS..(class + 1) * PIXELS;
+        let (mut off, mut variance, mut wanted) = (0.0, 0.0, 0.0);
+        for (k, (mean, std)) in self.mean[own.clone()].iter().zip(&self.std[own]).enumerate() {
+            let pixel = || drawn.x.chunks(PIXELS).zip(&shares).map(|(x, w)| (f64::from(x[k]), w));
+            let found: f64 = pixel().map(|(x, w)| w * x).sum();
+            variance += pixel().map(|(x, w)| w * (x - found).powi(2)).sum::<f64>();
+            off += (found - f64::from(*mean)).powi(2);
+            wanted += f64::from(*std).powi(2);
+        }
+        let last = |ess: &Vec<f64>| ess.last().copied().unwrap_or(each as f64);
+        let ess = drawn.ess.iter().map(last).sum::<f64>() / groups as f64;
+        Ok(Figures { agrees, off: (off / PIXELS as f64).sqrt(), spread: (variance / wanted).sqrt(), ess })
+    }
+}
+
+/// Of one class.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures {
+    /// Share of the weight that the judge reads as the class.
+    pub agrees: f64,
+    /// Root mean square over the pixels of the mean image less the data's; a pixel goes from -1 to 1.
+    pub off: f64,
+    /// Root of the pixels' variances, summed, by the data's.
+    pub spread: f64,
+    /// Effective sample size at the end.
+    pub ess: f64,
+}
+
+/// What one sampler does.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The guidance exponent.
+    pub exponent: f64,
+    /// With weights.
+    pub weighted: bool,
+    /// A row a class.
+    pub classes: Vec<Figures>,
+}
+
+impl Found {
+    /// Mean of a figure over the classes, and its standard error.
+    pub fn average(&self, figure: impl Fn(&Figures) -> f64 + Clone) -> (f64, f64) {
+        mean_and_error(self.classes.iter().map(figure))
+    }
+
+    fn row(&self, size: Size) -> Vec<String> {
+        let told = |(mean, error): (f64, f64), digits: usize| format!("{mean:.digits$} +- {error:.digits$}");
+        let (agrees, error) = self.average(|f| 100.0 * f.agrees);
+        let sampler = match (self.exponent == 1.0, self.weighted) {
+            (true, _) => "the class alone",
+            (_, true) => "corrected",
+            (_, false) => "guidance alone",
+        };
+        vec![
+            self.exponent.to_string(),
+            sampler.to_owned(),
+            format!("{agrees:.1} +- {error:.1} %"),
+            told(self.average(|f| f.off), 3),
+            told(self.average(|f| f.spread), 3),
+            format!("{:.1} of {}", self.average(|f| f.ess).0, size.particles),
+        ]
+    }
+}
+
+/// Walks `exponents` with and without weights, `size.runs` groups of each class; writes digits-sweep.md and a picture
+/// of each sampler, a row of images a class. With exponent 1 every weight is one.
+pub fn write(
+    device: &Device,
+    digits: &Digits,
+    exponents: &[f64],
+    classes: usize,
+    size: Size,
+    output: &Path,
+) -> Result<Vec<Found>> {
+    pages::folder(output)?;
+    let mut all = Vec::new();
+    for &exponent in exponents {
+        for weighted in [false, true] {
+            if exponent == 1.0 && weighted {
+                continue;
+            }
+            let (mut figures, mut images) = (Vec::new(), Vec::new());
+            for class in 0..classes.min(digits.classes) {
+                let drawn = digits.draw(device, class, exponent, weighted, size)?;
+                figures.push(digits.judged(device, class, &drawn, size.runs)?);
+                images.extend(heaviest(&drawn, size.runs, 8));
+            }
+            let name = format!("digits {exponent} {}", if weighted { "corrected" } else { "guidance alone" });
+            let log_w = vec![0.0; images.len() / PIXELS];
+            pages::picture(output, &name, Samples { x: &images, dim: PIXELS, log_w: &log_w, groups: 1 })?;
+            all.push(Found { exponent, weighted, classes: figures });
+        }
+    }
+    let rows: Vec<Vec<String>> = all.iter().map(|found| found.row(size)).collect();
+    pages::write(output, "digits-sweep.md", &pages::table(&HEADER, &rows))?;
+    Ok(all)
+}
+
+/// The heaviest image of each of the first `count` groups.
+fn heaviest(drawn: &Outcome, groups: usize, count: usize) -> Vec<f32> {
+    let each = drawn.log_w.len() / groups;
+    let best = |g: usize| {
+        let own = g * each..(g + 1) * each;
+        own.max_by(|&a, &b| drawn.log_w[a].total_cmp(&drawn.log_w[b])).unwrap_or(g * each)
+    };
+    (0..count.min(groups)).flat_map(|g| drawn.x[best(g) * PIXELS..(best(g) + 1) * PIXELS].to_vec()).collect()
+}
