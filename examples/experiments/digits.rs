@@ -134,7 +134,7 @@ impl Found {
 }
 
 /// Walks `exponents` with and without weights, `size.runs` groups of each class; writes digits-sweep.md and a picture
-/// of each sampler, a row of images a class. With exponent 1 every weight is one.
+/// of each sampler, classes in their order. With exponent 1 every weight is one.
 pub fn write(
     device: &Device,
     digits: &Digits,
