@@ -1,17 +1,21 @@
 //! Where scores come from: closed forms, networks, or a model of the caller's own.
 
+mod network;
+
 use std::path::Path;
 
 use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::models::{FEW, Kind};
-use feynkac_kernels::passes::mlp::{self, Compute, MlpShape};
 use feynkac_kernels::passes::step::Feed;
 
 use crate::error::{Error, Result};
-use crate::netconfig::{self, NetConfig, NetWeights, Norm};
+use crate::netconfig::{self, NetConfig, NetWeights};
 use crate::options::Options;
 use crate::schedule::Schedule;
 use crate::target::{Scales, Target};
+
+pub use network::{dense_network, shape, with_numbers};
+pub(crate) use network::{networks, together};
 
 /// A model whose score is computed outside of feynkac, on device buffers.
 pub trait Foreign {
@@ -104,6 +108,15 @@ impl Model {
     /// Whether its scores are evaluated outside of the step, through rows in memory.
     pub fn outside(&self) -> bool {
         !matches!(self, Model::Analytic(_))
+    }
+
+    fn network(&self) -> Option<&Network> {
+        if let Model::Network(network) = self { Some(network) } else { None }
+    }
+
+    /// Whether this is `other`, whatever the class.
+    fn is_of(&self, other: &Network) -> bool {
+        self.network().is_some_and(|own| own.config == other.config && own.weights == other.weights)
     }
 
     /// Coordinates of a particle.
@@ -281,86 +294,4 @@ fn turns_of(target: &Target) -> u64 {
         Target::Gaussian(g) => dim + g.mean.len() as u64 * (1 + 2 * dim),
         Target::Mixture(m) => 2 * dim + m.components() as u64 * (2 + 2 * dim),
     }
-}
-
-impl Network {
-    /// Refuses noise levels beyond those that the network was trained at. Levels of two schedules are the same where
-    /// sigma/alpha is.
-    pub fn covers(&self, levels: &[Noise]) -> Result<()> {
-        let ratio = |t: f64| self.config.schedule.log_noise_ratio(t).exp();
-        let (noisy, clean) = (ratio(self.config.t_max), ratio(self.config.t_min));
-        let ratios = || levels.iter().map(|noise| noise.sigma / noise.alpha);
-        let (least, most) = (ratios().fold(f64::INFINITY, f64::min), ratios().fold(0.0, f64::max));
-        if most <= noisy * (1.0 + 1.0e-6) && least >= clean * (1.0 - 1.0e-6) {
-            return Ok(());
-        }
-        Err(Error::input(
-            format!("noise (sigma/alpha) of a run of {}", self.name),
-            format!("{least:.4} to {most:.4}"),
-            format!("{clean:.4} to {noisy:.4}, on which the network was trained: see t-max and t-min"),
-        ))
-    }
-
-    /// The network on a device, with its conditioning and coefficients at every level of a run on
-    /// `schedule`, which need not be the one it was trained on: docs/maths.md (9).
-    pub fn upload(&self, device: &Device, levels: &[Noise], compute: Compute) -> Result<mlp::Network> {
-        let (own, trunk) = (&self.config.schedule, &self.config.trunk);
-        self.covers(levels)?;
-        let mut cond = Vec::with_capacity(levels.len());
-        let mut numbers = Vec::with_capacity(levels.len());
-        for noise in levels {
-            let lambda = (noise.sigma / noise.alpha).ln();
-            let t = own.time_at(lambda);
-            let ratio = own.alpha(t) / noise.alpha;
-            let c = self.config.preconditioning.score_coeffs(self.config.prediction, own, t);
-            numbers.push([c.input * ratio, c.x * ratio * ratio, c.out * ratio].map(|v| v as f32));
-            cond.push(self.weights.conditioning(&self.config, t, self.class)?);
-        }
-        let shape = shape(trunk, trunk.dim);
-        dense_network(device, shape, &self.weights.trunk, &cond, &numbers, compute)
-    }
-}
-
-/// The kernel's view of a network's trunk.
-pub fn shape(trunk: &netconfig::TrunkConfig, outputs: usize) -> MlpShape {
-    MlpShape {
-        dim: trunk.dim,
-        hidden: trunk.hidden,
-        layers: trunk.layers,
-        outputs,
-        activation: trunk.activation,
-        norm: trunk.norm == Norm::Layer,
-        skip: trunk.skip,
-    }
-}
-
-/// Uploads a trunk with the biases of its hidden layers at each level, to be computed in `compute`.
-pub fn dense_network(
-    device: &Device,
-    shape: MlpShape,
-    trunk: &netconfig::Trunk,
-    cond: &[Vec<f32>],
-    levels: &[[f32; 3]],
-    compute: Compute,
-) -> Result<mlp::Network> {
-    with_numbers(trunk, cond, levels, |numbers| Ok(mlp::Network::new(device, shape, numbers, compute)?))
-}
-
-/// Shows `what` a trunk as the kernels take it, with the biases of its hidden layers at each level.
-pub fn with_numbers<R>(
-    trunk: &netconfig::Trunk,
-    cond: &[Vec<f32>],
-    levels: &[[f32; 3]],
-    what: impl FnOnce(&mlp::Numbers) -> R,
-) -> R {
-    let dense =
-        |layer: &netconfig::Dense| mlp::Dense { weight: layer.weight.clone(), bias: layer.bias.clone() };
-    let hidden: Vec<Vec<f32>> = trunk.layers.iter().map(|l| l.dense.weight.clone()).collect();
-    let norms: Vec<_> = trunk
-        .layers
-        .iter()
-        .filter_map(|l| l.norm.as_ref().map(|n| (n.weight.clone(), n.bias.clone())))
-        .collect();
-    let (input, output) = (dense(&trunk.input), dense(&trunk.out));
-    what(&mlp::Numbers { input: &input, hidden: &hidden, norms: &norms, output: &output, cond, levels })
 }

@@ -7,7 +7,7 @@ use feynkac_kernels::passes::step::Keeps;
 use crate::aim::Densities;
 use crate::coeffs::weighs;
 use crate::error::{Error, Result};
-use crate::model::{Model, Noise};
+use crate::model::{Model, Noise, together};
 use crate::options::{Options, Rule};
 use crate::registry::Scheme;
 
@@ -128,7 +128,8 @@ impl Plan {
                 network.covers(&ends)?;
             }
         }
-        let evaluate = (0..own.len()).filter(|m| own[*m].outside()).map(Pass::Evaluate);
+        let asked = together(own).into_iter().map(|run| run.start).filter(|m| own[*m].outside());
+        let evaluate = asked.map(Pass::Evaluate);
         let keeps = Keeps {
             models: models.len(),
             follows: options.follows(),

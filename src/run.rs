@@ -9,6 +9,7 @@ mod paths;
 mod sizes;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use feynkac_kernels::device::{Buf, Device};
@@ -77,7 +78,8 @@ pub struct Run<'a> {
     /// Weights to resample by, where those are not the particles' own.
     pub chosen: Chosen,
     models: &'a [Model],
-    networks: Vec<mlp::Network>,
+    /// By the first of the models that each is.
+    networks: BTreeMap<usize, mlp::Network>,
     feed: Feed,
     rows: Buf<f32>,
     blocks: Buf<u32>,
@@ -149,11 +151,7 @@ impl<'a> Run<'a> {
         let seeds: Vec<u64> = groups.map(|g| group_seed(options.seed, g)).collect();
         let keys: Vec<u32> = seeds.iter().flat_map(|s| [*s as u32, (s >> 32) as u32]).collect();
         let rows = of.particles() * of.dim;
-        let networks = models
-            .iter()
-            .filter_map(|m| if let Model::Network(n) = m { Some(n) } else { None })
-            .map(|network| network.upload(device, &levels, options.compute))
-            .collect::<Result<Vec<_>>>()?;
+        let networks = model::networks(device, models, &levels, options.compute)?;
         let feed = model::feed(device, models, &levels, options, rows)?;
         let table: Vec<f32> = table_rows.iter().flat_map(|c| c.row()).collect();
         let carried = || Carried::new(device, &of, &plan.keeps);
@@ -204,7 +202,7 @@ impl<'a> Run<'a> {
 
     /// What each network is multiplied in.
     pub fn compute(&self) -> Vec<mlp::Compute> {
-        self.networks.iter().map(mlp::Network::compute).collect()
+        self.networks.values().map(mlp::Network::compute).collect()
     }
 
     /// Launches the passes before the first step.
@@ -377,8 +375,7 @@ impl<'a> Run<'a> {
                 }
             },
             Model::Network(_) => {
-                let network = &self.networks[self.network(model)];
-                Ok(network.launch(self.device, rows, out, first, count, level)?)
+                Ok(self.networks[&model].launch(self.device, rows, out, first, count, level)?)
             }
             Model::Analytic(_) => Ok(()),
         }
@@ -387,10 +384,5 @@ impl<'a> Run<'a> {
     /// The row of the table for level `level`.
     pub fn row(&self, level: usize) -> &StepCoeffs {
         self.coeffs.get(level).unwrap_or(&self.end)
-    }
-
-    /// Which of the networks model `model` is.
-    fn network(&self, model: usize) -> usize {
-        self.models[..model].iter().filter(|m| matches!(m, Model::Network(_))).count()
     }
 }

@@ -144,8 +144,8 @@ blank! {
     BeganCompilationArg { log_w handed ancestors norms }
     NumbersCompilationArg { weights biases cond levels }
     TensorNumbersCompilationArg { weights biases cond levels }
-    TensorSizesCompilationArg { count dim hidden layers outputs out_first level }
-    SizesCompilationArg { count dim hidden hidden_padded layers outputs outputs_padded pack pack_out out_first level }
+    TensorSizesCompilationArg { count conditions dim hidden layers outputs out_first level }
+    SizesCompilationArg { count conditions dim hidden hidden_padded layers outputs outputs_padded pack pack_out out_first level }
 }
 
 /// `entry!(variant, function::Struct<types>(run-time arguments; vector widths and compile keys))`.

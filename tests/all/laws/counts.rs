@@ -1,5 +1,7 @@
 //! What a step launches, moves and reserves: counted by the device layer, held to the number.
 
+use std::path::Path;
+
 use feynkac::kernels::device::Device;
 use feynkac::run::{Run, read};
 use feynkac::{Final, Method, Model, Options, Outcome, Policy, Rule, Schedule, sample};
@@ -7,7 +9,7 @@ use feynkac::{Final, Method, Model, Options, Outcome, Policy, Rule, Schedule, sa
 use crate::reference::{model, q1};
 
 on_every_device! {
-    bytes_of_a_step, launches_of_a_step, steps_together_are_steps_apart, a_run_starts_anew_in_its_buffers,
+    bytes_of_a_step, launches_of_a_step, classes_share_a_launch, steps_together_are_steps_apart, a_run_starts_anew_in_its_buffers,
 }
 
 const PARTICLES: usize = 4096;
@@ -71,6 +73,30 @@ fn launches_of_a_step(device: &Device) {
     // The first step alone, then eleven in one; software Vulkan is left out.
     let wanted = if device.max_turns().is_some() { 2.0 } else { 1.0 / 11.0 };
     assert_eq!(out.counters.launches_per_step, wanted, "all steps in a launch");
+}
+
+/// A network is asked for all its classes at once, and takes memory once.
+fn classes_share_a_launch(device: &Device) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/digits8-mlp");
+    let models: Vec<Model> = [None, Some(3), Some(5)]
+        .into_iter()
+        .map(|class| Model::open(&folder, class).expect("the network").0)
+        .collect();
+    let counted = |models: &[Model], method: Method| {
+        let (schedule, t_max, t_min) = models[0].schedule().expect("a schedule");
+        let mut options = options(method, Rule::Left, Policy::Every);
+        (options.schedule, options.t_max, options.t_min) = (schedule, t_max, t_min);
+        (options.models, options.particles, options.steps) = (models.len(), 20, 3);
+        options.beta = if models.len() > 1 { 0.8 } else { 1.5 };
+        let buffers = Run::new(device, models, &options).expect("a run").buffers();
+        let bytes: u64 = buffers.iter().filter(|(what, _)| *what == "network weights").map(|b| b.1).sum();
+        (run(device, models, &options).counters.launches_per_step, bytes)
+    };
+    let one = counted(&models[..1], Method::FkcAnneal);
+    let three = counted(&models, Method::FkcGuidance);
+    assert_eq!((one.0, three.0), (4.0, 4.0), "move, ask, weigh, resample");
+    // Beside the weights, which are shared, a row of conditioning a level and class.
+    assert!(three.1 < one.1 * 11 / 10, "{} bytes of weights for {}", three.1, one.1);
 }
 
 /// Bit for bit: the same functions in the same order.

@@ -100,7 +100,7 @@ fn one_function(device: &Device) {
             let net = karras(at, 1.0);
             let own = net.config.schedule;
             let out = device.empty("out", count * DIM).expect("a buffer");
-            let ready = net.upload(device, &[noise], Default::default()).expect("an upload");
+            let ready = net.upload(device, &[noise], &[None], Default::default()).expect("an upload");
             ready.launch(device, &rows, &out, 0, count, 0usize).expect("a launch");
             let found = device.download(&out).expect("scores");
             // The mistake: the network's own numbers at that noise, for a point in the run's frame.

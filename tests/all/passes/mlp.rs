@@ -49,7 +49,7 @@ fn check(device: &Device, s: MlpShape, count: usize, seed: u64) {
     let cond: Vec<Vec<f32>> = (0..2).map(|_| some(s.layers * h, 0.5)).collect();
     // c_x only where input and output have one shape.
     let c_x = if s.dim == s.outputs { -0.7 } else { 0.0 };
-    let levels = [[0.0; 3], [0.8, c_x, 1.3]];
+    let levels = [[0.6, 0.5 * c_x, 0.9], [0.8, c_x, 1.3]];
     let x = some(count * s.dim, 2.0);
     let numbers = Numbers {
         input: &input,
@@ -65,6 +65,17 @@ fn check(device: &Device, s: MlpShape, count: usize, seed: u64) {
     let out = device.upload("out", &vec![7.0_f32; first + count * s.outputs]).expect("an upload");
     network.launch(device, &rows, &out, first, count, 1).expect("a launch");
     let found = device.download(&out).expect("outputs");
+    // Both rows of the tables as conditions of one level: the same bits as of a launch each.
+    let both = device.upload("both", &vec![7.0_f32; first + 2 * count * s.outputs]).expect("an upload");
+    let together = network.clone().under(2).expect("two conditions of a level");
+    together.launch(device, &rows, &both, first, count, 0).expect("a launch");
+    let both = device.download(&both).expect("outputs");
+    assert_eq!(both[..first], [7.0; 5], "nothing before the first element is touched");
+    assert_eq!(both[first + count * s.outputs..], found[first..], "{s:?}, {count}: the second condition");
+    network.launch(device, &rows, &out, first, count, 0).expect("a launch");
+    let other = device.download(&out).expect("outputs");
+    assert_eq!(both[first..first + count * s.outputs], other[first..], "{s:?}, {count}: the first condition");
+    assert!(together.launch(device, &rows, &out, first, count, 0).is_err(), "no room for two");
     assert_eq!(found[..first], [7.0; 5], "nothing before the first element is touched");
     for (row, x) in x.chunks(s.dim).enumerate() {
         let x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();

@@ -30,6 +30,8 @@ pub struct MlpKey {
 pub struct Sizes {
     /// Particles.
     pub count: u32,
+    /// Rows of the level tables to a level: a particle is answered under each.
+    pub conditions: u32,
     /// Inputs.
     pub dim: u32,
     /// Hidden units.
@@ -48,7 +50,7 @@ pub struct Sizes {
     pub pack_out: u32,
     /// First element written.
     pub out_first: u32,
-    /// Row of the level tables.
+    /// Level.
     pub level: u32,
 }
 
@@ -59,9 +61,9 @@ pub struct Numbers {
     pub weights: Box<[f32]>,
     /// b_in `[hidden padded]`, b_out `[outputs padded]`, then LayerNorm scale and shift a layer.
     pub biases: Box<[f32]>,
-    /// Biases of the hidden layers, `[levels, layers, hidden padded]`.
+    /// Biases of the hidden layers, `[levels, conditions, layers, hidden padded]`.
     pub cond: Box<[f32]>,
-    /// (c_in, c_x, c_f) a level.
+    /// (c_in, c_x, c_f) a level and condition.
     pub levels: Box<[f32]>,
 }
 
@@ -94,12 +96,12 @@ pub fn mlp_kernel<L: Size>(
     let base = if comptime!(key.sharing.together) { 0u32.runtime() } else { UNIT_POS * 2u32 * half };
     let chunk = vectors * (L::value() as u32);
     let chunks = sizes.count.div_ceil(chunk);
-    let level = number(sizes.level, clock);
-    let c_in = net.levels[3 * level as usize];
+    let level = number(sizes.level, clock) * sizes.conditions;
     let mut index = first_block(key.sharing);
-    while index < chunks {
-        let first = index * chunk;
-        take::<L>(rows, &mut memory, &sizes, first, base, c_in, key);
+    while index < chunks * sizes.conditions {
+        let first = index % chunks * chunk;
+        let row = level + index / chunks;
+        take::<L>(rows, &mut memory, &sizes, first, base, net.levels[3 * row as usize], key);
         meet(key.sharing);
         let input = Matrix {
             first: 0u32.runtime(),
@@ -123,7 +125,7 @@ pub fn mlp_kernel<L: Size>(
                 from,
                 into,
             };
-            let bias = (level * sizes.layers + layer) * sizes.hidden_padded;
+            let bias = (row * sizes.layers + layer) * sizes.hidden_padded;
             let activate = comptime!(!key.norm);
             dense::<L>(&mut memory, &net.weights, &net.cond, bias, &inner, key.skip, activate, key);
             meet(key.sharing);
@@ -147,7 +149,7 @@ pub fn mlp_kernel<L: Size>(
         };
         dense::<L>(&mut memory, &net.weights, &net.biases, sizes.hidden_padded, &last, false, false, key);
         meet(key.sharing);
-        give::<L>(rows, out, &memory, &net, &sizes, level, first, into, key);
+        give::<L>(rows, out, &memory, &net, &sizes, row, first, into, key);
         meet(key.sharing);
         index += block_stride(key.sharing);
     }
@@ -298,14 +300,15 @@ fn give<L: Size>(
     memory: &Shared<[Vector<f32, L>]>,
     net: &Numbers,
     sizes: &Sizes,
-    level: u32,
+    row: u32,
     first: u32,
     from: u32,
     #[comptime] key: MlpKey,
 ) {
     let vectors = comptime!(key.vectors as u32);
-    let c_x = net.levels[3 * level as usize + 1];
-    let c_f = net.levels[3 * level as usize + 2];
+    let c_x = net.levels[3 * row as usize + 1];
+    let c_f = net.levels[3 * row as usize + 2];
+    let before = row % sizes.conditions * sizes.count;
     let mut item = first_vector(key.sharing);
     while item < sizes.outputs * vectors {
         let k = item / vectors;
@@ -319,7 +322,7 @@ fn give<L: Size>(
                 if c_x != 0.0f32 {
                     value = fma(c_x, rows[(particle * sizes.dim + k) as usize], value);
                 }
-                out[(sizes.out_first + particle * sizes.outputs + k) as usize] = value;
+                out[(sizes.out_first + (before + particle) * sizes.outputs + k) as usize] = value;
             }
         }
         item += vector_stride(key.sharing);

@@ -18,6 +18,8 @@ use crate::passes::number;
 pub struct TensorSizes {
     /// Particles.
     pub count: u32,
+    /// Rows of the level tables to a level: a particle is answered under each.
+    pub conditions: u32,
     /// Inputs.
     pub dim: u32,
     /// Hidden units.
@@ -28,7 +30,7 @@ pub struct TensorSizes {
     pub outputs: u32,
     /// First element written.
     pub out_first: u32,
-    /// Row of the level tables, or that the cell holds it.
+    /// Level, or that the cell holds it.
     pub level: u32,
 }
 
@@ -39,9 +41,9 @@ pub struct TensorNumbers {
     pub weights: Box<[Vector<u32, Const<2>>]>,
     /// b_in, b_out, then LayerNorm scale and shift a layer.
     pub biases: Box<[f32]>,
-    /// Biases of the hidden layers, `[levels, layers, hidden]`.
+    /// Biases of the hidden layers, `[levels, conditions, layers, hidden]`.
     pub cond: Box<[f32]>,
-    /// (c_in, c_x, c_f) a level.
+    /// (c_in, c_x, c_f) a level and condition.
     pub levels: Box<[f32]>,
 }
 
@@ -70,10 +72,10 @@ pub fn tensor_kernel<E: Float>(
     let chunks = sizes.count.div_ceil(chunk);
     let own = UNIT_POS / PLANE * comptime!(key.rows as u32 * 16);
     let tile = comptime!((key.tiles * key.tiles) as u32 * TILE);
-    let level = number(sizes.level, clock);
+    let level = number(sizes.level, clock) * sizes.conditions;
     let mut index = CUBE_POS as u32;
-    while index < chunks {
-        let first = index * chunk + own;
+    while index < chunks * sizes.conditions {
+        let (first, level) = (index % chunks * chunk + own, level + index / chunks);
         let mut a = Array::<u32>::new(comptime!(key.rows * key.tiles * 4));
         let place = Place { first, level, index: 0u32.runtime(), weights: 0u32.runtime() };
         enter::<E>(rows, &net, &sizes, &place, &mut a, &mut scratch, key);
@@ -296,6 +298,7 @@ fn leave<E: Float>(
     let tiles = key.tiles;
     let c_x = net.levels[3 * place.level as usize + 1];
     let c_f = net.levels[3 * place.level as usize + 2];
+    let before = place.level % sizes.conditions * sizes.count;
     let mut sums = Array::<Vector<f32, Const<2>>>::new(comptime!(key.rows * 4));
     start(&mut sums, &net.biases, comptime!(tiles as u32 * 16) + place.index * 16u32, 1usize, key);
     #[unroll]
@@ -316,7 +319,7 @@ fn leave<E: Float>(
                 if c_x != 0.0f32 {
                     value = fma(c_x, rows[(particle * sizes.dim + k) as usize], value);
                 }
-                out[(sizes.out_first + particle * sizes.outputs + k) as usize] = value;
+                out[(sizes.out_first + (before + particle) * sizes.outputs + k) as usize] = value;
             }
         }
     }

@@ -61,7 +61,9 @@ pub struct Network {
     pub(super) cond: Buf<f32>,
     pub(super) levels: Buf<f32>,
     pub(super) spare: Buf<u32>,
+    /// Levels, and rows of the level tables to each.
     count: usize,
+    pub(super) conditions: usize,
 }
 
 /// Weights as their kernel wants them.
@@ -186,7 +188,18 @@ impl Network {
             levels: device.upload("network levels", &numbers.levels.concat())?,
             spare: device.empty("network level", 1)?,
             count: numbers.levels.len(),
+            conditions: 1,
         })
+    }
+
+    /// The same with `conditions` rows of the level tables to a level. A launch answers under each of them, one after
+    /// another: `[conditions, count, outputs]`.
+    pub fn under(mut self, conditions: usize) -> Result<Self> {
+        if conditions == 0 || !self.count.is_multiple_of(conditions) {
+            return Err(argument("conditions", conditions, format!("a divisor of {} levels", self.count)));
+        }
+        (self.count, self.conditions) = (self.count / conditions, self.conditions * conditions);
+        Ok(self)
     }
 
     /// What it is computed in; never [`Compute::Auto`].
@@ -198,7 +211,7 @@ impl Network {
     }
 
     /// Evaluates `count` particles of `rows` `[count, dim]` at level `level` into `out`
-    /// `[count, outputs]` from element `first` on.
+    /// `[count, outputs]`, under each condition, from element `first` on.
     pub fn launch<'a>(
         &'a self,
         device: &Device,
@@ -210,7 +223,8 @@ impl Network {
     ) -> Result<()> {
         let level = level.into();
         let s = self.shape;
-        if count == 0 || rows.len() < count * s.dim || out.len() < first + count * s.outputs {
+        if count == 0 || rows.len() < count * s.dim || out.len() < first + self.conditions * count * s.outputs
+        {
             return Err(argument("network rows", rows.len().min(out.len()), format!("{count} particles")));
         }
         // Where the number is kept, whoever keeps it minds the levels.
@@ -239,7 +253,7 @@ impl Network {
         };
         let key =
             MlpKey { width, vectors, tile, activation: s.activation, norm: s.norm, skip: s.skip, sharing };
-        let chunks = count.div_ceil(lanes * vectors);
+        let chunks = self.conditions * count.div_ceil(lanes * vectors);
         mlp_kernel::launch(
             device.client(),
             sharing.cubes(device, chunks),
@@ -251,6 +265,7 @@ impl Network {
             NumbersLaunch::new(weights.arg(), self.biases.arg(), self.cond.arg(), self.levels.arg()),
             SizesLaunch::new(
                 count as u32,
+                self.conditions as u32,
                 s.dim as u32,
                 s.hidden as u32,
                 hp as u32,
@@ -281,7 +296,8 @@ impl Network {
 
     /// What `count` particles have to move: rows in, rows out, the weights once.
     pub fn work(&self, count: usize) -> Work {
-        let (read, written) = (4 * (count * self.shape.dim) as u64, 4 * (count * self.shape.outputs) as u64);
+        let read = 4 * (count * self.shape.dim) as u64;
+        let written = 4 * (self.conditions * count * self.shape.outputs) as u64;
         Work { read: read + self.weight_bytes(), written }
     }
 }

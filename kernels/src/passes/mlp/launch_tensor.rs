@@ -157,7 +157,7 @@ impl Tiles {
         if units > device.units() {
             return Err(argument("units of a cube", device.units(), format!("at least {units}")));
         }
-        let chunks = count.div_ceil(key.planes as usize * key.rows * SIDE);
+        let chunks = network.conditions * count.div_ceil(key.planes as usize * key.rows * SIDE);
         let cubes = CubeCount::Static(chunks.clamp(1, 65_535) as u32, 1, 1);
         let net = TensorNumbersLaunch::new(
             self.words.arg(),
@@ -165,9 +165,11 @@ impl Tiles {
             network.cond.arg(),
             network.levels.arg(),
         );
-        let numbers = [count, s.dim, s.hidden, s.layers, s.outputs, first].map(|n| n as u32);
-        let [count, dim, hidden, layers, outputs, first] = numbers;
-        let sizes = TensorSizesLaunch::new(count, dim, hidden, layers, outputs, first, level.word());
+        let numbers =
+            [count, network.conditions, s.dim, s.hidden, s.layers, s.outputs, first].map(|n| n as u32);
+        let [count, conditions, dim, hidden, layers, outputs, first] = numbers;
+        let sizes =
+            TensorSizesLaunch::new(count, conditions, dim, hidden, layers, outputs, first, level.word());
         let (client, dim) = (device.client(), CubeDim::new_1d(units));
         let launch = match self.half {
             // Units make either type by integers.

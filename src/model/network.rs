@@ -1,0 +1,129 @@
+//! Networks on a device: their numbers at every level of a run, their classes side by side.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use feynkac_kernels::device::Device;
+use feynkac_kernels::passes::mlp::{self, Compute, MlpShape};
+
+use super::{Model, Network, Noise};
+use crate::error::{Error, Result};
+use crate::netconfig::{self, Norm};
+
+/// Neighbours that one launch asks, as they are one network under several conditions; whatever else is alone.
+pub fn together(models: &[Model]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (at, model) in models.iter().enumerate() {
+        match (runs.last_mut(), model) {
+            (Some(run), Model::Network(own)) if models[run.start].is_of(own) => run.end = at + 1,
+            _ => runs.push(at..at + 1),
+        }
+    }
+    runs
+}
+
+/// The networks among `models` on a device, each by the first of the models that it is, with all their classes.
+pub fn networks(
+    device: &Device,
+    models: &[Model],
+    levels: &[Noise],
+    compute: Compute,
+) -> Result<BTreeMap<usize, mlp::Network>> {
+    let one = |run: Range<usize>| {
+        let own: Vec<&Network> = models[run.clone()].iter().filter_map(Model::network).collect();
+        let classes: Vec<Option<usize>> = own.iter().map(|network| network.class).collect();
+        let first = own.first()?;
+        Some(first.upload(device, levels, &classes, compute).map(|network| (run.start, network)))
+    };
+    together(models).into_iter().filter_map(one).collect()
+}
+
+impl Network {
+    /// Refuses noise levels beyond those that the network was trained at. Levels of two schedules are the same where
+    /// sigma/alpha is.
+    pub fn covers(&self, levels: &[Noise]) -> Result<()> {
+        let ratio = |t: f64| self.config.schedule.log_noise_ratio(t).exp();
+        let (noisy, clean) = (ratio(self.config.t_max), ratio(self.config.t_min));
+        let ratios = || levels.iter().map(|noise| noise.sigma / noise.alpha);
+        let (least, most) = (ratios().fold(f64::INFINITY, f64::min), ratios().fold(0.0, f64::max));
+        if most <= noisy * (1.0 + 1.0e-6) && least >= clean * (1.0 - 1.0e-6) {
+            return Ok(());
+        }
+        Err(Error::input(
+            format!("noise (sigma/alpha) of a run of {}", self.name),
+            format!("{least:.4} to {most:.4}"),
+            format!("{clean:.4} to {noisy:.4}, on which the network was trained: see t-max and t-min"),
+        ))
+    }
+
+    /// The network on a device, with its coefficients and its conditioning on each of `classes` at every level of a run,
+    /// whose schedule need not be the one it was trained on: docs/maths.md (9).
+    pub fn upload(
+        &self,
+        device: &Device,
+        levels: &[Noise],
+        classes: &[Option<usize>],
+        compute: Compute,
+    ) -> Result<mlp::Network> {
+        let (own, trunk) = (&self.config.schedule, &self.config.trunk);
+        self.covers(levels)?;
+        let (mut cond, mut numbers) = (Vec::new(), Vec::new());
+        for noise in levels {
+            let lambda = (noise.sigma / noise.alpha).ln();
+            let t = own.time_at(lambda);
+            let ratio = own.alpha(t) / noise.alpha;
+            let c = self.config.preconditioning.score_coeffs(self.config.prediction, own, t);
+            for class in classes {
+                numbers.push([c.input * ratio, c.x * ratio * ratio, c.out * ratio].map(|v| v as f32));
+                cond.push(self.weights.conditioning(&self.config, t, *class)?);
+            }
+        }
+        let shape = shape(trunk, trunk.dim);
+        let network = dense_network(device, shape, &self.weights.trunk, &cond, &numbers, compute)?;
+        Ok(network.under(classes.len())?)
+    }
+}
+
+/// The kernel's view of a network's trunk.
+pub fn shape(trunk: &netconfig::TrunkConfig, outputs: usize) -> MlpShape {
+    MlpShape {
+        dim: trunk.dim,
+        hidden: trunk.hidden,
+        layers: trunk.layers,
+        outputs,
+        activation: trunk.activation,
+        norm: trunk.norm == Norm::Layer,
+        skip: trunk.skip,
+    }
+}
+
+/// Uploads a trunk with the biases of its hidden layers at each level, to be computed in `compute`.
+pub fn dense_network(
+    device: &Device,
+    shape: MlpShape,
+    trunk: &netconfig::Trunk,
+    cond: &[Vec<f32>],
+    levels: &[[f32; 3]],
+    compute: Compute,
+) -> Result<mlp::Network> {
+    with_numbers(trunk, cond, levels, |numbers| Ok(mlp::Network::new(device, shape, numbers, compute)?))
+}
+
+/// Shows `what` a trunk as the kernels take it, with the biases of its hidden layers at each level.
+pub fn with_numbers<R>(
+    trunk: &netconfig::Trunk,
+    cond: &[Vec<f32>],
+    levels: &[[f32; 3]],
+    what: impl FnOnce(&mlp::Numbers) -> R,
+) -> R {
+    let dense =
+        |layer: &netconfig::Dense| mlp::Dense { weight: layer.weight.clone(), bias: layer.bias.clone() };
+    let hidden: Vec<Vec<f32>> = trunk.layers.iter().map(|l| l.dense.weight.clone()).collect();
+    let norms: Vec<_> = trunk
+        .layers
+        .iter()
+        .filter_map(|l| l.norm.as_ref().map(|n| (n.weight.clone(), n.bias.clone())))
+        .collect();
+    let (input, output) = (dense(&trunk.input), dense(&trunk.out));
+    what(&mlp::Numbers { input: &input, hidden: &hidden, norms: &norms, output: &output, cond, levels })
+}
