@@ -2,7 +2,7 @@
 //! where there is one, its `scheduler_config.json`.
 //!
 //! [`load`] checks a folder to the last tensor and lays the network out as a list of layers
-//! ([`Layers`](crate::kernels::passes::unet::Layers)), which the f64 oracle of that list runs forwards and back:
+//! ([`Layers`]), which the f64 oracle of that list runs forwards and back:
 //! [`Unet::forward`], [`Unet::vjp`]. Maths: docs/maths.md (9).
 
 mod build;
@@ -10,8 +10,8 @@ mod config;
 mod load;
 mod scheduler;
 
-use feynkac_kernels::passes::unet::oracle::{self, Question};
-use feynkac_kernels::passes::unet::{Extent, Layers};
+use feynkac_kernels::models::unet::oracle::{self, Question};
+use feynkac_kernels::models::unet::{Extent, Layers};
 
 use crate::error::{Error, Result};
 pub use config::{Level, TimeEmbedding, UnetConfig};

@@ -7,6 +7,7 @@
 pub mod buffer;
 pub mod gaussian;
 pub mod mixture;
+pub mod unet;
 
 use cubecl::prelude::*;
 

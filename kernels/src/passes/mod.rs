@@ -19,7 +19,6 @@ pub mod scan;
 pub mod step;
 pub mod steps;
 pub mod survivors;
-pub mod unet;
 pub mod weights;
 
 pub use crew::SMALL_GROUP;

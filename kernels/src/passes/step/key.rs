@@ -54,7 +54,7 @@ pub struct StepKey {
     pub follows: bool,
     /// The Laplacians of the models' log-densities enter as well.
     pub laplacians: bool,
-    /// The exponent of the last model is its group's own, from [`Tables::rungs`].
+    /// The exponent of the last model is its group's own, from the table of rungs.
     pub ladder: bool,
     /// Models whose log-density is carried as an estimate (docs/maths.md (7.9)), a bit each.
     pub estimated: u32,
