@@ -9,7 +9,7 @@ use feynkac::kernels::device::Device;
 use feynkac::weights::Weights;
 use feynkac::{Error, Method, Model, Options, Outcome, Result, sample};
 
-use super::{Size, mean_and_error, normalised, pages};
+use super::{Size, mean_and_error, pages, shares};
 
 /// Columns of the table.
 pub const HEADER: [&str; 6] =
@@ -64,9 +64,7 @@ impl Digits {
 
     /// What one class says of a sampler.
     fn judged(&self, device: &Device, class: usize, drawn: &Outcome, groups: usize) -> Result<Figures> {
-        let each = drawn.log_w.len() / groups;
-        let shares: Vec<f64> =
-            drawn.log_w.chunks(each).flat_map(normalised).map(|w| w / groups as f64).collect();
+        let shares = shares(&drawn.log_w, groups);
         let read = self.judge.classes(device, &drawn.x)?;
         let agrees = read.iter().zip(&shares).filter(|(c, _)| **c == class).map(|(_, w)| w).sum();
         let own = class * PIXELS..(class + 1) * PIXELS;
@@ -78,7 +76,7 @@ impl Digits {
             off += (found - f64::from(*mean)).powi(2);
             wanted += f64::from(*std).powi(2);
         }
-        let last = |ess: &Vec<f64>| ess.last().copied().unwrap_or(each as f64);
+        let last = |ess: &Vec<f64>| ess.last().copied().unwrap_or(shares.len() as f64 / groups as f64);
         let ess = drawn.ess.iter().map(last).sum::<f64>() / groups as f64;
         Ok(Figures { agrees, off: (off / PIXELS as f64).sqrt(), spread: (variance / wanted).sqrt(), ess })
     }
@@ -168,7 +166,7 @@ pub fn write(
 }
 
 /// The heaviest image of each of the first `count` groups.
-fn heaviest(drawn: &Outcome, groups: usize, count: usize) -> Vec<f32> {
+pub fn heaviest(drawn: &Outcome, groups: usize, count: usize) -> Vec<f32> {
     let each = drawn.log_w.len() / groups;
     let best = |g: usize| {
         let own = g * each..(g + 1) * each;

@@ -39,3 +39,8 @@ pub fn normalised(log_w: &[f32]) -> Vec<f64> {
     let total: f64 = w.iter().sum();
     w.iter().map(|w| w / total).collect()
 }
+
+/// Weights of all particles, each group's summing to 1 / groups.
+pub fn shares(log_w: &[f32], groups: usize) -> Vec<f64> {
+    log_w.chunks(log_w.len() / groups).flat_map(normalised).map(|w| w / groups as f64).collect()
+}

@@ -17,6 +17,7 @@ pub use crate::experiments::line::{exact, models};
 on_every_device! { ve, vp_linear, vp_cosine, rectified_flow }
 
 const RUNS: usize = 4;
+
 fn ve(device: &Device) {
     walk(device, SCHEDULES[0]);
 }
