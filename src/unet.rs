@@ -10,8 +10,8 @@ mod config;
 mod load;
 mod scheduler;
 
-use feynkac_kernels::models::unet::oracle::{self, Question};
-use feynkac_kernels::models::unet::{Extent, Layers};
+use feynkac_kernels::models::layers::oracle::{self, Question};
+use feynkac_kernels::models::layers::{Extent, Layers};
 
 use crate::error::{Error, Result};
 pub use config::{Level, TimeEmbedding, UnetConfig};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use feynkac_kernels::error::KernelError;
-use feynkac_kernels::models::unet::{Features, Layers, Op};
+use feynkac_kernels::models::layers::{Features, Layers, Op};
 
 use super::config::{TimeEmbedding, UnetConfig};
 use crate::error::{Error, Result};

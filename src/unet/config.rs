@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use feynkac_kernels::models::unet::Extent;
+use feynkac_kernels::models::layers::Extent;
 use serde_json::Value;
 
 use crate::error::Result;

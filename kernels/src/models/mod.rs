@@ -6,8 +6,8 @@
 
 pub mod buffer;
 pub mod gaussian;
+pub mod layers;
 pub mod mixture;
-pub mod unet;
 
 use cubecl::prelude::*;
 

@@ -1,4 +1,4 @@
-//! A convolutional network with skips (U-Net) as a list of layers: docs/maths.md (9).
+//! A network as a list of layers: docs/maths.md (9.1).
 //!
 //! Each layer reads what earlier ones wrote and writes one value `[channels, height, width]`, row-major; a vector
 //! is a value of one pixel, and a linear map a convolution of one tap. The last layer's value is the output. The
