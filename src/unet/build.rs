@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use feynkac_kernels::error::KernelError;
-use feynkac_kernels::models::layers::{Features, Layers, Op};
+use feynkac_kernels::models::layers::{Activation, Features, Layers, Op};
 
 use super::config::{TimeEmbedding, UnetConfig};
 use crate::error::{Error, Result};
@@ -41,7 +41,7 @@ pub(super) fn layout(file: &Path, config: &UnetConfig) -> Result<Layout> {
         x = b.up(level, x, time, &mut skips)?;
     }
     x = b.norm("conv_norm_out", x, config.groups)?;
-    x = b.put("conv_act", Op::Silu, &[x], &[])?;
+    x = b.put("conv_act", Op::Act(Activation::Silu), &[x], &[])?;
     x = b.conv("conv_out", x, config.outputs, 3, 1)?;
     if config.time == TimeEmbedding::Fourier {
         b.put("sample", Op::OverTime, &[x], &[])?;
@@ -106,14 +106,14 @@ impl Builder<'_> {
         };
         let mut v = self.put("time_proj", Op::Time(features), &[], &weights)?;
         v = self.linear("time_embedding.linear_1", v, numbers)?;
-        v = self.put("time_embedding", Op::Silu, &[v], &[])?;
+        v = self.put("time_embedding", Op::Act(Activation::Silu), &[v], &[])?;
         v = self.linear("time_embedding.linear_2", v, numbers)?;
         if let Some(classes) = self.config.classes {
             let table = self.tensor("class_embedding.weight", &[classes, numbers]);
             let class = self.put("class_embedding", Op::Class { count: numbers }, &[], &[table])?;
             v = self.put("class_embedding", Op::Add, &[v, class], &[])?;
         }
-        self.put("time_embedding", Op::Silu, &[v], &[])
+        self.put("time_embedding", Op::Act(Activation::Silu), &[v], &[])
     }
 
     /// x + what was made of it, over `scale`.
@@ -129,7 +129,7 @@ impl Builder<'_> {
         let (groups, scales) = (self.config.groups, self.config.scales);
         let inner = |part: &str| format!("{name}.{part}");
         let mut y = self.norm(&inner("norm1"), x, groups)?;
-        y = self.put(name, Op::Silu, &[y], &[])?;
+        y = self.put(name, Op::Act(Activation::Silu), &[y], &[])?;
         y = self.conv(&inner("conv1"), y, out, 3, 1)?;
         let time = self.linear(&inner("time_emb_proj"), time, if scales { 2 * out } else { out })?;
         if !scales {
@@ -139,7 +139,7 @@ impl Builder<'_> {
         if scales {
             y = self.put(name, Op::Modulate, &[y, time], &[])?;
         }
-        y = self.put(name, Op::Silu, &[y], &[])?;
+        y = self.put(name, Op::Act(Activation::Silu), &[y], &[])?;
         y = self.conv(&inner("conv2"), y, out, 3, 1)?;
         let x = match self.channels(x) == out {
             true => x,

@@ -2,6 +2,7 @@
 //!
 //! Everything works on `Vector<_, N>` of `N` particles side by side: 16 on the CPU, 1 on a GPU.
 
+pub mod activation;
 pub mod cube;
 pub mod fixed;
 pub mod math;

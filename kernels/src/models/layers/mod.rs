@@ -2,13 +2,15 @@
 //!
 //! Each layer reads what earlier ones wrote and writes one value `[channels, height, width]`, row-major; a vector
 //! is a value of one pixel, and a linear map a convolution of one tap. The last layer's value is the output. The
-//! list is made on the host, where every extent is checked as the layer is put in; [`oracle`] runs it in f64, in
-//! both directions.
+//! list is made on the host, where every extent is checked as the layer is put in; [`oracle`] runs it in f64:
+//! forwards, a cotangent back to the state, and a tangent of the state and the time along.
 
 pub mod oracle;
 mod oracle_layers;
+mod oracle_ops;
 
 use crate::error::{Result, argument};
+pub use crate::prims::activation::Activation;
 
 /// The extent of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +96,8 @@ pub enum Op {
         /// Added to the variance.
         eps: f64,
     },
-    /// x / (1 + exp(-x)).
-    Silu,
+    /// The nonlinearity of every number.
+    Act(Activation),
     /// scale x + shift, with two constants.
     Affine {
         /// Multiplies.
@@ -187,7 +189,7 @@ fn written(op: Op, read: &[Extent]) -> Result<Extent> {
             Ok(Extent { channels: out, height: size(x.height), width: size(x.width) })
         }
         (Op::Norm { groups, .. }, [x]) => divides("groups of a norm", groups, *x),
-        (Op::Silu | Op::Affine { .. } | Op::OverTime, [x]) => Ok(*x),
+        (Op::Act(_) | Op::Affine { .. } | Op::OverTime, [x]) => Ok(*x),
         (Op::Add, [x, y]) => alike("second term", *y, *x),
         (Op::Shift, [x, v]) => alike("shift", *v, Extent::vector(x.channels)).map(|_| *x),
         (Op::Modulate, [x, v]) => alike("scale and shift", *v, Extent::vector(2 * x.channels)).map(|_| *x),
@@ -220,6 +222,8 @@ fn time_extent(features: Features) -> Result<Extent> {
 mod tests {
     use super::*;
 
+    const SILU: Op = Op::Act(Activation::Silu);
+
     #[test]
     fn layers_that_do_not_fit_are_refused() {
         let state = Extent { channels: 4, height: 2, width: 3 };
@@ -234,8 +238,8 @@ mod tests {
             (Op::Norm { groups: 3, eps: 0.0 }, vec![x], "groups of a norm: found 3, wanted a divisor of 4"),
             (Op::Attention { heads: 0 }, vec![x, x, x], "heads: found 0, wanted a divisor of 4 channels"),
             (Op::Attention { heads: 1 }, vec![x, v, x], "keys: found"),
-            (Op::Silu, vec![2], "layer read: found 2, wanted one of the 2 before"),
-            (Op::Silu, vec![], "layers read: found 0, wanted as many as Silu reads"),
+            (SILU, vec![2], "layer read: found 2, wanted one of the 2 before"),
+            (SILU, vec![], "layers read: found 0, wanted as many as Act(Silu) reads"),
             (conv(5, 1, 2), vec![x], "convolution: found 5 taps"),
             (
                 Op::Time(Features::Positional { count: 2, shift: 1.0, cosines_first: true }),

@@ -12,6 +12,13 @@ pub(super) struct Conv {
 }
 
 impl Conv {
+    /// What it makes of a value, without a bias.
+    pub fn product(&self, weights: &[f64], x: &[f64]) -> Vec<f64> {
+        let mut out = vec![0.0; self.to.numbers()];
+        self.each(|to, at, w| out[to] += weights[w] * x[at]);
+        out
+    }
+
     /// Every product of it: the number it adds to, the number and the weight that are multiplied.
     pub fn each(&self, mut product: impl FnMut(usize, usize, usize)) {
         let (from, to, taps) = (self.from, self.to, self.taps);
@@ -88,6 +95,30 @@ pub(super) fn norm_back(
     back
 }
 
+/// With d = `moved` and z the normalised x: (d - mean d - z mean(d z)) / deviation * scale.
+pub(super) fn norm_along(
+    x: &[f64],
+    extent: Extent,
+    groups: usize,
+    eps: f64,
+    scale: &[f64],
+    moved: &[f64],
+) -> Vec<f64> {
+    let each = x.len() / groups;
+    let mut out = Vec::with_capacity(x.len());
+    for (group, d) in x.chunks(each).zip(moved.chunks(each)) {
+        let (mean, over) = moments(group, eps);
+        let n = each as f64;
+        let d_mean = d.iter().sum::<f64>() / n;
+        let dz_mean = group.iter().zip(d).map(|(x, d)| d * (x - mean) * over).sum::<f64>() / n;
+        for (x, d) in group.iter().zip(d) {
+            let scale = scale[out.len() / extent.pixels()];
+            out.push((d - d_mean - (x - mean) * over * dz_mean) * over * scale);
+        }
+    }
+    out
+}
+
 /// The channels of one head of a value.
 fn head(x: &[f64], extent: Extent, heads: usize, at: usize) -> &[f64] {
     let numbers = extent.numbers() / heads;
@@ -149,4 +180,30 @@ pub(super) fn attend_back(read: &[&[f64]], extent: Extent, heads: usize, slope: 
         back.iter_mut().zip(slopes).for_each(|(all, of)| all.extend(of));
     }
     back
+}
+
+/// The tangent of what [`attend`] writes: dp v + p dv, dp = p (da - sum p da), a = q k / sqrt d.
+pub(super) fn attend_along(read: &[&[f64]], extent: Extent, heads: usize, moved: &[&[f64]]) -> Vec<f64> {
+    let pixels = extent.pixels();
+    let mut out = vec![0.0; extent.numbers()];
+    let each = extent.numbers() / heads;
+    for (at, out) in out.chunks_mut(each).enumerate() {
+        let of = |all: &[&[f64]], i: usize| head(all[i], extent, heads, at).to_vec();
+        let ([q, k, v], [dq, dk, dv]) = ([0, 1, 2].map(|i| of(read, i)), [0, 1, 2].map(|i| of(moved, i)));
+        let over = (pixels as f64 / q.len() as f64).sqrt();
+        for a in 0..pixels {
+            let p = attention(&q, &k, a, pixels);
+            let da = |b| over * (product(&dq, a, &k, b, pixels) + product(&q, a, &dk, b, pixels));
+            let da: Vec<f64> = (0..pixels).map(da).collect();
+            let mean: f64 = p.iter().zip(&da).map(|(p, d)| p * d).sum();
+            for (c, out) in out.chunks_mut(pixels).enumerate() {
+                let one = |b: usize| {
+                    let at = c * pixels + b;
+                    p[b] * ((da[b] - mean) * v[at] + dv[at])
+                };
+                out[a] = (0..pixels).map(one).sum();
+            }
+        }
+    }
+    out
 }

@@ -4,7 +4,7 @@ use cubecl::prelude::*;
 
 use super::Activation;
 use crate::passes::{Sharing, block_stride, first_block, first_vector, number, vector_stride};
-use crate::prims::math::{exp_within, larger};
+use crate::prims::activation::act;
 
 /// What changes the generated code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -327,25 +327,4 @@ fn give<L: Size>(
         }
         item += vector_stride(key.sharing);
     }
-}
-
-#[cube]
-fn act<L: Size>(z: Vector<f32, L>, #[comptime] kind: Activation) -> Vector<f32, L> {
-    let one = Vector::new(1.0f32);
-    match comptime!(kind) {
-        Activation::Silu => z / (one + exp_within::<L>(Vector::new(0.0f32) - z)),
-        Activation::Gelu => {
-            let inner = fma(z * z * z, Vector::new(0.044_715f32), z) * Vector::new(0.797_884_6f32);
-            Vector::new(0.5f32) * z * (one + tanh::<L>(inner))
-        }
-        Activation::Tanh => tanh::<L>(z),
-        Activation::Relu => larger::<L>(z, Vector::new(0.0f32)),
-    }
-}
-
-/// 1 - 2 / (exp(2 z) + 1); absolute error below 2^-22.
-#[cube]
-fn tanh<L: Size>(z: Vector<f32, L>) -> Vector<f32, L> {
-    let one = Vector::new(1.0f32);
-    one - Vector::new(2.0f32) / (exp_within::<L>(z + z) + one)
 }

@@ -22,21 +22,9 @@ use half::{bf16, f16};
 
 use crate::error::{KernelError, Result, argument};
 
+pub use crate::prims::activation::Activation;
 pub use launch::{Dense, Network, Numbers, Shape as MlpShape};
 pub use launch_tensor::MAX_WIDTH;
-
-/// Nonlinearity between the layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Activation {
-    /// z / (1 + exp(-z)).
-    Silu,
-    /// The tanh form: z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))).
-    Gelu,
-    /// tanh z.
-    Tanh,
-    /// max(z, 0).
-    Relu,
-}
 
 /// Numbers of 16 bits that tensor cores multiply; they add in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

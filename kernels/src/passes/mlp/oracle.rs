@@ -1,21 +1,6 @@
 //! Plain loops in f64.
 
-use super::{Activation, Half, MlpShape, Numbers};
-
-impl Activation {
-    /// The activation of one number.
-    pub fn at(self, z: f64) -> f64 {
-        match self {
-            Activation::Silu => z / (1.0 + (-z).exp()),
-            Activation::Gelu => {
-                let inner = (2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z * z * z);
-                0.5 * z * (1.0 + inner.tanh())
-            }
-            Activation::Tanh => z.tanh(),
-            Activation::Relu => z.max(0.0),
-        }
-    }
-}
+use super::{Half, MlpShape, Numbers};
 
 /// bias + W a, every weight seen through `as_is`.
 fn linear(weight: &[f32], bias: &[f32], a: &[f64], as_is: impl Fn(f32) -> f32) -> Vec<f64> {
