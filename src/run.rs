@@ -374,7 +374,7 @@ impl<'a> Run<'a> {
                     Err(Error::input("foreign model", "a level on the device", "one on the host"))
                 }
             },
-            Model::Network(_) => {
+            Model::Network(_) | Model::Layered(_) => {
                 Ok(self.networks[&model].launch(self.device, rows, out, first, count, level)?)
             }
             Model::Analytic(_) => Ok(()),

@@ -82,7 +82,7 @@ impl Run<'_> {
             Pass::Positions => paths::work(&self.of, &self.plan.keeps),
             Pass::Retain => retain::work(&self.of, &self.plan.keeps),
             Pass::Evaluate(model) => match &self.models[model] {
-                Model::Network(_) => self.networks[&model].work(self.of.particles()),
+                Model::Network(_) | Model::Layered(_) => self.networks[&model].work(self.of.particles()),
                 _ => Work::default(),
             },
         }

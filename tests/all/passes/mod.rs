@@ -1,7 +1,9 @@
 //! Every pass against its f64 oracle, on every device.
 
 mod conditional;
+mod divergence;
 mod draws;
+mod energy;
 mod every;
 mod ladder;
 pub mod mlp;

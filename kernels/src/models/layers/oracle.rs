@@ -9,7 +9,7 @@ use super::{Layers, Op};
 pub struct Question<'a> {
     /// The state, `[channels, height, width]`.
     pub x: &'a [f64],
-    /// The time as the network counts it; above 0 for Fourier features.
+    /// The time as the network counts it; above 0 for Fourier features of its logarithm.
     pub time: f64,
     /// The row of the class table, in a network that has one.
     pub class: usize,
