@@ -16,6 +16,7 @@ pub mod paths;
 pub mod priority;
 pub mod resample;
 pub mod retain;
+pub mod rows;
 pub mod scan;
 pub mod step;
 pub mod steps;
