@@ -11,6 +11,7 @@ pub mod increments;
 pub mod init;
 pub mod jumps;
 pub mod ladder;
+pub mod layers;
 pub mod mlp;
 pub mod paths;
 pub mod priority;

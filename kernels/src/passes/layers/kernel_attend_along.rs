@@ -2,9 +2,7 @@
 
 use cubecl::prelude::*;
 
-use super::kernel_attend::{
-    AttendKey, AttendSizes, Work, filled, places, products, soft, soften, work,
-};
+use super::kernel_attend::{AttendKey, AttendSizes, Work, filled, places, products, soft, soften, work};
 use crate::passes::own_items;
 
 /// out_i = out_i fade_i + sum_j p_ij (da_ij v_j + dv_j) in every channel.

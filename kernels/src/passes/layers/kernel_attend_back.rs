@@ -82,7 +82,8 @@ fn score_slopes<L: Size>(
         #[unroll]
         for j in 0..tile {
             let at = comptime!(i * tile + j);
-            let there = queries + comptime!(i as u32) < sizes.pixels && keys + comptime!(j as u32) < sizes.pixels;
+            let there =
+                queries + comptime!(i as u32) < sizes.pixels && keys + comptime!(j as u32) < sizes.pixels;
             if there {
                 let one = exp::<L>(fma(p[at], over, Vector::new(0.0f32) - normaliser));
                 p[at] = one;
@@ -165,9 +166,7 @@ pub fn attend_queries_kernel<L: Size>(
             let mut ds = filled::<L>(0.0f32, comptime!(tile * tile));
             products::<L>(&mut p, q, k, work.base, &at_q, &at_k, &sizes, tile);
             products::<L>(&mut ds, slope, v, work.base, &at_q, &at_k, &sizes, tile);
-            score_slopes::<L>(
-                &mut p, &mut ds, sums, work.narrow, work.first, &at_q, keys, &sizes, tile,
-            );
+            score_slopes::<L>(&mut p, &mut ds, sums, work.narrow, work.first, &at_q, keys, &sizes, tile);
             let first = t == 0u32;
             collect::<L>(out, k, &ds, work.base, work.first, &at_q, &at_k, first, &sizes, false, tile);
         }
@@ -203,9 +202,7 @@ pub fn attend_keys_kernel<L: Size>(
             let mut ds = filled::<L>(0.0f32, comptime!(tile * tile));
             products::<L>(&mut p, q, k, work.base, &at_q, &at_k, &sizes, tile);
             products::<L>(&mut ds, slope, v, work.base, &at_q, &at_k, &sizes, tile);
-            score_slopes::<L>(
-                &mut p, &mut ds, sums, work.narrow, queries, &at_q, work.first, &sizes, tile,
-            );
+            score_slopes::<L>(&mut p, &mut ds, sums, work.narrow, queries, &at_q, work.first, &sizes, tile);
             let first = t == 0u32;
             collect::<L>(out_k, q, &ds, work.base, work.first, &at_k, &at_q, first, &sizes, true, tile);
             collect::<L>(out_v, slope, &p, work.base, work.first, &at_k, &at_q, first, &sizes, true, tile);

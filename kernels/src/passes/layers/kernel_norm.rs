@@ -154,8 +154,7 @@ pub fn norm_kernel<L: Size>(
     let mut item = items.first;
     while item < items.last {
         let channel = item / chunks * sizes.channels;
-        let mut at =
-            channel * sizes.pixels * sizes.vectors + item % chunks * comptime!(key.vectors as u32);
+        let mut at = channel * sizes.pixels * sizes.vectors + item % chunks * comptime!(key.vectors as u32);
         let moments = moments::<L>(x, at, &sizes, key.vectors);
         for c in 0..sizes.channels {
             let row = (affine + channel + c) as usize;
@@ -194,8 +193,7 @@ pub fn norm_back_kernel<L: Size>(
     let mut item = items.first;
     while item < items.last {
         let channel = item / chunks * sizes.channels;
-        let first =
-            channel * sizes.pixels * sizes.vectors + item % chunks * comptime!(key.vectors as u32);
+        let first = channel * sizes.pixels * sizes.vectors + item % chunks * comptime!(key.vectors as u32);
         let moments = moments::<L>(x, first, &sizes, key.vectors);
         let mut h_mean = zeros::<L>(key.vectors);
         let mut hz_mean = zeros::<L>(key.vectors);
@@ -258,8 +256,7 @@ pub fn norm_along_kernel<L: Size>(
     let mut item = items.first;
     while item < items.last {
         let channel = item / chunks * sizes.channels;
-        let first =
-            channel * sizes.pixels * sizes.vectors + item % chunks * comptime!(key.vectors as u32);
+        let first = channel * sizes.pixels * sizes.vectors + item % chunks * comptime!(key.vectors as u32);
         let moments = moments::<L>(x, first, &sizes, key.vectors);
         let mut d_mean = zeros::<L>(key.vectors);
         let mut dz_mean = zeros::<L>(key.vectors);

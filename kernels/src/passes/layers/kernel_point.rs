@@ -25,6 +25,8 @@ pub enum By {
     Constants,
     /// A row of the table for each channel: scales, then shifts.
     Row,
+    /// The same, but nothing is shifted.
+    RowScale,
     /// The shift is a vector's number for each channel.
     Shift,
     /// So are both: a constant plus a number of the vector is the scale, and the shifts follow.
@@ -115,8 +117,10 @@ pub fn point_kernel<L: Size>(
         for v in 0..key.vectors {
             let mut scale = Vector::<f32, L>::new(sizes.scale);
             let mut shift = Vector::<f32, L>::new(sizes.shift);
-            if comptime!(key.by == By::Row) {
+            if comptime!(key.by == By::Row || key.by == By::RowScale) {
                 scale = Vector::new(table[rows + channel]);
+            }
+            if comptime!(key.by == By::Row) {
                 shift = Vector::new(table[rows + channel + sizes.channels as usize]);
             }
             if comptime!(key.by == By::Shift) {
