@@ -1,4 +1,4 @@
-//! Divergences of networks in f64, exact and along random signs: docs/maths.md (9.3). M. F. Hutchinson, "A stochastic
+//! Divergences of networks in f64, exact and along random signs: docs/maths.md (9.4). M. F. Hutchinson, "A stochastic
 //! estimator of the trace of the influence matrix", 1990.
 
 use feynkac_kernels::passes::divergence::{Along, oracle};
@@ -98,7 +98,7 @@ mod tests {
         let diagonal = affine(&[1.0, 0.0, 0.0, 0.0, -3.0, 0.0, 0.0, 0.0, 0.75], 3);
         let one = hutchinson(&diagonal, &x, 0.0, None, WHOSE, 4).unwrap();
         assert_eq!((one.mean, one.variance), (-1.25, 0.0));
-        // (9y): the symmetric part has 1.25, -0.375 and 2.75 off its diagonal; a probe has the variance 4 times their squares
+        // (9ab): the symmetric part has 1.25, -0.375 and 2.75 off its diagonal; a probe has the variance 4 times their squares
         let probes = 4000;
         let found = hutchinson(&net, &x, 0.0, None, WHOSE, probes).unwrap();
         let variance = 4.0 * (1.25f64.powi(2) + 0.375f64.powi(2) + 2.75f64.powi(2)) / probes as f64;

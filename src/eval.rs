@@ -1,6 +1,9 @@
 //! A network evaluated at given points, and derivatives of it there: for checking it against another framework.
 
 use feynkac_kernels::device::Device;
+use feynkac_kernels::passes::Number;
+use feynkac_kernels::passes::energy::{Energies, EnergyLevel};
+use feynkac_kernels::passes::layers::{Back, Level, Network, Settings};
 
 use crate::error::{Error, Result};
 use crate::layered::Loaded;
@@ -119,8 +122,102 @@ pub fn oracle(net: &Loaded, points: &Points) -> Result<Answers> {
     Ok(answers)
 }
 
-/// Answers of a device, `micro_batch` points at once; 0 is as many as fit.
-pub fn evaluate(_device: &Device, net: &Loaded, points: &Points, _micro_batch: usize) -> Result<Answers> {
+/// Answers of a device, `micro_batch` points at once; 0 is as many as suit it.
+pub fn evaluate(device: &Device, net: &Loaded, points: &Points, micro_batch: usize) -> Result<Answers> {
     points.check(net)?;
-    Err(Error::input("device", "a network of layers", "--oracle: no device runs it yet"))
+    let groups = alike(net, points)?;
+    let level = |group: &Alike| Level { time: group.time, rate: 0.0, class: group.class, c: [1.0, 0.0, 1.0] };
+    let levels: Vec<Level> = groups.iter().map(level).collect();
+    let settings = Settings {
+        back: points.cotangent.is_some() || net.net.energy.is_some(),
+        micro_batch: (micro_batch > 0).then_some(micro_batch),
+        most: groups.iter().map(|group| group.at.len()).max().unwrap_or(1),
+        ..Settings::default()
+    };
+    let network = Network::new(device, &net.net.layers, &net.net.tensors, &levels, 1, settings)?;
+    let each = EnergyLevel { input: 1.0, told: (1.0, 0.0), gradient: 1.0 };
+    let dim = net.net.input().numbers();
+    let energies = match net.net.energy {
+        Some(energy) => Some(Energies::new(device, energy, dim, 1, &vec![each; levels.len()])?),
+        None => None,
+    };
+    let ask = Ask { device, network: &network, energies: energies.as_ref() };
+    let count = points.times.len();
+    let written = net.net.output().numbers();
+    let mut answers = Answers {
+        output: vec![0.0; count * written],
+        vjp: points.cotangent.as_ref().map(|_| vec![0.0; count * dim]),
+        energy: net.net.energy.map(|_| vec![0.0; count]),
+    };
+    for (level, group) in groups.iter().enumerate() {
+        let cotangent = points.cotangent.as_ref().map(|u| taken(u, written, &group.at));
+        let found = ask.of(level, &taken(&points.rows, dim, &group.at), cotangent.as_deref(), group.at.len())?;
+        put_back(&mut answers.output, &found.output, written, &group.at);
+        for (to, from, each) in
+            [(&mut answers.vjp, &found.vjp, dim), (&mut answers.energy, &found.energy, 1)]
+        {
+            if let (Some(to), Some(from)) = (to, from) {
+                put_back(to, from, each, &group.at);
+            }
+        }
+    }
+    Ok(answers)
+}
+
+/// Rows `at` of `all`.
+fn taken(all: &[f32], each: usize, at: &[usize]) -> Vec<f32> {
+    at.iter().flat_map(|i| &all[i * each..(i + 1) * each]).copied().collect()
+}
+
+/// Puts `rows` where they came from.
+fn put_back(all: &mut [f32], rows: &[f32], each: usize, at: &[usize]) {
+    for (i, row) in at.iter().zip(rows.chunks(each)) {
+        all[i * each..(i + 1) * each].copy_from_slice(row);
+    }
+}
+
+/// A network on a device that is asked about points of a level.
+struct Ask<'a> {
+    device: &'a Device,
+    network: &'a Network,
+    energies: Option<&'a Energies>,
+}
+
+impl Ask<'_> {
+    fn of(&self, level: usize, rows: &[f32], cotangent: Option<&[f32]>, count: usize) -> Result<Answers> {
+        let (device, [dim, outputs]) = (self.device, self.network.dims());
+        let rows = device.upload("points", rows)?;
+        let out = device.empty("outputs", count * outputs)?;
+        let blank = |what| device.empty(what, count * dim);
+        if let Some(energies) = self.energies {
+            let (back, came, energy) = (blank("cotangents")?, blank("slopes")?, device.empty("energies", count)?);
+            let number = Number::Given(level);
+            self.network.launch(device, &rows, &out, 0, count, level)?;
+            energies.seed(device, &rows, &out, &back, Some((&energy, 0, 1)), count, number)?;
+            let of = Back {
+                rows: (&rows).into(),
+                cotangent: (&back).into(),
+                out: (&out).into(),
+                slopes: (&came).into(),
+            };
+            self.network.vjp(device, of, count, level)?;
+            energies.gradient(device, &rows, [&out, &came], &back, 0, count, number)?;
+            let (output, energy) = (device.download(&back)?, Some(device.download(&energy)?));
+            return Ok(Answers { output, vjp: None, energy });
+        }
+        let Some(cotangent) = cotangent else {
+            self.network.launch(device, &rows, &out, 0, count, level)?;
+            return Ok(Answers { output: device.download(&out)?, vjp: None, energy: None });
+        };
+        let (cotangent, slopes) = (device.upload("cotangents", cotangent)?, blank("slopes")?);
+        let of = Back {
+            rows: (&rows).into(),
+            cotangent: (&cotangent).into(),
+            out: (&out).into(),
+            slopes: (&slopes).into(),
+        };
+        self.network.vjp(device, of, count, level)?;
+        let vjp = Some(device.download(&slopes)?);
+        Ok(Answers { output: device.download(&out)?, vjp, energy: None })
+    }
 }

@@ -1,5 +1,5 @@
 //! A network as a list of layers with its numbers: image networks, networks of particles, and dense networks where
-//! derivatives of them are wanted. Here it is run in f64: docs/maths.md (9.1), (9.2).
+//! derivatives of them are wanted. Here it is run in f64: docs/maths.md (9.1), (9.3).
 
 mod energy;
 mod open;

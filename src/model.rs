@@ -1,5 +1,6 @@
 //! Where scores come from: closed forms, networks, or a model of the caller's own.
 
+mod field;
 mod layers;
 mod network;
 
@@ -18,7 +19,7 @@ use crate::target::{Scales, Target};
 
 pub use layers::Asked;
 pub use network::{dense_network, shape, with_numbers};
-pub(crate) use network::{networks, together};
+pub(crate) use network::{Uploaded, networks, together};
 
 /// A model whose score is computed outside of feynkac, on device buffers.
 pub trait Foreign {

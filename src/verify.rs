@@ -3,7 +3,9 @@
 
 mod climb;
 mod estimates;
+mod images;
 mod judge;
+mod layers;
 pub mod passes;
 mod paths;
 mod problems;

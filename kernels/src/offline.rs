@@ -172,6 +172,7 @@ macro_rules! entry {
     };
 }
 
+mod layers;
 mod networks;
 mod paths;
 mod steps;
@@ -255,6 +256,7 @@ pub fn all() -> Vec<Offline> {
             x log_w scores ancestors roots clock norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER, element.kind()
         )));
     }
+    layers::layers(&mut list);
     networks::networks(&mut list);
     networks::energies(&mut list);
     networks::divergences(&mut list);

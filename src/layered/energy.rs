@@ -1,4 +1,4 @@
-//! A network that is an energy, in f64: docs/maths.md (9.2).
+//! A network that is an energy, in f64: docs/maths.md (9.3).
 
 use feynkac_kernels::passes::energy::oracle::{direct, seed, value};
 

@@ -1,4 +1,4 @@
-//! Networks that are lists of layers among the models of a run: docs/maths.md (9.2).
+//! Networks that are lists of layers among the models of a run: docs/maths.md (9.3).
 
 use std::path::Path;
 

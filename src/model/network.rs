@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::passes::mlp::{self, Compute, MlpShape};
-use feynkac_kernels::passes::{Number, Work, layers};
+use feynkac_kernels::passes::{Number, Work};
 
+use super::field::Field;
 use super::{Asked, Model, Network, Noise};
 use crate::error::{Error, Result};
 use crate::netconfig::{self, Norm};
@@ -29,7 +30,7 @@ pub enum Uploaded {
     /// The dense one, every layer in one launch.
     Dense(mlp::Network),
     /// A list of layers.
-    Layers(layers::Network),
+    Layers(Box<Field>),
 }
 
 impl Uploaded {
@@ -45,10 +46,9 @@ impl Uploaded {
         level: Number,
     ) -> Result<()> {
         match self {
-            Uploaded::Dense(network) => network.launch(device, rows, out, first, count, level)?,
-            Uploaded::Layers(network) => network.launch(device, rows, out, first, count, level)?,
+            Uploaded::Dense(network) => Ok(network.launch(device, rows, out, first, count, level)?),
+            Uploaded::Layers(field) => field.launch(device, rows, out, first, count, level),
         }
-        Ok(())
     }
 
     /// What it is computed in.
@@ -60,10 +60,10 @@ impl Uploaded {
     }
 
     /// (what, bytes) of its buffers.
-    pub fn buffers(&self) -> Vec<(&'static str, u64)> {
+    pub fn buffers(&self) -> (&'static str, u64) {
         match self {
-            Uploaded::Dense(network) => vec![("network weights", network.bytes())],
-            Uploaded::Layers(network) => vec![("network weights and values", network.bytes())],
+            Uploaded::Dense(network) => ("network weights", network.bytes()),
+            Uploaded::Layers(field) => ("network weights and values", field.bytes()),
         }
     }
 
@@ -71,17 +71,18 @@ impl Uploaded {
     pub fn work(&self, count: usize) -> Work {
         match self {
             Uploaded::Dense(network) => network.work(count),
-            Uploaded::Layers(network) => network.work(count),
+            Uploaded::Layers(field) => field.work(count),
         }
     }
 }
 
-/// The networks among `models` on a device, each by the first of the models that it is, with all their classes.
+/// The networks among `models` on a device, for `count` particles, each by the first of the models that it is, with all their classes.
 pub fn networks(
     device: &Device,
     models: &[Model],
     levels: &[Noise],
     compute: Compute,
+    count: usize,
 ) -> Result<BTreeMap<usize, Uploaded>> {
     let mut all = BTreeMap::new();
     for run in together(models) {
@@ -93,7 +94,8 @@ pub fn networks(
             all.insert(first, Uploaded::Dense(network.upload(device, levels, &classes, compute)?));
         } else if let Some(network) = asked.first() {
             let classes: Vec<Option<usize>> = asked.iter().map(|network| network.class).collect();
-            all.insert(first, Uploaded::Layers(network.upload(device, levels, &classes)?));
+            let field = Field::new(device, network, levels, &classes, count)?;
+            all.insert(first, Uploaded::Layers(Box::new(field)));
         }
     }
     Ok(all)

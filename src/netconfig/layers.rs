@@ -1,4 +1,4 @@
-//! A dense network as a list of layers, where derivatives of it are wanted: docs/maths.md (9.2). A linear map is a
+//! A dense network as a list of layers, where derivatives of it are wanted: docs/maths.md (9.3). A linear map is a
 //! convolution of one tap on one pixel.
 
 use feynkac_kernels::models::layers::{Extent, Features, Layers, Op};

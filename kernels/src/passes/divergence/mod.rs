@@ -1,4 +1,4 @@
-//! The divergence of a network's field, along axes or along random signs: docs/maths.md (9.3). M. F. Hutchinson, "A
+//! The divergence of a network's field, along axes or along random signs: docs/maths.md (9.4). M. F. Hutchinson, "A
 //! stochastic estimator of the trace of the influence matrix", 1990.
 //!
 //! For each probe `probe` writes the vector v of every particle, the network takes it back, and `tally` adds v' J v to

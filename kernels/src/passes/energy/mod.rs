@@ -1,4 +1,4 @@
-//! An energy made of a network's output, and its gradient: docs/maths.md (9.2). Y. Du et al., "Reduce, Reuse, Recycle",
+//! An energy made of a network's output, and its gradient: docs/maths.md (9.3). Y. Du et al., "Reduce, Reuse, Recycle",
 //! 2023 (arXiv 2302.11552).
 //!
 //! With x as the network is shown it and f what it says, E is |f|^2/2, |f - x|^2 or <x, f>. `seed` writes E and what goes
