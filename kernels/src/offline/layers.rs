@@ -33,7 +33,7 @@ blank! {
 /// Convolutions by the channels of a tile, and rows in and out.
 pub(super) fn layers(list: &mut Vec<Offline>) {
     for rows in [1, 2, 4, 8] {
-        let key = ConvKey { rows, vectors: 1, runs: false };
+        let key = ConvKey { rows, vectors: 1, pack: rows.min(4), runs: false };
         list.push(entry!(format!("{rows} channels"), conv_kernel::ConvKernel(
             from to other weights biases clock sizes; 4, rows.min(4), key
         )));
