@@ -33,7 +33,7 @@ blank! {
 /// Convolutions by the channels of a tile, and rows in and out.
 pub(super) fn layers(list: &mut Vec<Offline>) {
     for rows in [1, 2, 4, 8] {
-        let key = ConvKey { rows, vectors: 1, runs: false };
+        let key = ConvKey { rows, vectors: 1, pack: rows.min(4), runs: false };
         list.push(entry!(format!("{rows} channels"), conv_kernel::ConvKernel(
             from to other weights biases clock sizes; 4, rows.min(4), key
         )));
@@ -49,13 +49,14 @@ pub(super) fn layers(list: &mut Vec<Offline>) {
 fn norms(list: &mut Vec<Offline>) {
     for act in [None, Some(Activation::Silu), Some(Activation::Gelu)] {
         let key = |more| NormKey { vectors: 1, act, more, runs: false };
+        let (plain, more) = (key(false), key(true));
         let variant = format!("{act:?}");
-        list.push(entry!(variant.clone(), norm_kernel::NormKernel(x out table clock sizes; 4, key(false))));
+        list.push(entry!(variant.clone(), norm_kernel::NormKernel(x out table clock sizes; 4, plain)));
         list.push(entry!(variant.clone(), norm_back_kernel::NormBackKernel(
-            x slope other out table clock sizes; 4, key(true)
+            x slope other out table clock sizes; 4, more
         )));
         list.push(entry!(variant, norm_along_kernel::NormAlongKernel(
-            x moved out table moving clock sizes; 4, key(true)
+            x moved out table moving clock sizes; 4, more
         )));
     }
 }

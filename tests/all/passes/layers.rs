@@ -273,7 +273,8 @@ fn every_layer_three_ways(device: &Device) {
                 let faults = [faults[0], faults[1], faults[2], (along - back).abs() / size];
                 worst.iter_mut().zip(faults).for_each(|(w, f)| *w = w.max(f));
             }
-            println!("{name}, fused {fused}: {worst:.1e?} of {allowed:.1e}");
+            let shown = worst.map(|w| format!("{w:.1e}"));
+            println!("{name}, fused {fused}: {shown:?} of {allowed:.1e}");
             assert!(worst.iter().all(|w| *w <= allowed), "{name}, fused {fused}: {worst:?}, {allowed}");
         }
     }
