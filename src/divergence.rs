@@ -104,14 +104,18 @@ mod tests {
         let variance = 4.0 * (1.25f64.powi(2) + 0.375f64.powi(2) + 2.75f64.powi(2)) / probes as f64;
         assert!((found.mean + 1.25).abs() < 5.0 * variance.sqrt(), "{found:?}");
         // of a bounded probe the variance of the variance is at most that of its fourth power: 5 of them
-        assert!((found.variance / variance - 1.0).abs() < 5.0 * (3.0 / probes as f64).sqrt(), "{found:?} {variance}");
+        assert!(
+            (found.variance / variance - 1.0).abs() < 5.0 * (3.0 / probes as f64).sqrt(),
+            "{found:?} {variance}"
+        );
         assert!(hutchinson(&net, &x, 0.0, None, WHOSE, 1).unwrap().variance.is_nan());
         assert!(hutchinson(&net, &x, 0.0, None, WHOSE, 0).is_err());
     }
 
     #[test]
     fn of_a_network_it_is_that_of_differences() {
-        let (loaded, _) = open(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/gmm40-mlp")).unwrap();
+        let (loaded, _) =
+            open(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/gmm40-mlp")).unwrap();
         let (net, x, h) = (&loaded.net, [0.7, -0.4], 1e-5);
         let moved = |k: usize, by: f64| {
             let mut x = x;

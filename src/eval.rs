@@ -151,10 +151,10 @@ pub fn evaluate(device: &Device, net: &Loaded, points: &Points, micro_batch: usi
     };
     for (level, group) in groups.iter().enumerate() {
         let cotangent = points.cotangent.as_ref().map(|u| taken(u, written, &group.at));
-        let found = ask.of(level, &taken(&points.rows, dim, &group.at), cotangent.as_deref(), group.at.len())?;
+        let found =
+            ask.of(level, &taken(&points.rows, dim, &group.at), cotangent.as_deref(), group.at.len())?;
         put_back(&mut answers.output, &found.output, written, &group.at);
-        for (to, from, each) in
-            [(&mut answers.vjp, &found.vjp, dim), (&mut answers.energy, &found.energy, 1)]
+        for (to, from, each) in [(&mut answers.vjp, &found.vjp, dim), (&mut answers.energy, &found.energy, 1)]
         {
             if let (Some(to), Some(from)) = (to, from) {
                 put_back(to, from, each, &group.at);
@@ -190,7 +190,8 @@ impl Ask<'_> {
         let out = device.empty("outputs", count * outputs)?;
         let blank = |what| device.empty(what, count * dim);
         if let Some(energies) = self.energies {
-            let (back, came, energy) = (blank("cotangents")?, blank("slopes")?, device.empty("energies", count)?);
+            let (back, came, energy) =
+                (blank("cotangents")?, blank("slopes")?, device.empty("energies", count)?);
             let number = Number::Given(level);
             self.network.launch(device, &rows, &out, 0, count, level)?;
             energies.seed(device, &rows, &out, &back, Some((&energy, 0, 1)), count, number)?;

@@ -18,8 +18,8 @@ use crate::schedule::Schedule;
 use crate::target::{Scales, Target};
 
 pub use layers::Asked;
-pub use network::{dense_network, shape, with_numbers};
 pub(crate) use network::{Uploaded, networks, together};
+pub use network::{dense_network, shape, with_numbers};
 
 /// A model whose score is computed outside of feynkac, on device buffers.
 pub trait Foreign {

@@ -16,8 +16,8 @@
 //! class: [`NetWeights::conditioning`].
 
 mod forward;
-mod load;
 mod layers;
+mod load;
 mod parse;
 
 pub use feynkac_kernels::passes::mlp::Activation;

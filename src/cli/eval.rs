@@ -154,7 +154,11 @@ fn points(file: Weights, net: &Loaded, class: Option<usize>) -> Result<(Points, 
     };
     let known = ["sample", "timestep", "class_labels", "cotangent", "output", "vjp", "energy"];
     if let Some(name) = input.file.names().iter().find(|name| !known.contains(&name.as_str())) {
-        return Err(input.bad(&name.escape_debug().to_string(), "one", format!("none but {}", known.join(", "))));
+        return Err(input.bad(
+            &name.escape_debug().to_string(),
+            "one",
+            format!("none but {}", known.join(", ")),
+        ));
     }
     let classes = input.classes(net, count, class)?;
     let times = times.into_iter().map(f64::from).collect();

@@ -50,7 +50,11 @@ fn a_dense_network_is_the_same_as_layers() {
             let time = loaded.time(t).unwrap();
             // sums of up to 320 products in f64, in another order, 4 layers deep
             let got = net.forward(&shown, time, class).unwrap();
-            assert!(relative(&got, &wanted.output) < 1e-12, "{name}, {t}: {}", relative(&got, &wanted.output));
+            assert!(
+                relative(&got, &wanted.output) < 1e-12,
+                "{name}, {t}: {}",
+                relative(&got, &wanted.output)
+            );
             let u = some(got.len(), 9.0);
             let (output, back) = net.vjp(&shown, time, class, &u).unwrap();
             assert_eq!(output, got);

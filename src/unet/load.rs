@@ -80,8 +80,7 @@ fn notes(
     let wanted = classes.map_or("null: the network knows no classes".to_string(), |n| {
         format!("null, or a class in 0 to {}", n - 1)
     });
-    let null =
-        keys.maybe("null_class", wanted, |v| size_in(v, &(0..=classes?.saturating_sub(1))))?;
+    let null = keys.maybe("null_class", wanted, |v| size_in(v, &(0..=classes?.saturating_sub(1))))?;
     let data = match keys.maybe("data", "an object", Value::as_object)? {
         None => None,
         Some(map) => Some(data_moments(keys.under("data", map), warnings)?),
@@ -115,7 +114,9 @@ fn find(path: &Path) -> Result<Files> {
     match (weights(folder), pickled(folder)) {
         (Some(weights), _) => Ok(Files { weights, ..files }),
         (None, Some(file)) => Err(pickle(&file)),
-        (None, None) => Err(Error::weights(folder, "weights", "none", format!("one of {}", FILES.join(", ")))),
+        (None, None) => {
+            Err(Error::weights(folder, "weights", "none", format!("one of {}", FILES.join(", "))))
+        }
     }
 }
 

@@ -105,7 +105,9 @@ fn points_of_many_times_and_classes_at_once_and_one_by_one() {
 #[test]
 fn dense_networks_and_classifiers() {
     let scratch = Scratch::new("eval-dense");
-    for (model, read, written) in [("digits8-mlp", 64, 64), ("digits8-classifier", 64, 10), ("gmm40-mlp", 2, 2)] {
+    for (model, read, written) in
+        [("digits8-mlp", 64, 64), ("digits8-classifier", 64, 10), ("gmm40-mlp", 2, 2)]
+    {
         let path = root().join("weights").join(model);
         let path = path.display();
         let (sample, cotangent) = (some(5 * read), some(5 * written));
@@ -124,7 +126,11 @@ fn dense_networks_and_classifiers() {
             scratch.run(&format!("eval --model {path} --input in --device {device} -o out")).fine();
             for name in ["output", "vjp"] {
                 let [got, wanted] = ["out", "wanted"].map(|file| tensor(&scratch.path(file), name));
-                assert!(relative(&got, &wanted) < 1e-3, "{model} on {device}: {name} {}", relative(&got, &wanted));
+                assert!(
+                    relative(&got, &wanted) < 1e-3,
+                    "{model} on {device}: {name} {}",
+                    relative(&got, &wanted)
+                );
             }
         }
     }
@@ -137,7 +143,8 @@ fn bad_points_are_refused() {
     copy(&scratch, "old-names", "fourier");
     let (sample, numbers, nan) = (some(2 * 192), some(2 * 192), vec![f32::NAN; 2 * 192]);
     let (shape, times, labels) = ([2, 3, 8, 8], [1.0f32, 2.0], [0, 1]);
-    let (sample, times) = (("sample", &shape[..], Data::F32(&sample)), ("timestep", &[2][..], Data::F32(&times)));
+    let (sample, times) =
+        (("sample", &shape[..], Data::F32(&sample)), ("timestep", &[2][..], Data::F32(&times)));
     let classes = ("class_labels", &[2][..], Data::I32(&labels));
     let good = [sample, times, classes];
     let with = |name: &str, tensors: &[(&str, &[usize], Data)]| put(&scratch, name, tensors);

@@ -166,7 +166,8 @@ fn folders_are_shown() {
     for (of, folder) in [("pipeline", "pipeline"), ("shards", "shards"), ("half", "half")] {
         copy(&scratch, of, folder);
         if of == "shards" {
-            scratch.put("shards/feynkac.json", "{\"null_class\": 4, \"data\": {\"mean\": -0.5, \"std\": 0.6}}");
+            scratch
+                .put("shards/feynkac.json", "{\"null_class\": 4, \"data\": {\"mean\": -0.5, \"std\": 0.6}}");
         }
         let out = scratch.run(&format!("inspect {folder}")).fine();
         // what is used; the tensors and configurations before it are those of the files

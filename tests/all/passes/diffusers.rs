@@ -35,8 +35,8 @@ fn what_diffusers_says(device: &Device) {
         let levels = [level(0), level(1)];
         for recompute in [false, true] {
             let settings = Settings { back: true, recompute, ..Settings::default() };
-            let network =
-                Network::new(device, &net.net.layers, &net.net.tensors, &levels, 1, settings).expect("a network");
+            let network = Network::new(device, &net.net.layers, &net.net.tensors, &levels, 1, settings)
+                .expect("a network");
             let [dim, _] = network.dims();
             let plan = network.plan(Asked::Back).expect("a plan");
             if device.is_cpu() {

@@ -35,7 +35,8 @@ pub fn vectors_and_their_tallies(device: &Device) {
                 let to = Tally { came: &came, told: &told, first: 1, apart: 2 };
                 probes.tally(device, to, at, count).expect("a launch");
             }
-            let (told, sums) = (device.download(&told).expect("told"), device.download(probes.sums()).expect("sums"));
+            let (told, sums) =
+                (device.download(&told).expect("told"), device.download(probes.sums()).expect("sums"));
             for (i, found) in found.iter().enumerate() {
                 let (mean, variance) = tally(along, found);
                 // small halves throughout: exact in f32 but for the divisions
@@ -43,7 +44,10 @@ pub fn vectors_and_their_tallies(device: &Device) {
                 assert!((f64::from(told[1 + 2 * i]) - mean).abs() <= slack, "{along:?}: {i}");
                 assert_eq!(told[2 * i], 7.0, "cells between are not touched");
                 let own = f64::from(sums[2 * i + 1]);
-                assert!(variance.is_nan() && own == 0.0 || (own - variance).abs() <= slack, "{along:?}: {own}, {variance}");
+                assert!(
+                    variance.is_nan() && own == 0.0 || (own - variance).abs() <= slack,
+                    "{along:?}: {own}, {variance}"
+                );
             }
             assert!(probes.probe(device, &keys, probes.count(), count, Number::Given(0)).is_err());
             assert!(probes.probe(device, &keys, 0, 3 * count, Number::Given(0)).is_err());

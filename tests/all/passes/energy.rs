@@ -43,7 +43,10 @@ pub fn energies_and_gradients(device: &Device) {
                 let wanted = -0.5 * value(energy, &shown, &f) + 7.0;
                 let told_of = f64::from(told[1 + 2 * row]);
                 assert!((told_of - wanted).abs() <= allowed(dim as f64 * 12.0 + 7.0), "{energy}: {told_of}");
-                assert!(2 + 2 * row >= told.len() || told[2 + 2 * row] == 7.0, "cells between are not touched");
+                assert!(
+                    2 + 2 * row >= told.len() || told[2 + 2 * row] == 7.0,
+                    "cells between are not touched"
+                );
                 let seeds = seed(energy, &shown, &f);
                 let own_part = direct(energy, &shown, &f);
                 for (k, cell) in own.enumerate() {

@@ -114,7 +114,8 @@ pub fn tally_kernel(
             let mean = sum / count;
             told[(of.first + particle * of.apart) as usize] =
                 if comptime!(axes) { total } else { pivot + mean };
-            let spread = fma(-mean, sum, squares) / select(of.probes > 1u32, count * (count - 1.0f32), 1.0f32);
+            let spread =
+                fma(-mean, sum, squares) / select(of.probes > 1u32, count * (count - 1.0f32), 1.0f32);
             sums[at + 1] = if comptime!(axes) { 0.0f32.runtime() } else { spread };
         }
         particle += own.turn;

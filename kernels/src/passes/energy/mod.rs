@@ -24,8 +24,11 @@ pub enum Energy {
 
 impl Energy {
     /// Every energy with its name in a configuration.
-    pub const NAMES: [(&str, Energy); 3] =
-        [("energy-square", Energy::Square), ("energy-residual", Energy::Residual), ("energy-dot", Energy::Dot)];
+    pub const NAMES: [(&str, Energy); 3] = [
+        ("energy-square", Energy::Square),
+        ("energy-residual", Energy::Residual),
+        ("energy-dot", Energy::Dot),
+    ];
 }
 
 impl std::fmt::Display for Energy {
