@@ -4,13 +4,16 @@
 pub mod conv;
 pub mod copy;
 pub(crate) mod crew;
+pub mod divergence;
 pub mod draws;
+pub mod energy;
 pub mod gather;
 pub mod genealogy;
 pub mod increments;
 pub mod init;
 pub mod jumps;
 pub mod ladder;
+pub mod layers;
 pub mod mlp;
 pub mod paths;
 pub mod priority;

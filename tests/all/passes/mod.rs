@@ -2,9 +2,13 @@
 
 mod conditional;
 mod conv;
+mod diffusers;
+mod divergence;
 mod draws;
+mod energy;
 mod every;
 mod ladder;
+pub mod layers;
 pub mod mlp;
 mod mlp_tensor;
 mod paths;
