@@ -49,19 +49,25 @@ impl std::fmt::Display for Extent {
 /// The features that a network is shown its time in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Features {
-    /// sin and cos of t 10000^(-i / (count/2 - shift)), i below count/2.
+    /// sin and cos of t period^(-i / (count/2 - shift)), i below count/2.
     Positional {
         /// Numbers, even.
         count: usize,
-        /// 1: the last frequency is 1/10000 itself.
+        /// 1: the last frequency is 1/period itself.
         shift: f64,
+        /// One over the lowest frequency, of shift 1; above 1.
+        period: f64,
         /// Whether cosines come before sines.
         cosines_first: bool,
     },
-    /// sin, then cos, of 2 pi f_i ln t; weights: f, half as long.
+    /// sin and cos of 2 pi f_i t, or of 2 pi f_i ln t; weights: f, half as long.
     Fourier {
         /// Numbers, even.
         count: usize,
+        /// Whether it is ln t, of t above 0.
+        log: bool,
+        /// Whether cosines come before sines.
+        cosines_first: bool,
     },
 }
 
@@ -226,7 +232,7 @@ fn written(op: Op, read: &[Extent]) -> Result<Extent> {
 fn time_extent(features: Features) -> Result<Extent> {
     let (count, shift) = match features {
         Features::Positional { count, shift, .. } => (count, shift),
-        Features::Fourier { count } => (count, 0.0),
+        Features::Fourier { count, .. } => (count, 0.0),
     };
     if count < 2 || !count.is_multiple_of(2) || (count / 2) as f64 <= shift {
         return Err(argument("features of the time", count, format!("an even number above {}", 2.0 * shift)));
@@ -258,7 +264,7 @@ mod tests {
             (SILU, vec![], "layers read: found 0, wanted as many as Act(Silu) reads"),
             (conv(5, 1, 2), vec![x], "convolution: found 5 taps"),
             (
-                Op::Time(Features::Positional { count: 2, shift: 1.0, cosines_first: true }),
+                Op::Time(Features::Positional { count: 2, shift: 1.0, period: 1e4, cosines_first: true }),
                 vec![],
                 "features of the time: found 2, wanted an even number above 2",
             ),
