@@ -21,6 +21,8 @@ pub enum Kind {
     Dense(NetConfig),
     /// A dense classifier.
     Classifier(ClassifierConfig),
+    /// Layers that no folder describes.
+    Own,
 }
 
 impl Kind {
@@ -30,6 +32,7 @@ impl Kind {
             Kind::Unet(_) => "image network of diffusers",
             Kind::Dense(_) => "dense network",
             Kind::Classifier(_) => "dense classifier",
+            Kind::Own => "network",
         }
     }
 }
