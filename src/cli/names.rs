@@ -20,7 +20,7 @@ pub const RULES: &[(&str, Rule, &str)] = &[
     ("left", Rule::Left, "rate at the old state; bias O(h)"),
     ("right", Rule::Right, "rate at the new state; bias O(h)"),
     ("trap", Rule::Trap, "mean of the rates at both states; the default"),
-    ("exact", Rule::Exact, "from log-densities, unbiased at any step size; closed forms only"),
+    ("exact", Rule::Exact, "from log-densities, unbiased at any step size; closed forms and energies only"),
 ];
 
 /// (name, state, doc) of every way to keep positions and carried scores.
