@@ -241,5 +241,8 @@ pub const JUMPS: &[(Scheme, &str, &str)] = &[
 pub const TARGETS: &[(&str, &str)] = &[
     ("mixture", "TOML: Gaussians, isotropic or diagonal; weights, means, scales"),
     ("gaussian", "TOML: mean and full covariance"),
-    ("network", "folder: config.json and model.safetensors; of diffusers: a UNet2DModel, its pipeline or its file"),
+    (
+        "network",
+        "folder: config.json and model.safetensors; of diffusers: a UNet2DModel, its pipeline or its file",
+    ),
 ];

@@ -19,8 +19,8 @@ use feynkac_kernels::device::Device;
 use feynkac_kernels::passes::init;
 use feynkac_kernels::passes::step::oracle::{At, Particle, Point, Rows, follow, reach, step as oracle_step};
 
-use crate::coeffs::weighs;
 use crate::aim::{Divergence, Says};
+use crate::coeffs::weighs;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::options::{Options, State};
@@ -146,7 +146,11 @@ fn walk(
     if models.iter().enumerate().any(|(at, model)| options.says(at, model) == Says::Divergence)
         && options.divergence != Divergence::Exact
     {
-        return Err(Error::input("divergence", format!("{:?}", options.divergence), "exact, beside the oracles"));
+        return Err(Error::input(
+            "divergence",
+            format!("{:?}", options.divergence),
+            "exact, beside the oracles",
+        ));
     }
     let run = Run::new(device, models, options)?;
     let judge = Judge { models, levels: &run.levels, options };

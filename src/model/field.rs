@@ -169,6 +169,11 @@ impl Field {
         Ok(())
     }
 
+    /// See [`Probes::sums`].
+    pub fn divergences(&self) -> Option<&Buf<f32>> {
+        self.probing.as_ref().map(|probing| probing.probes.sums())
+    }
+
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
         let around = self.gradient.as_ref().map_or(0, |g| {

@@ -71,6 +71,11 @@ impl Uploaded {
         }
     }
 
+    /// (sum, variance) of the divergence of each particle, where it takes them.
+    pub fn divergences(&self) -> Option<&Buf<f32>> {
+        if let Uploaded::Layers(field) = self { field.divergences() } else { None }
+    }
+
     /// What `count` particles have to move.
     pub fn work(&self, count: usize) -> Work {
         match self {

@@ -146,6 +146,15 @@ fn evidence_with_a_transport(device: &Device) {
     let dropped = run.beta * trace * (ENDS.0.powi(2) - ENDS.1.powi(2)) / 2.0;
     for divergence in [Divergence::Exact, Divergence::Hutchinson(2)] {
         let (found, error, spread) = measured(device, &models, &Options { divergence, ..run.clone() });
+        let few = Options { divergence, steps: 2, particles: 4000, groups: 1, ..run.clone() };
+        let estimated = sample(device, &models, &few, None).expect("a run").divergence_error;
+        // (9ab): of two probes, each off by plus or minus twice the mean of what is off the diagonal
+        let wanted_error = f64::from(M[1] + M[2]).abs() / 2.0_f64.sqrt();
+        match estimated {
+            None => assert_eq!(divergence, Divergence::Exact),
+            // the mean over 4,000 of squares that are 0 or 2 of it: 5 standard errors of a square
+            Some(e) => assert!((e * e / wanted_error.powi(2) - 1.0).abs() < 5.0 / 4000.0_f64.sqrt(), "{e}"),
+        }
         println!(
             "{divergence:?}: log Z {found:.4} +- {error:.4} for {wanted:.4} ({dropped:.3}), spread {spread:.3}"
         );
