@@ -289,7 +289,6 @@ impl Numbers {
     /// Of `models`; the scores that those outside write come first, `cells` a model.
     fn of(models: &[Model], levels: &[Noise], options: &Options, cells: usize) -> Self {
         let dim = models.first().map_or(0, Model::dim);
-        let outside = models.iter().filter(|model| model.outside()).count();
         let mut params = vec![0.0_f32; told_cell(models, options, models.len(), cells)];
         let mut map = vec![0_u32];
         let mut kinds = Vec::new();

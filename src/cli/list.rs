@@ -51,7 +51,7 @@ fn text() -> String {
     let two = |(name, doc): (&str, &str)| vec![name.to_string(), doc.to_string()];
     let methods =
         METHODS.iter().map(|row| vec![row.name.into(), format!("{} [{}]", row.doc, row.paper)]).collect();
-    let sections: [(&str, Vec<Vec<String>>); 13] = [
+    let sections: [(&str, Vec<Vec<String>>); 14] = [
         ("methods (--method)", methods),
         ("models (--model)", TARGETS.iter().copied().map(two).collect()),
         ("noises (--sde)", SDES.iter().copied().map(two).collect()),
