@@ -3,6 +3,7 @@
 
 use feynkac_kernels::methods::oracle::Law;
 use feynkac_kernels::methods::tilted;
+use feynkac_kernels::passes::divergence::Along;
 use feynkac_kernels::passes::step::Named;
 use serde::{Deserialize, Serialize};
 
@@ -47,14 +48,86 @@ pub enum Densities {
     Ito,
 }
 
+/// How the divergence of a network is taken, where a transport needs it: docs/maths.md (9.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Divergence {
+    /// Along every axis: as many passes as coordinates.
+    #[default]
+    Exact,
+    /// Along so many vectors of random signs, 1 to 2^20: an unbiased estimate.
+    Hutchinson(u32),
+}
+
+impl Divergence {
+    /// What the kernels take it along.
+    pub fn along(self) -> Along {
+        match self {
+            Divergence::Exact => Along::Axes,
+            Divergence::Hutchinson(probes) => Along::Signs(probes),
+        }
+    }
+}
+
+/// What a model outside is asked beside its score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Says {
+    /// Nothing.
+    Score,
+    /// Its log-density.
+    Density,
+    /// Its log-density, and the Laplacian that the rate of its change asks for: docs/maths.md (7.10).
+    Rate,
+    /// The divergence of its score.
+    Divergence,
+}
+
 impl Options {
+    /// What model `at` is asked.
+    pub(crate) fn says(&self, at: usize, model: &Model) -> Says {
+        let Model::Layered(asked) = model else { return Says::Score };
+        let energy = asked.loaded.net.energy.is_some();
+        match (energy, self.method == Method::FkcTransport) {
+            (true, true) if at == 0 => Says::Rate,
+            (false, true) if at == 1 => Says::Divergence,
+            (true, false) if self.needs_densities() || self.rule == Rule::Exact => Says::Density,
+            _ => Says::Score,
+        }
+    }
+
+    /// Refuses a transport of which a part is not known.
+    pub(crate) fn check_transport(&self, models: &[Model]) -> Result<()> {
+        if self.method != Method::FkcTransport {
+            return Ok(());
+        }
+        if !(1..=1 << 20).contains(&self.divergence.along().probes(models[0].dim())) {
+            return Err(Error::input(
+                "divergence",
+                self.divergence,
+                "exact, or hutchinson:K with K in 1 to 2^20",
+            ));
+        }
+        for (at, (model, wanted)) in models
+            .iter()
+            .zip(["an energy network or a closed form", "a network of scores in a folder, or a closed form"])
+            .enumerate()
+        {
+            if model.outside() && self.says(at, model) == Says::Score {
+                let what = ["energy", "transport"][at];
+                return Err(Error::input(format!("{what} of fkc-transport"), model.describe(), wanted));
+            }
+        }
+        Ok(())
+    }
+
     /// The models whose log-densities are estimated, a bit each.
     pub fn estimated(&self, models: &[Model]) -> u32 {
         if !self.needs_densities() {
             return 0;
         }
         let own = models.iter().take(self.models).enumerate();
-        own.filter(|(_, model)| model.outside() || self.densities == Densities::Ito)
+        let unknown = |at: usize, model: &Model| model.outside() && self.says(at, model) == Says::Score;
+        own.filter(|(at, model)| unknown(*at, model) || self.densities == Densities::Ito)
             .map(|(m, _)| 1 << m)
             .sum()
     }

@@ -5,6 +5,7 @@ use feynkac_kernels::models::MAX_MODELS;
 use feynkac_kernels::passes::init::{First, Start};
 use feynkac_kernels::passes::step::Named;
 
+use crate::aim::Says;
 use crate::error::{Error, Result};
 use crate::langevin::Rows;
 use crate::model::{Model, Noise};
@@ -229,7 +230,11 @@ pub fn start(options: &Options, models: &[Model], noise: Noise) -> Result<Start>
         - parts().map(|(b, (m, v))| b * m.iter().map(|m| m * m).sum::<f64>() / v).sum::<f64>();
     let normaliser = 0.5 * d * (tau / precision).ln() + 0.5 * quadratic
         - parts().map(|(b, (_, v))| b * 0.5 * d * (tau * v).ln()).sum::<f64>();
-    let weighted = weighs(options) && models.iter().all(|m| matches!(m, Model::Analytic(_)));
+    let told = |(at, model): (usize, &Model)| {
+        !model.outside() || matches!(options.says(at, model), Says::Density | Says::Rate)
+    };
+    let counts = |(at, _): &(usize, &Model)| exponents.get(*at).is_none_or(|b| *b != 0.0);
+    let weighted = weighs(options) && models.iter().enumerate().filter(counts).all(told);
     let offset = if weighs(options) && !weighted { normaliser } else { 0.0 };
     fits(options, noise, models, &mean, precision.recip().sqrt())?;
     let first = first(options, models, noise);

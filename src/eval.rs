@@ -135,7 +135,7 @@ pub fn evaluate(device: &Device, net: &Loaded, points: &Points, micro_batch: usi
         ..Settings::default()
     };
     let network = Network::new(device, &net.net.layers, &net.net.tensors, &levels, 1, settings)?;
-    let each = EnergyLevel { input: 1.0, told: (1.0, 0.0), gradient: 1.0 };
+    let each = EnergyLevel { input: 1.0, told: (1.0, 0.0), gradient: 1.0, laplacian: [0.0; 4] };
     let dim = net.net.input().numbers();
     let energies = match net.net.energy {
         Some(energy) => Some(Energies::new(device, energy, dim, 1, &vec![each; levels.len()])?),

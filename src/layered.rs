@@ -9,7 +9,7 @@ use feynkac_kernels::models::layers::{Extent, Features, Layers, Op};
 
 use crate::error::{Error, Result};
 pub use energy::Energy;
-pub(crate) use open::Folder;
+pub(crate) use open::{Folder, no_pickle};
 pub use open::{Kind, Loaded, open};
 
 /// A network of which every tensor has the length that its layers want.

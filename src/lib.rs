@@ -54,7 +54,7 @@ pub mod unet;
 pub mod verify;
 pub mod weights;
 
-pub use aim::{Densities, Growth, Reward};
+pub use aim::{Densities, Divergence, Growth, Reward};
 pub use error::{Error, Result};
 pub use feynkac_kernels as kernels;
 pub use langevin::Langevin;

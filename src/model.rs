@@ -10,6 +10,7 @@ use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::models::{FEW, Kind};
 use feynkac_kernels::passes::step::Feed;
 
+use crate::aim::Says;
 use crate::error::{Error, Result};
 use crate::layered::Folder;
 use crate::netconfig::{self, DataMoments, NetConfig, NetWeights};
@@ -17,6 +18,7 @@ use crate::options::Options;
 use crate::schedule::Schedule;
 use crate::target::{Scales, Target};
 
+pub(crate) use field::Beside;
 pub use layers::Asked;
 pub(crate) use network::{Uploaded, networks, together};
 pub use network::{dense_network, shape, with_numbers};
@@ -224,6 +226,18 @@ pub(crate) fn seen(options: &Options, at: usize, noise: Noise) -> Noise {
     if at < options.models { noise } else { Noise { alpha: 1.0, sigma: 0.0, ..noise } }
 }
 
+/// Models outside that say more than their scores.
+fn tellers(models: &[Model], options: &Options) -> usize {
+    models.iter().enumerate().filter(|(at, model)| options.says(*at, model) != Says::Score).count()
+}
+
+/// Where what model `at` says beside its scores begins, behind the `cells` scores of each model outside: a pair a particle.
+pub(crate) fn told_cell(models: &[Model], options: &Options, at: usize, cells: usize) -> usize {
+    let outside = models.iter().filter(|model| model.outside()).count();
+    let particles = cells / models.first().map_or(1, Model::dim);
+    outside * cells + 2 * particles * tellers(&models[..at], options)
+}
+
 /// What a step is told of the models at every level of a run. Each model outside writes `cells` scores; closed forms may
 /// stand beside it.
 pub fn feed(
@@ -234,7 +248,7 @@ pub fn feed(
     cells: usize,
 ) -> Result<Feed> {
     let outside = models.iter().filter(|model| model.outside()).count();
-    if outside < models.len() {
+    if outside < models.len() || tellers(models, options) > 0 {
         return Numbers::of(models, levels, options, cells).upload(device, options);
     }
     let first = |m: usize| [(m * cells) as u32, 0, 0];
@@ -275,16 +289,17 @@ impl Numbers {
     /// Of `models`; the scores that those outside write come first, `cells` a model.
     fn of(models: &[Model], levels: &[Noise], options: &Options, cells: usize) -> Self {
         let dim = models.first().map_or(0, Model::dim);
-        let outside = models.iter().filter(|model| model.outside()).count();
-        let mut params = vec![0.0_f32; outside * cells];
+        let mut params = vec![0.0_f32; told_cell(models, options, models.len(), cells)];
         let mut map = vec![0_u32];
         let mut kinds = Vec::new();
         let mut rows: Vec<Vec<f32>> = vec![Vec::new(); levels.len()];
         let (all, mut written, mut turns) = (levels, 0, 0);
         for (at, model) in models.iter().enumerate() {
             let Model::Analytic(target) = model else {
-                kinds.push(Kind::Rows);
-                map.extend([(written * cells) as u32, 0, 0]);
+                let tells = options.says(at, model) != Says::Score;
+                kinds.push(if tells { Kind::Told } else { Kind::Rows });
+                let beside = if tells { told_cell(models, options, at, cells) } else { 0 };
+                map.extend([(written * cells) as u32, beside as u32, 0]);
                 (written, turns) = (written + 1, turns + dim as u64);
                 continue;
             };

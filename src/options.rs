@@ -4,7 +4,7 @@ use feynkac_kernels::passes::mlp::Compute;
 use feynkac_kernels::prims::state::Element;
 use serde::{Deserialize, Serialize};
 
-use crate::aim::{Densities, Reward};
+use crate::aim::{Densities, Divergence, Reward};
 use crate::error::{Error, Result};
 use crate::langevin::Langevin;
 use crate::registry::{Method, Scheme};
@@ -121,6 +121,9 @@ pub struct Options {
     /// Where log-densities come from.
     #[serde(default)]
     pub densities: Densities,
+    /// How the divergence of a transport's network is taken.
+    #[serde(default)]
+    pub divergence: Divergence,
     /// Noise time of the start.
     pub t_max: f64,
     /// Noise time of the end; samples are of the density there.
@@ -235,6 +238,7 @@ impl Options {
             powers_from: Vec::new(),
             reward: None,
             densities: Densities::Exact,
+            divergence: Divergence::Exact,
             sde: Sde::TargetScore,
             rule: Rule::Trap,
             weights: true,

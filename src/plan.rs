@@ -4,7 +4,7 @@ use std::fmt;
 
 use feynkac_kernels::passes::step::Keeps;
 
-use crate::aim::Densities;
+use crate::aim::{Densities, Says};
 use crate::coeffs::weighs;
 use crate::error::{Error, Result};
 use crate::model::{Model, Noise, together};
@@ -111,9 +111,11 @@ impl Plan {
             return Err(Error::input("reward", "a network", "a closed form"));
         }
         let outside = own.iter().any(Model::outside);
-        if outside && options.rule == Rule::Exact {
+        let silent = |(at, model): (usize, &Model)| model.outside() && options.says(at, model) == Says::Score;
+        if options.rule == Rule::Exact && own.iter().enumerate().any(silent) {
             return Err(Error::input("rule", "exact", "left or trap: the network gives no log-density"));
         }
+        options.check_transport(own)?;
         let estimated = options.estimated(models);
         if estimated > 0 {
             options.check_estimates()?;

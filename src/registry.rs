@@ -110,7 +110,7 @@ pub const METHODS: &[MethodRow] = &[
     MethodRow {
         method: Method::FkcTransport,
         name: "fkc-transport",
-        doc: "the first model to the power beta, carried by the score of the second; exact weights; closed forms",
+        doc: "the first model to the power beta, carried by the score of the second; exact weights; closed forms, or an energy network and a score network",
         paper: "Skreta et al. 2025, arXiv 2503.02819; Akhound-Sadegh et al. 2025, arXiv 2506.16471",
         needs: Transport::NEEDS,
         kernel: Named::Transport,
@@ -241,5 +241,8 @@ pub const JUMPS: &[(Scheme, &str, &str)] = &[
 pub const TARGETS: &[(&str, &str)] = &[
     ("mixture", "TOML: Gaussians, isotropic or diagonal; weights, means, scales"),
     ("gaussian", "TOML: mean and full covariance"),
-    ("network", "folder: config.json and model.safetensors"),
+    (
+        "network",
+        "folder: config.json and model.safetensors; of diffusers: a UNet2DModel, its pipeline or its file",
+    ),
 ];

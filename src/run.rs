@@ -151,7 +151,7 @@ impl<'a> Run<'a> {
         let seeds: Vec<u64> = groups.map(|g| group_seed(options.seed, g)).collect();
         let keys: Vec<u32> = seeds.iter().flat_map(|s| [*s as u32, (s >> 32) as u32]).collect();
         let rows = of.particles() * of.dim;
-        let networks = model::networks(device, models, &levels, options.compute, of.particles())?;
+        let networks = model::networks(device, models, &levels, options, &of)?;
         let feed = model::feed(device, models, &levels, options, rows)?;
         let table: Vec<f32> = table_rows.iter().flat_map(|c| c.row()).collect();
         let carried = || Carried::new(device, &of, &plan.keeps);
@@ -375,7 +375,9 @@ impl<'a> Run<'a> {
                 }
             },
             Model::Network(_) | Model::Layered(_) => {
-                self.networks[&model].launch(self.device, rows, out, first, count, level)
+                let told = model::told_cell(self.models, self.options, model, count * self.of.dim);
+                let beside = model::Beside { told, seeds: &self.keys };
+                self.networks[&model].launch(self.device, rows, out, first, count, level, beside)
             }
             Model::Analytic(_) => Ok(()),
         }

@@ -19,8 +19,9 @@ use feynkac_kernels::device::Device;
 use feynkac_kernels::passes::init;
 use feynkac_kernels::passes::step::oracle::{At, Particle, Point, Rows, follow, reach, step as oracle_step};
 
+use crate::aim::{Divergence, Says};
 use crate::coeffs::weighs;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::options::{Options, State};
 use crate::run::Run;
@@ -142,6 +143,15 @@ fn walk(
     most: usize,
     advance: impl Fn(&Run, usize) -> Result<()>,
 ) -> Result<Verdict> {
+    if models.iter().enumerate().any(|(at, model)| options.says(at, model) == Says::Divergence)
+        && options.divergence != Divergence::Exact
+    {
+        return Err(Error::input(
+            "divergence",
+            format!("{:?}", options.divergence),
+            "exact, beside the oracles",
+        ));
+    }
     let run = Run::new(device, models, options)?;
     let judge = Judge { models, levels: &run.levels, options };
     let mut verdict = Verdict::default();

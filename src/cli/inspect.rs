@@ -235,6 +235,7 @@ pub fn run(path: &Path) -> Result<()> {
     if diffusers_like(path) {
         return diffusers(path);
     }
+    layered::no_pickle(path)?;
     let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_path_buf() };
     let weights = Weights::open(&file)?;
     let size = std::fs::metadata(&file).map_or(0, |about| about.len());

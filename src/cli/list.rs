@@ -2,7 +2,7 @@
 
 use feynkac_kernels::passes::mlp::{Compute, Half};
 
-use super::names::{DENSITIES, FINALS, GROWTHS, POLICIES, RULES, SDES, STATES};
+use super::names::{DENSITIES, DIVERGENCES, FINALS, GROWTHS, POLICIES, RULES, SDES, STATES};
 use super::print;
 use super::table::columns;
 use crate::registry::{JUMPS, METHODS, SCHEMES, TARGETS};
@@ -51,7 +51,7 @@ fn text() -> String {
     let two = |(name, doc): (&str, &str)| vec![name.to_string(), doc.to_string()];
     let methods =
         METHODS.iter().map(|row| vec![row.name.into(), format!("{} [{}]", row.doc, row.paper)]).collect();
-    let sections: [(&str, Vec<Vec<String>>); 13] = [
+    let sections: [(&str, Vec<Vec<String>>); 14] = [
         ("methods (--method)", methods),
         ("models (--model)", TARGETS.iter().copied().map(two).collect()),
         ("noises (--sde)", SDES.iter().copied().map(two).collect()),
@@ -67,6 +67,7 @@ fn text() -> String {
             "networks (--compute)",
             Compute::NAMES.into_iter().map(|(name, compute)| two((name, compute_doc(compute)))).collect(),
         ),
+        ("divergences (--divergence)", DIVERGENCES.iter().copied().map(two).collect()),
         ("log-densities (--densities)", DENSITIES.iter().map(|row| two((row.0, row.2))).collect()),
         ("weight of a reward (--reward-growth)", GROWTHS.iter().copied().map(two).collect()),
         ("at the end (--final)", FINALS.iter().map(|row| two((row.0, row.2))).collect()),

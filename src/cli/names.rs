@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use feynkac_kernels::passes::mlp::Compute;
 
-use crate::aim::{Densities, Growth};
+use crate::aim::{Densities, Divergence, Growth};
 use crate::error::{Error, Result};
 use crate::options::{Final, Policy, Rule, Sde, State};
 use crate::registry::{JUMPS, METHODS, Method, SCHEMES, Scheme};
@@ -20,7 +20,7 @@ pub const RULES: &[(&str, Rule, &str)] = &[
     ("left", Rule::Left, "rate at the old state; bias O(h)"),
     ("right", Rule::Right, "rate at the new state; bias O(h)"),
     ("trap", Rule::Trap, "mean of the rates at both states; the default"),
-    ("exact", Rule::Exact, "from log-densities, unbiased at any step size; closed forms only"),
+    ("exact", Rule::Exact, "from log-densities, unbiased at any step size; closed forms and energies only"),
 ];
 
 /// (name, state, doc) of every way to keep positions and carried scores.
@@ -39,6 +39,12 @@ pub const FINALS: &[(&str, Final, &str)] = &[
 pub const DENSITIES: &[(&str, Densities, &str)] = &[
     ("exact", Densities::Exact, "closed forms where there are; of networks estimated; the default"),
     ("ito", Densities::Ito, "estimated along the particles, by Ito's formula"),
+];
+
+/// (spelling, doc) of every way to take the divergence of a transport's network.
+pub const DIVERGENCES: &[(&str, &str)] = &[
+    ("exact", "along every axis, as many passes as coordinates; the default"),
+    ("hutchinson:K", "along K vectors of random signs; unbiased"),
 ];
 
 /// (spelling, doc) of every way the weight of a reward grows.
@@ -192,6 +198,30 @@ impl fmt::Display for Growth {
             Growth::Signal => f.write_str("signal"),
             Growth::Linear => f.write_str("linear"),
             Growth::Ess(share) => write!(f, "ess:{share}"),
+        }
+    }
+}
+
+impl FromStr for Divergence {
+    type Err = Error;
+
+    /// `exact`, `hutchinson:8`.
+    fn from_str(text: &str) -> Result<Self> {
+        let found = match text.trim() {
+            "exact" => Some(Divergence::Exact),
+            other => {
+                other.strip_prefix("hutchinson:").and_then(|k| k.parse().ok()).map(Divergence::Hutchinson)
+            }
+        };
+        found.map_or_else(|| unknown("divergence", text, &format!("one of {}", spellings(DIVERGENCES))), Ok)
+    }
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Divergence::Exact => f.write_str("exact"),
+            Divergence::Hutchinson(probes) => write!(f, "hutchinson:{probes}"),
         }
     }
 }

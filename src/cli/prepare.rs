@@ -7,7 +7,7 @@ use feynkac_kernels::device::Request;
 use serde_json::{Map, Value, json};
 
 use super::settings::{Aim, Settings};
-use crate::aim::{Densities, Growth, Reward};
+use crate::aim::{Densities, Divergence, Growth, Reward};
 use crate::error::{Error, Result};
 use crate::langevin::Langevin;
 use crate::model::Model;
@@ -57,6 +57,8 @@ impl Job {
         let mut warnings: Vec<String> = Vec::new();
         for (path, class) in places(settings, method)? {
             let (model, more) = Model::open(path, class)?;
+            // A transport asks networks for more than the dense kernel says.
+            let model = if method == Method::FkcTransport { model.layered()? } else { model };
             models.push(model);
             warnings
                 .extend(more.into_iter().filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>());
@@ -147,6 +149,7 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         powers_from: settings.aim.exponent_from.clone(),
         reward: reward(&settings.aim)?,
         densities: settings.aim.densities.unwrap_or(usual.densities),
+        divergence: settings.aim.divergence.unwrap_or(usual.divergence),
         sde: settings.sde.unwrap_or(usual.sde),
         rule: settings.rule.unwrap_or(usual.rule),
         weights: !settings.no_weights,
@@ -317,6 +320,9 @@ fn config(options: &Options, settings: &Settings) -> Value {
     }
     if options.densities != Densities::Exact {
         put("densities", json!(options.densities.to_string()));
+    }
+    if options.divergence != Divergence::Exact {
+        put("divergence", json!(options.divergence.to_string()));
     }
     put("sde", json!(options.sde.to_string()));
     put("particles", json!(options.particles));

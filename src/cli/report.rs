@@ -9,9 +9,8 @@ use feynkac_kernels::passes::mlp::Compute;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::picture;
-use super::prepare::Job;
 use super::table::{columns, short};
+use super::{picture, prepare::Job};
 use crate::error::{Error, Result};
 use crate::langevin::Langevin;
 use crate::run::{Climbed, Counters, Ladder, Outcome, Refined, Timings};
@@ -75,6 +74,8 @@ pub struct Report {
     refined: Option<Sweeps>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ladder: Option<Climbed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    divergence_error: Option<f64>,
     steady_state: String,
     counters: Counters,
     timings: Timings,
@@ -101,6 +102,7 @@ impl Report {
             over_groups: outcome.over_groups(),
             refined: outcome.refined.as_ref().map(Sweeps::of),
             ladder: outcome.ladder.as_ref().map(Ladder::climbed),
+            divergence_error: outcome.divergence_error,
             steady_state: outcome.steady.to_string(),
             counters: outcome.counters,
             timings: outcome.timings,

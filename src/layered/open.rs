@@ -21,6 +21,8 @@ pub enum Kind {
     Dense(NetConfig),
     /// A dense classifier.
     Classifier(ClassifierConfig),
+    /// Layers that no folder describes.
+    Own,
 }
 
 impl Kind {
@@ -30,6 +32,7 @@ impl Kind {
             Kind::Unet(_) => "image network of diffusers",
             Kind::Dense(_) => "dense network",
             Kind::Classifier(_) => "dense classifier",
+            Kind::Own => "network",
         }
     }
 }
@@ -58,9 +61,7 @@ impl Folder {
 
     /// What is at `path`: a folder, or a file of weights with its configuration beside it or in it.
     pub fn of(path: &Path) -> Result<Self> {
-        if !path.exists() {
-            return Err(Error::read(path, std::io::ErrorKind::NotFound.into()));
-        }
+        std::fs::metadata(path).map_err(|error| Error::read(path, error))?;
         if !path.is_dir() && ends_in(path, &PICKLES) {
             return Err(pickle(path));
         }
@@ -84,8 +85,17 @@ impl Folder {
             return Ok(known.map_or(Folder::Diffusers, |(_, folder)| *folder));
         }
         let found = Keys::new(&file, &map).choice("class", &Self::NAMES)?;
+        no_pickle(path)?;
         let plain = map.get("parameterisation").is_none_or(|value| value == "direct");
         Ok(if found == Folder::Dense && !plain { Folder::Energy } else { found })
+    }
+}
+
+/// Refuses a folder of ours that has its weights as a program only.
+pub(crate) fn no_pickle(path: &Path) -> Result<()> {
+    match unet::pickled(path) {
+        Some(file) if !path.join("model.safetensors").exists() => Err(pickle(&file)),
+        _ => Ok(()),
     }
 }
 
@@ -93,10 +103,7 @@ impl Folder {
 fn embedded(path: &Path) -> Result<Option<(PathBuf, String)>> {
     let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_path_buf() };
     if !file.exists() {
-        return match unet::pickled(path) {
-            Some(file) => Err(pickle(&file)),
-            None => Ok(None),
-        };
+        return no_pickle(path).map(|()| None);
     }
     Ok(Weights::open(&file)?.metadata().remove("config").map(|text| (file, text)))
 }

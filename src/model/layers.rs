@@ -2,10 +2,15 @@
 
 use std::path::Path;
 
+use feynkac_kernels::passes::energy::EnergyLevel;
+
 use super::network::covered;
-use super::{Model, Noise};
+use super::{Model, Network, Noise};
+use crate::aim::Says;
+use crate::divergence;
 use crate::error::{Error, Result};
 use crate::layered::{self, Kind, Loaded};
+use crate::schedule::Schedule;
 use crate::unet::Scheduler;
 
 /// A network as a list of layers, with the class it is asked for.
@@ -93,6 +98,67 @@ impl Asked {
         Ok(x.iter().zip(field).map(|(x, f)| own * x + out * f).collect())
     }
 
+    /// A dense network as one of layers.
+    pub fn of_dense(network: &Network) -> Result<Self> {
+        let (config, weights) = (network.config, &network.weights);
+        let (net, scheduler) = (weights.layered(&config)?, config.scheduler());
+        let (name, kind) = (network.name.clone(), Kind::Dense(config));
+        let loaded = Loaded { name, kind, net, scheduler: Some(scheduler.clone()), data: config.data };
+        Ok(Self { loaded, scheduler, class: network.class })
+    }
+
+    /// The numbers around an energy at a level of a run on `schedule`, and the rate at which the network's own time
+    /// changes with the run's: docs/maths.md (7.10).
+    pub fn around(&self, schedule: &Schedule, noise: Noise) -> Result<(EnergyLevel, f64)> {
+        let at = |t: f64| -> Result<[f64; 3]> {
+            let (alpha, sigma) = (schedule.alpha(t), schedule.sigma(t));
+            let (time, [input, _, out]) = self.shown(Noise { t, alpha, sigma })?;
+            Ok([input.ln(), (-input / out).ln(), time])
+        };
+        let (t, (noisy, clean)) = (noise.t, self.scheduler.range);
+        let step = 1e-5 * t.abs().max(1e-2);
+        let inside = |t: f64| {
+            let lambda = schedule.log_noise_ratio(t);
+            lambda <= noisy && lambda >= clean
+        };
+        let [low, high] = [t - step, t + step].map(|other| if inside(other) { other } else { t });
+        let (before, after) = (at(low)?, at(high)?);
+        let slope = |i: usize| (after[i] - before[i]) / (high - low).max(f64::MIN_POSITIVE);
+        let (stretch, spread, rate) = (slope(0), slope(1), slope(2));
+        let (_, [input, _, out]) = self.shown(noise)?;
+        let (d, a, per) = (self.dim() as f64, schedule.drift_rate(t), 2.0 / schedule.diffusion_sq(t));
+        let told = (out / input, d * input.ln());
+        let constant = a * d + d * stretch + spread * told.1;
+        let laplacian = [told.0, -spread, a + stretch, constant].map(|v| per * v);
+        Ok((EnergyLevel { input, told, gradient: out / input, laplacian }, rate))
+    }
+
+    /// What it says of a state beside its score, in f64: its log-density, and the Laplacian of that or what stands for it.
+    pub(crate) fn told(&self, x: &[f64], schedule: &Schedule, noise: Noise, says: Says) -> Result<[f64; 2]> {
+        let net = &self.loaded.net;
+        let (time, [input, own, out]) = self.shown(noise)?;
+        let shown: Vec<f64> = x.iter().map(|x| input * x).collect();
+        Ok(match says {
+            Says::Score => [0.0, 0.0],
+            Says::Divergence => {
+                let inner = divergence::exact(net, &shown, time, self.class)?;
+                [0.0, own * x.len() as f64 + out * input * inner]
+            }
+            Says::Density | Says::Rate => {
+                let (around, moves) = self.around(schedule, noise)?;
+                let (rate, energy) = net.energy_rate(&shown, time, self.class)?;
+                let log_q = around.told.0 * energy + around.told.1;
+                let score = self.score(x, noise)?;
+                let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+                let [by_rate, by_told, by_pull, constant] = around.laplacian;
+                let laplacian =
+                    by_rate * rate * moves + by_told * log_q + by_pull * dot(x, &score) + constant
+                        - dot(&score, &score);
+                [log_q, if says == Says::Rate { laplacian } else { 0.0 }]
+            }
+        })
+    }
+
     /// One line for people.
     pub fn describe(&self) -> String {
         let (net, class) = (&self.loaded.net, self.class);
@@ -104,6 +170,14 @@ impl Asked {
 }
 
 impl Model {
+    /// A dense network as a list of layers, which has derivatives; any other model as it is.
+    pub fn layered(self) -> Result<Self> {
+        match self {
+            Model::Network(network) => Ok(Model::Layered(Box::new(Asked::of_dense(&network)?))),
+            other => Ok(other),
+        }
+    }
+
     /// The network among layers that this is, if it is.
     pub(crate) fn asked(&self) -> Option<&Asked> {
         if let Model::Layered(asked) = self { Some(asked) } else { None }

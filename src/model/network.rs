@@ -6,11 +6,13 @@ use std::ops::Range;
 use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::passes::mlp::{self, Compute, MlpShape};
 use feynkac_kernels::passes::{Number, Work};
+use feynkac_kernels::prims::state::Population;
 
-use super::field::Field;
+use super::field::{Beside, Field};
 use super::{Asked, Model, Network, Noise};
 use crate::error::{Error, Result};
 use crate::netconfig::{self, Norm};
+use crate::options::Options;
 
 /// Neighbours that one launch asks, as they are one network under several conditions; whatever else is alone.
 pub fn together(models: &[Model]) -> Vec<Range<usize>> {
@@ -35,7 +37,8 @@ pub enum Uploaded {
 
 impl Uploaded {
     /// Writes the scores of `count` particles of `rows` at level `level` into `out`, under each condition, from element
-    /// `first` on.
+    /// `first` on, and what it says beside them.
+    #[allow(clippy::too_many_arguments)]
     pub fn launch(
         &self,
         device: &Device,
@@ -44,10 +47,11 @@ impl Uploaded {
         first: usize,
         count: usize,
         level: Number,
+        beside: Beside,
     ) -> Result<()> {
         match self {
             Uploaded::Dense(network) => Ok(network.launch(device, rows, out, first, count, level)?),
-            Uploaded::Layers(field) => field.launch(device, rows, out, first, count, level),
+            Uploaded::Layers(field) => field.launch(device, rows, out, first, count, level, beside),
         }
     }
 
@@ -67,6 +71,11 @@ impl Uploaded {
         }
     }
 
+    /// (sum, variance) of the divergence of each particle, where it takes them.
+    pub fn divergences(&self) -> Option<&Buf<f32>> {
+        if let Uploaded::Layers(field) = self { field.divergences() } else { None }
+    }
+
     /// What `count` particles have to move.
     pub fn work(&self, count: usize) -> Work {
         match self {
@@ -76,13 +85,13 @@ impl Uploaded {
     }
 }
 
-/// The networks among `models` on a device, for `count` particles, each by the first of the models that it is, with all their classes.
+/// The networks among `models` on a device, for the particles of `of`, each by the first of the models that it is, with all their classes.
 pub fn networks(
     device: &Device,
     models: &[Model],
     levels: &[Noise],
-    compute: Compute,
-    count: usize,
+    options: &Options,
+    of: &Population,
 ) -> Result<BTreeMap<usize, Uploaded>> {
     let mut all = BTreeMap::new();
     for run in together(models) {
@@ -91,10 +100,11 @@ pub fn networks(
         let asked: Vec<&Asked> = own.iter().filter_map(Model::asked).collect();
         if let Some(network) = dense.first() {
             let classes: Vec<Option<usize>> = dense.iter().map(|network| network.class).collect();
-            all.insert(first, Uploaded::Dense(network.upload(device, levels, &classes, compute)?));
+            all.insert(first, Uploaded::Dense(network.upload(device, levels, &classes, options.compute)?));
         } else if let Some(network) = asked.first() {
             let classes: Vec<Option<usize>> = asked.iter().map(|network| network.class).collect();
-            let field = Field::new(device, network, levels, &classes, count)?;
+            let says = options.says(first, &models[first]);
+            let field = Field::new(device, network, levels, &classes, options, (says, of))?;
             all.insert(first, Uploaded::Layers(Box::new(field)));
         }
     }

@@ -87,6 +87,8 @@ pub struct Outcome {
     pub refined: Option<Refined>,
     /// How the weight of a reward went up, where the ESS said how far.
     pub ladder: Option<Ladder>,
+    /// Standard error of the divergences at the last level, root mean square, where they were estimated.
+    pub divergence_error: Option<f64>,
     /// What each network was multiplied in; none for closed forms and foreign models.
     pub compute: Vec<Compute>,
     /// How the steps reached the device.
@@ -244,6 +246,8 @@ impl Outcome {
                 .copied()
                 .collect();
         }
+        self.divergence_error =
+            self.divergence_error.into_iter().chain(more.divergence_error).reduce(f64::max);
         let (counters, counted) = (&mut self.counters, more.counters);
         counters.launches += counted.launches;
         counters.replays += counted.replays;
@@ -310,6 +314,7 @@ pub fn read(run: &Run) -> Result<Outcome> {
         paths: None,
         refined: None,
         ladder: None,
+        divergence_error: run.divergence_error()?,
         compute: run.compute(),
         steady: run.steady(),
         counters: Counters {

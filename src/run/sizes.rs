@@ -7,6 +7,8 @@ use feynkac_kernels::passes::{
 };
 
 use super::Run;
+use crate::aim::Divergence;
+use crate::error::Result;
 use crate::model::{Model, Uploaded};
 use crate::plan::Pass;
 use crate::registry::Scheme;
@@ -51,6 +53,16 @@ impl Run<'_> {
             }
         }
         all
+    }
+
+    /// Standard error of the divergences that were last estimated, root mean square; none of exact ones.
+    pub(super) fn divergence_error(&self) -> Result<Option<f64>> {
+        let Divergence::Hutchinson(2..) = self.options.divergence else { return Ok(None) };
+        let Some(sums) = self.networks.values().find_map(Uploaded::divergences) else { return Ok(None) };
+        let count = self.of.particles();
+        let found = self.device.download(sums)?;
+        let variances = found.iter().skip(1).step_by(2).take(count).map(|v| f64::from(*v));
+        Ok(Some((variances.sum::<f64>() / count as f64).sqrt()))
     }
 
     /// What `pass` has to move; nothing is known of a foreign model.

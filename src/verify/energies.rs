@@ -27,7 +27,7 @@ pub(super) fn energies(device: &Device) -> Result<Verdict> {
         for (count, dim) in [(3, 2), (70, 13)] {
             let cells = count * dim;
             let [x, f, came] = [3, 5, 7].map(|first| some(first, cells));
-            let level = EnergyLevel { input, told, gradient };
+            let level = EnergyLevel { input, told, gradient, laplacian: [0.5, -2.0, 1.5, 0.25] };
             let around = Energies::new(device, energy, dim, 1, &[level])?;
             let (rows, said) = (device.upload("rows", &x)?, device.upload("said", &f)?);
             let slopes = device.upload("came", &came)?;
@@ -38,6 +38,19 @@ pub(super) fn energies(device: &Device) -> Result<Verdict> {
             around.gradient(device, &rows, [&said, &slopes], &out, 0, count, number)?;
             let (back, out, values) =
                 (device.download(&back)?, device.download(&out)?, device.download(&values)?);
+            let all = device.upload("all", &[&x[..], &vec![0.5; 2 * count]].concat())?;
+            around.laplacian(device, &rows, [&said, &slopes], &all, [0, cells], count, number)?;
+            let all = device.download(&all)?;
+            for i in 0..count {
+                let own = i * dim..(i + 1) * dim;
+                let (plain, f, came) =
+                    (wide(&x[own.clone()], 1.0), wide(&f[own.clone()], 1.0), wide(&came[own.clone()], 1.0));
+                let square: f64 = plain.iter().map(|x| x * x).sum();
+                let rate: f64 = f.iter().zip(&came).map(|(f, c)| f * c).sum();
+                let wanted = 0.5 * rate - 1.0 + 1.5 * square + 0.25 - square;
+                let slack = 8.0 * EPS * (4.0 * dim as f64 + 2.0);
+                verdict.compare("energy: Laplacian", 0, (i, 0), all[cells + 2 * i + 1], wanted, slack);
+            }
             for i in 0..count {
                 let own = i * dim..(i + 1) * dim;
                 let (shown, f) = (wide(&x[own.clone()], input), wide(&f[own.clone()], 1.0));

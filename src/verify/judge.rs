@@ -56,10 +56,12 @@ impl Judge<'_> {
                     }
                 }
                 Model::Layered(asked) => {
+                    let says = self.options.says(m, model);
+                    let [log_q, laplacian] = asked.told(x, &self.options.schedule, noise, says)?;
                     point.scores.push(asked.score(x, noise)?);
-                    point.log_q.push(0.0);
+                    point.log_q.push(log_q);
                     if self.options.laplacians() {
-                        point.laplacians.push(0.0);
+                        point.laplacians.push(laplacian);
                     }
                 }
                 Model::Foreign(_) => {

@@ -7,6 +7,27 @@ use super::{Here, ModelKey, Models, Score, extent, put_score};
 /// Reads rows `[particles, dim]`, row-major, of `params`.
 pub struct Buffer;
 
+/// What stands beside the rows of a model that says more than its score: the log-density of each particle (`which` 0), or
+/// the Laplacian of that (1), pairs behind all rows.
+#[cube]
+pub fn told<N: Size>(
+    here: &Here<N>,
+    models: &Models,
+    #[comptime] index: usize,
+    #[comptime] which: usize,
+) -> Vector<f32, N> {
+    let first = models.map[comptime!(2 + 3 * index)] as usize;
+    let mut all = Vector::<f32, N>::new(0.0f32);
+    #[unroll]
+    for lane in 0..N::value() {
+        if here.occupied.extract(lane) {
+            let row = (here.particle + comptime!(lane as u32)) as usize;
+            all.insert(lane, models.params[first + 2 * row + which]);
+        }
+    }
+    all
+}
+
 #[cube]
 impl Score for Buffer {
     fn evaluate<N: Size>(

@@ -11,7 +11,7 @@ pub mod mixture;
 
 use cubecl::prelude::*;
 
-pub use buffer::Buffer;
+pub use buffer::{Buffer, told};
 
 use crate::prims::state::{Grid, Layout, load_row, store_row};
 
@@ -76,6 +76,8 @@ pub enum Kind {
     DiagonalMixture,
     /// None: rows that were evaluated elsewhere, beside closed forms.
     Rows,
+    /// The same with log-densities and their Laplacians: pairs `[particles, 2]`, where the map has first numbers.
+    Told,
 }
 
 /// What of the models changes the generated code.
@@ -132,6 +134,10 @@ impl Score for Analytic {
             Kind::IsotropicMixture => mixture::evaluate::<N>(here, scratch, models, index, key, false),
             Kind::DiagonalMixture => mixture::evaluate::<N>(here, scratch, models, index, key, true),
             Kind::Rows => Buffer::evaluate::<N>(here, scratch, models, index, key),
+            Kind::Told => {
+                Buffer::evaluate::<N>(here, scratch, models, index, key);
+                told::<N>(&*here, models, index, 0usize)
+            }
         }
     }
 
@@ -147,6 +153,7 @@ impl Score for Analytic {
             Kind::IsotropicMixture => mixture::laplacian::<N>(here, scratch, models, index, key, false),
             Kind::DiagonalMixture => mixture::laplacian::<N>(here, scratch, models, index, key, true),
             Kind::Rows => Buffer::laplacian::<N>(here, scratch, models, index, key),
+            Kind::Told => told::<N>(&*here, models, index, 1usize),
         }
     }
 }

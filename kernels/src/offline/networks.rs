@@ -9,7 +9,7 @@ use super::target::properties;
 use super::{Blank, Offline, TOGETHER, UNITS};
 use crate::passes::divergence::kernel::{probe_kernel, tally_kernel};
 use crate::passes::energy::Energy;
-use crate::passes::energy::kernel::{gradient_kernel, seed_kernel};
+use crate::passes::energy::kernel::{gradient_kernel, laplacian_kernel, seed_kernel};
 use crate::passes::mlp::kernel::{MlpKey, mlp_kernel};
 use crate::passes::mlp::kernel_tensor::tensor_kernel;
 use crate::passes::mlp::kernel_tile::{PLANE, TensorKey};
@@ -58,6 +58,9 @@ pub(super) fn energies(list: &mut Vec<Offline>) {
             rows said came out clock table of; energy, false
         )));
     }
+    list.push(entry!("", laplacian_kernel::LaplacianKernel(
+        rows back moved all clock table of scores; false
+    )));
 }
 
 /// What stands around a network whose divergence is taken.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{named, number};
-use crate::aim::{Densities, Growth};
+use crate::aim::{Densities, Divergence, Growth};
 
 /// Weights of a mixture, exponents that change on the way down, a reward.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
@@ -23,6 +23,10 @@ pub struct Aim {
     /// estimated along the particles) [default: exact]
     #[arg(long, value_parser = named::<Densities>)]
     pub densities: Option<Densities>,
+    /// Divergence of the network of fkc-transport: exact (a pass a coordinate) or hutchinson:K (K passes along random
+    /// signs, unbiased) [default: exact]
+    #[arg(long, value_parser = named::<Divergence>)]
+    pub divergence: Option<Divergence>,
     /// TOML target whose log-density is a reward r: the target is multiplied by exp(L r)
     #[arg(long, value_name = "FILE")]
     pub reward: Option<PathBuf>,
@@ -47,6 +51,7 @@ impl Aim {
             beta_from: self.beta_from.or(below.beta_from),
             exponent_from: list(self.exponent_from, below.exponent_from),
             densities: self.densities.or(below.densities),
+            divergence: self.divergence.or(below.divergence),
             reward: self.reward.or(below.reward),
             reward_scale: self.reward_scale.or(below.reward_scale),
             reward_growth: self.reward_growth.or(below.reward_growth),

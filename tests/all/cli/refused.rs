@@ -104,7 +104,7 @@ fn models() {
             ("one model of two", "fkc-guidance --model two.toml"),
             ("two models of one", "fkc-anneal --model two.toml --model two.toml"),
             ("a model of another dimension", "fkc-guidance --model two.toml --model line.toml"),
-            ("Laplacians of a network", "fkc-transport --model two.toml --model net"),
+            ("an energy that is none", "fkc-transport --model net --model two.toml"),
             (
                 "estimated log-densities with other noise",
                 "fkc-mixture --model two.toml --model net --sde zeta:0.5",

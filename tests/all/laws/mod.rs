@@ -14,6 +14,7 @@ mod increments;
 mod jumps;
 mod ladder;
 mod langevin;
+mod learned;
 mod limits;
 mod mistakes;
 pub mod plain;

@@ -9,6 +9,9 @@ use rand::{Rng, SeedableRng};
 
 on_every_device! { energies_and_gradients }
 
+/// Factors of a Laplacian.
+const LAPLACIAN: [f64; 4] = [0.5, -2.0, 1.5, 0.25];
+
 fn wide(of: &[f32]) -> Vec<f64> {
     of.iter().map(|v| f64::from(*v)).collect()
 }
@@ -17,8 +20,9 @@ fn wide(of: &[f32]) -> Vec<f64> {
 pub fn energies_and_gradients(device: &Device) {
     let mut rng = StdRng::seed_from_u64(3);
     let mut some = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-1.5..1.5)).collect() };
-    let levels = [(0.5, 3.0, 0.1, 2.0), (1.25, -0.5, 7.0, -0.75)]
-        .map(|(input, factor, offset, gradient)| EnergyLevel { input, told: (factor, offset), gradient });
+    let levels = [(0.5, 3.0, 0.1, 2.0), (1.25, -0.5, 7.0, -0.75)].map(|(input, factor, offset, gradient)| {
+        EnergyLevel { input, told: (factor, offset), gradient, laplacian: LAPLACIAN }
+    });
     for (_, energy) in Energy::NAMES {
         for (count, dim) in [(1, 1), (3, 2), (17, 5), (300, 13)] {
             let cells = 2 * count * dim;
@@ -31,6 +35,29 @@ pub fn energies_and_gradients(device: &Device) {
             let level = Number::Given(1);
             energies.seed(device, &rows, &said, &back, Some((&told, 1, 2)), count, level).expect("a launch");
             energies.gradient(device, &rows, [&said, &slopes], &out, 3, count, level).expect("a launch");
+            // gradients from element 2 on, pairs behind them
+            let (scores, pairs) = (some(cells), some(4 * count));
+            let all = up("all", &[&[7.0, 7.0], &scores[..], &pairs[..]].concat());
+            let cells_of = [2, 2 + cells];
+            energies
+                .laplacian(device, &rows, [&said, &slopes], &all, cells_of, count, level)
+                .expect("a launch");
+            let all = device.download(&all).expect("numbers");
+            for row in 0..2 * count {
+                let of = |v: &[f32], at: usize| wide(&v[at * dim..][..dim]);
+                let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+                let s = of(&scores, row);
+                let lnq = f64::from(pairs[2 * row]);
+                let wanted = LAPLACIAN[0] * dot(&of(&f, row), &of(&came, row))
+                    + LAPLACIAN[1] * lnq
+                    + LAPLACIAN[2] * dot(&of(&x, row % count), &s)
+                    + LAPLACIAN[3]
+                    - dot(&s, &s);
+                let found = f64::from(all[2 + cells + 2 * row + 1]);
+                let allowed = 8.0 * f64::from(f32::EPSILON) * (7.0 * dim as f64 + 4.0);
+                assert!((found - wanted).abs() <= allowed, "{energy}: {found} for {wanted}");
+                assert_eq!(all[2 + cells + 2 * row], pairs[2 * row], "what was told stays");
+            }
             let [back, told, out] = [back, told, out].map(|b| device.download(&b).expect("numbers"));
             assert_eq!(out[..3], [7.0; 3], "nothing before the first element is touched");
             for row in 0..2 * count {

@@ -6,8 +6,8 @@ use super::Energy;
 use crate::passes::{number, own_items};
 
 /// Numbers of a level: what the state is multiplied with before the network sees it, factor and offset of what is told of
-/// the energy, factor of the gradient.
-pub(super) const ROW: u32 = 4;
+/// the energy, factor of the gradient, and the four of its Laplacian.
+pub(super) const ROW: u32 = 8;
 
 /// How much of it there is.
 #[derive(CubeLaunch, CubeType)]
@@ -104,5 +104,42 @@ pub fn gradient_kernel(
         };
         out[(of.first + cell) as usize] = factor * fma(scale, direct, came[cell as usize]);
         cell += own.turn;
+    }
+}
+
+/// The Laplacian of the log-density that was told, as the rate of its change asks for: docs/maths.md (7.10). `all` holds
+/// the gradients, from cell `scores` on, and what was told.
+#[cube(launch)]
+#[allow(clippy::too_many_arguments)]
+pub fn laplacian_kernel(
+    rows: &[f32],
+    back: &[f32],
+    moved: &[f32],
+    all: &mut [f32],
+    clock: &[u32],
+    table: &[f32],
+    of: Extents,
+    scores: u32,
+    #[comptime] runs: bool,
+) {
+    let at = (number(of.level, clock) * ROW) as usize;
+    let own = own_items(of.rows, runs);
+    let mut row = own.first;
+    while row < own.last {
+        let from = (row % of.count * of.dim) as usize;
+        let to = (row * of.dim) as usize;
+        let mut rate = 0.0f32.runtime();
+        let mut pulled = 0.0f32.runtime();
+        let mut square = 0.0f32.runtime();
+        for k in 0..of.dim as usize {
+            let s = all[scores as usize + to + k];
+            rate = fma(back[to + k], moved[to + k], rate);
+            pulled = fma(rows[from + k], s, pulled);
+            square = fma(s, s, square);
+        }
+        let cell = (of.first + row * of.apart) as usize;
+        let told = fma(table[at + 4], rate, fma(table[at + 5], all[cell], table[at + 7]));
+        all[cell + 1] = fma(table[at + 6], pulled, told) - square;
+        row += own.turn;
     }
 }

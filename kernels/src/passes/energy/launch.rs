@@ -1,7 +1,7 @@
 //! Check, configure, launch.
 
 use super::Energy;
-use super::kernel::{ExtentsLaunch, ROW, gradient_kernel, seed_kernel};
+use super::kernel::{ExtentsLaunch, ROW, gradient_kernel, laplacian_kernel, seed_kernel};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
 use crate::passes::{Number, Sharing, Work};
@@ -15,6 +15,8 @@ pub struct EnergyLevel {
     pub told: (f64, f64),
     /// Factor of the gradient with respect to the state.
     pub gradient: f64,
+    /// Of the Laplacian: factors of <back, moved>, of what was told and of <x, gradient>, and a constant.
+    pub laplacian: [f64; 4],
 }
 
 /// Energies on a device: what stands around the passes of their network.
@@ -43,8 +45,8 @@ impl Energies {
             let found = format!("{dim} numbers, {conditions} conditions, {} levels", levels.len());
             return Err(argument("energies", found, "at least 1 of each"));
         }
-        let row = |l: &EnergyLevel| [l.input, l.told.0, l.told.1, l.gradient].map(|v| v as f32);
-        let table: Vec<f32> = levels.iter().flat_map(row).collect();
+        let row = |l: &EnergyLevel| [l.input, l.told.0, l.told.1, l.gradient].into_iter().chain(l.laplacian);
+        let table: Vec<f32> = levels.iter().flat_map(row).map(|v| v as f32).collect();
         debug_assert_eq!(table.len(), ROW as usize * levels.len());
         Ok(Self {
             energy,
@@ -168,6 +170,50 @@ impl Energies {
             device.is_cpu(),
         );
         device.launched(Work { read: 4 * (count * self.dim + 2 * cells) as u64, written: 4 * cells as u64 })
+    }
+
+    /// Beside each log-density that was told in `all`, from element `told` on and two apart, the Laplacian that the rate of
+    /// its change asks for. `back` is what went back through the network, `moved` how its output changes with the time;
+    /// gradients stand in `all` from element `scores` on.
+    #[allow(clippy::too_many_arguments)]
+    pub fn laplacian(
+        &self,
+        device: &Device,
+        rows: &Buf<f32>,
+        [back, moved]: [&Buf<f32>; 2],
+        all: &Buf<f32>,
+        [scores, told]: [usize; 2],
+        count: usize,
+        level: Number,
+    ) -> Result<()> {
+        let (cells, of) = (self.cells(count), self.conditions * count);
+        self.check(
+            &[
+                ("particles", count, 1),
+                ("states of energies", rows.len(), count * self.dim),
+                ("cotangents of energies", back.len(), cells),
+                ("tangents of the network of energies", moved.len(), cells),
+                ("gradients and energies", all.len(), (scores + cells).max(told + 2 * of)),
+            ],
+            level,
+        )?;
+        let sharing = Sharing::apart(device);
+        laplacian_kernel::launch(
+            device.client(),
+            sharing.cubes(device, of),
+            sharing.dim(),
+            rows.arg(),
+            back.arg(),
+            moved.arg(),
+            all.arg(),
+            level.cell(&self.spare).arg(),
+            self.table.arg(),
+            self.extents(count, told, 2, level),
+            scores as u32,
+            device.is_cpu(),
+        );
+        let read = 4 * (count * self.dim + 3 * cells + of) as u64;
+        device.launched(Work { read, written: 4 * of as u64 })
     }
 
     /// Bytes on the device.

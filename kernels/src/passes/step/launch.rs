@@ -34,6 +34,12 @@ pub struct Feed {
 impl Feed {
     /// Models whose scores come from outside.
     pub(crate) fn outside(&self) -> usize {
+        let rows = self.kinds.iter().filter(|kind| matches!(kind, Kind::Rows | Kind::Told)).count();
+        if self.kinds.is_empty() { self.count } else { rows }
+    }
+
+    /// Models of which no log-density is known.
+    fn silent(&self) -> usize {
         let rows = self.kinds.iter().filter(|kind| **kind == Kind::Rows).count();
         if self.kinds.is_empty() { self.count } else { rows }
     }
@@ -138,7 +144,7 @@ impl Step<'_> {
         if self.keeps.estimated > 0 && self.keeps.element != Element::F32 {
             return Err(argument("state with estimated log-densities", self.keeps.element, "f32"));
         }
-        if self.keeps.exact && self.feed.outside() > 0 {
+        if self.keeps.exact && self.feed.silent() > 0 {
             return Err(argument("weight rule", "exact", "left or trap: the model gives no log-density"));
         }
         Ok(())
