@@ -16,7 +16,7 @@
 //! class: [`NetWeights::conditioning`].
 
 mod forward;
-mod load;
+pub(crate) mod load;
 mod parse;
 
 pub use feynkac_kernels::passes::mlp::Activation;
@@ -24,6 +24,8 @@ pub use forward::Forward;
 pub use load::{
     ClassifierWeights, Dense, Layer, NetWeights, Scale, TimeWeights, Trunk, load, load_classifier,
 };
+
+pub(crate) use parse::ACTIVATIONS;
 
 use crate::schedule::{Preconditioning, Prediction, Schedule, TimeFeature};
 

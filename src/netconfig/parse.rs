@@ -12,7 +12,7 @@ use crate::keys::{Keys, read_object, size_in, whole};
 use crate::schedule::{Preconditioning, Prediction, Schedule, TimeFeature};
 
 /// Every activation with its name in a configuration.
-const ACTIVATIONS: [(&str, Activation); 4] = [
+pub(crate) const ACTIVATIONS: [(&str, Activation); 4] = [
     ("silu", Activation::Silu),
     ("gelu", Activation::Gelu),
     ("tanh", Activation::Tanh),
