@@ -16,6 +16,7 @@
 //! class: [`NetWeights::conditioning`].
 
 mod forward;
+mod layers;
 pub(crate) mod load;
 mod parse;
 
@@ -25,8 +26,9 @@ pub use load::{
     ClassifierWeights, Dense, Layer, NetWeights, Scale, TimeWeights, Trunk, load, load_classifier,
 };
 
-pub(crate) use parse::ACTIVATIONS;
+pub(crate) use parse::{ACTIVATIONS, data_moments};
 
+use crate::layered::Energy;
 use crate::schedule::{Preconditioning, Prediction, Schedule, TimeFeature};
 
 /// What is done to a layer's pre-activations.
@@ -115,6 +117,8 @@ pub struct NetConfig {
     pub prediction: Prediction,
     /// What is wrapped around it.
     pub preconditioning: Preconditioning,
+    /// The energy whose gradient is the prediction; `None` where that is the output.
+    pub energy: Option<Energy>,
     /// What is known of its data.
     pub data: Option<DataMoments>,
 }

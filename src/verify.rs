@@ -2,8 +2,11 @@
 //! own inputs, because rounding can flip an ancestor, and from there two right runs part ways.
 
 mod climb;
+mod energies;
 mod estimates;
+mod images;
 mod judge;
+mod layers;
 pub mod passes;
 mod paths;
 mod problems;

@@ -52,8 +52,7 @@ pub struct ConvConfig {
 }
 
 fn block(mut keys: Keys, warnings: &mut Vec<String>) -> Result<Block> {
-    let found =
-        Block { channels: keys.size("out_channels", 1..=4096)?, stride: keys.size("stride", 1..=2)? };
+    let found = Block { channels: keys.size("out_channels", 1..=4096)?, stride: keys.size("stride", 1..=2)? };
     keys.done(warnings);
     Ok(found)
 }

@@ -63,7 +63,7 @@ impl<'a> Layout<'a> {
     fn time(&mut self) -> Result<Option<usize>> {
         let Some(noise) = self.config.noise else { return Ok(None) };
         let frequencies = self.tensor("time.frequencies".to_string(), &[noise.features / 2]);
-        let features = Features::Fourier { count: noise.features };
+        let features = Features::Fourier { count: noise.features, log: true, cosines_first: false };
         let mut v = self.put("time", Op::Time(features), &[], &[frequencies])?;
         v = self.linear("time.linear", v, noise.hidden)?;
         self.put("time", Op::Act(self.config.activation), &[v], &[]).map(Some)
@@ -73,7 +73,8 @@ impl<'a> Layout<'a> {
         let Block { channels, stride } = block;
         let conv = format!("{name}.conv");
         let weights = self.weights(&conv, &[channels, self.channels(x), 3, 3]);
-        let mut x = self.put(&conv, Op::Conv { out: channels, taps: 3, stride, before: 1 }, &[x], &weights)?;
+        let mut x =
+            self.put(&conv, Op::Conv { out: channels, taps: 3, stride, before: 1 }, &[x], &weights)?;
         if let Some(time) = time {
             let shift = self.linear(&format!("{name}.time"), time, channels)?;
             x = self.put(name, Op::Shift, &[x, shift], &[])?;

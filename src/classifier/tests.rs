@@ -93,9 +93,7 @@ fn write(folder: &Path, text: &str, without: &str) {
         .collect();
     let tensors: Vec<(String, Tensor)> = list
         .iter()
-        .map(|(name, shape, values)| {
-            (name.clone(), Tensor { shape: shape.clone(), data: Data::F32(values) })
-        })
+        .map(|(name, shape, values)| (name.clone(), Tensor { shape: shape.clone(), data: Data::F32(values) }))
         .collect();
     save(&folder.join("model.safetensors"), &tensors, &Default::default()).unwrap();
 }
@@ -123,7 +121,11 @@ fn the_gradient_is_the_slope_of_the_logits() {
 #[test]
 fn what_cannot_be_run_is_refused_by_name() {
     for (change, to, wanted) in [
-        ("ConvClassifier", "UNet2DModel", "_class_name: found \"UNet2DModel\", wanted one of \"ConvClassifier\""),
+        (
+            "ConvClassifier",
+            "UNet2DModel",
+            "_class_name: found \"UNet2DModel\", wanted one of \"ConvClassifier\"",
+        ),
         ("[5, 4]", "[5, 4, 3]", "sample_size: found [5,4,3], wanted a whole number in 1 to 4096, or two"),
         ("\"stride\": 2", "\"stride\": 3", "blocks[1].stride: found 3, wanted a whole number in 1 to 2"),
         ("\"features\": 4", "\"features\": 5", "time.features: found 5, wanted an even number in 2 to 4096"),

@@ -10,7 +10,7 @@ use feynkac_kernels::prims::philox::oracle::{Stream, normal, uniform, words};
 use feynkac_kernels::prims::state::{BLOCK, Population};
 
 use super::problems::runs;
-use super::{EPS, Verdict, paths, verify, walk, weighed};
+use super::{EPS, Verdict, energies, images, layers, paths, verify, walk, weighed};
 use crate::aim::{Growth, Reward};
 use crate::error::Result;
 use crate::model::Model;
@@ -25,19 +25,24 @@ pub type Row = (&'static str, fn(&Device) -> Result<Verdict>);
 
 /// Every pass.
 pub const PASSES: &[Row] = &[
+    ("conv", images::convolved),
     ("copy", copied),
+    ("divergence", energies::divergences),
     ("draws", drawn),
+    ("energy", energies::energies),
     ("gather", gathered),
     ("genealogy", kept),
     ("increments", milder),
     ("init", started),
     ("jumps", jumped),
     ("ladder", climbing),
+    ("layers", layers::asked),
     ("mlp", networks),
     ("paths", paths::traced),
     ("priority", chosen),
     ("resample", weighed::resampled),
     ("retain", paths::retained),
+    ("rows", images::turned),
     ("scan", weighed::scanned),
     ("step", stepped),
     ("steps", together),

@@ -1,20 +1,25 @@
 //! What a launch does: one folder a kernel family, each with its launch, its kernel and its f64
 //! oracle, plain loops from the formula.
 
+pub mod conv;
 pub mod copy;
 pub(crate) mod crew;
+pub mod divergence;
 pub mod draws;
+pub mod energy;
 pub mod gather;
 pub mod genealogy;
 pub mod increments;
 pub mod init;
 pub mod jumps;
 pub mod ladder;
+pub mod layers;
 pub mod mlp;
 pub mod paths;
 pub mod priority;
 pub mod resample;
 pub mod retain;
+pub mod rows;
 pub mod scan;
 pub mod step;
 pub mod steps;

@@ -1,9 +1,14 @@
 //! Every pass against its f64 oracle, on every device.
 
 mod conditional;
+mod conv;
+mod diffusers;
+mod divergence;
 mod draws;
+mod energy;
 mod every;
 mod ladder;
+pub mod layers;
 pub mod mlp;
 mod mlp_tensor;
 mod paths;

@@ -49,19 +49,25 @@ impl std::fmt::Display for Extent {
 /// The features that a network is shown its time in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Features {
-    /// sin and cos of t 10000^(-i / (count/2 - shift)), i below count/2.
+    /// sin and cos of t period^(-i / (count/2 - shift)), i below count/2.
     Positional {
         /// Numbers, even.
         count: usize,
-        /// 1: the last frequency is 1/10000 itself.
+        /// 1: the last frequency is 1/period itself.
         shift: f64,
+        /// One over the lowest frequency, of shift 1; above 1.
+        period: f64,
         /// Whether cosines come before sines.
         cosines_first: bool,
     },
-    /// sin, then cos, of 2 pi f_i ln t; weights: f, half as long.
+    /// sin and cos of 2 pi f_i t, or of 2 pi f_i ln t; weights: f, half as long.
     Fourier {
         /// Numbers, even.
         count: usize,
+        /// Whether it is ln t, of t above 0.
+        log: bool,
+        /// Whether cosines come before sines.
+        cosines_first: bool,
     },
 }
 
@@ -154,6 +160,22 @@ impl Layers {
         self.0[at].extent
     }
 
+    /// Which layers depend on the state.
+    pub fn of_state(&self) -> Vec<bool> {
+        let mut of: Vec<bool> = Vec::with_capacity(self.0.len());
+        for layer in &self.0 {
+            of.push(matches!(layer.op, Op::State(_)) || layer.from.iter().any(|f| of[*f]));
+        }
+        of
+    }
+
+    /// How many layers read each, one that reads it twice counted twice.
+    pub fn uses(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.0.len()];
+        self.0.iter().flat_map(|layer| &layer.from).for_each(|f| uses[*f] += 1);
+        uses
+    }
+
     /// Puts a layer in that reads the layers `from`, if their extents fit, and says which it is.
     pub fn push(&mut self, op: Op, from: &[usize], weights: &[usize]) -> Result<usize> {
         if let Some(late) = from.iter().find(|f| **f >= self.0.len()) {
@@ -213,7 +235,7 @@ fn written(op: Op, read: &[Extent]) -> Result<Extent> {
 fn time_extent(features: Features) -> Result<Extent> {
     let (count, shift) = match features {
         Features::Positional { count, shift, .. } => (count, shift),
-        Features::Fourier { count } => (count, 0.0),
+        Features::Fourier { count, .. } => (count, 0.0),
     };
     if count < 2 || !count.is_multiple_of(2) || (count / 2) as f64 <= shift {
         return Err(argument("features of the time", count, format!("an even number above {}", 2.0 * shift)));
@@ -245,7 +267,7 @@ mod tests {
             (SILU, vec![], "layers read: found 0, wanted as many as Act(Silu) reads"),
             (conv(5, 1, 2), vec![x], "convolution: found 5 taps"),
             (
-                Op::Time(Features::Positional { count: 2, shift: 1.0, cosines_first: true }),
+                Op::Time(Features::Positional { count: 2, shift: 1.0, period: 1e4, cosines_first: true }),
                 vec![],
                 "features of the time: found 2, wanted an even number above 2",
             ),
