@@ -19,7 +19,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 WEIGHTS = pathlib.Path(__file__).resolve().parent.parent
 ACT = {"silu": jax.nn.silu, "gelu": jax.nn.gelu, "tanh": jnp.tanh, "relu": jax.nn.relu}
@@ -60,6 +60,17 @@ def init(config, key, input_scale=1.0):
     if config["classes"] is not None:
         p["class.weight"] = jax.random.normal(next(keys), (config["classes"] + 1, cond))
     return p
+
+
+def start(args, config, key, input_scale=1.0):
+    """Fresh parameters, or with --resume those of the folder that is to be written."""
+    if not args.resume:
+        return init(config, key, input_scale)
+    p = load_file(args.out / "model.safetensors")
+    found, wanted = ({k: v.shape for k, v in of.items()} for of in (p, init(config, key, input_scale)))
+    if found != wanted:
+        sys.exit(f"{args.out}: found tensors {found}, wanted {wanted}")
+    return {k: jnp.asarray(v) for k, v in p.items()}
 
 
 def forward(config, p, x, level=None, label=None, dropout=None):
@@ -210,6 +221,7 @@ def run(name, doc, minutes, train):
     parser.add_argument("--minutes", type=float, default=minutes, help="wall time to train for (default %(default)s)")
     parser.add_argument("--steps", type=int, default=None, help="train for exactly this many steps instead")
     parser.add_argument("--out", type=pathlib.Path, default=WEIGHTS / name, help="folder to write")
+    parser.add_argument("--resume", action="store_true", help="start from the weights of the folder to be written")
     parser.add_argument("--check", action="store_true", help="check the folder's golden values, do not train")
     args = parser.parse_args()
     if args.check:

@@ -117,7 +117,7 @@ def errors(p, n=20000):
 
 def train(args):
     optimiser = optax.inject_hyperparams(soap)(learning_rate=PEAK)
-    p = common.init(CONFIG, jax.random.key(0), input_scale=2.0)
+    p = common.start(args, CONFIG, jax.random.key(0), input_scale=2.0)
     state, average = optimiser.init(p), p
 
     @jax.jit

@@ -12,6 +12,7 @@ import math
 import sys
 
 import torch
+from safetensors.torch import load_file
 
 import conv_classifier
 import mnist
@@ -43,8 +44,9 @@ def main(args):
             image = image + size * torch.randn(image.shape, generator=draw)
         return torch.nn.functional.cross_entropy(net(image, s), label[row])
 
+    shipped = lambda: load_file(args.out / "model.safetensors")
     inner = lambda name, p: p.ndim == 4 and not name.startswith("blocks.0.")
-    steps, minutes = torch_run.train(NAME, args, net, inner, loss, decay=0.1, ema=0.99, seed=SEED)
+    steps, minutes = torch_run.train(NAME, args, net, shipped, inner, loss, decay=0.1, ema=0.99, seed=SEED)
     draw, rows = torch.Generator().manual_seed(SEED + 1), torch.arange(16) * 31
     report = {"steps": steps, "minutes": minutes}
     if NOISY:

@@ -19,20 +19,23 @@ def arguments(doc, name, minutes):
     """The command line of every such script."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=minutes, help="wall time to train for (default %(default)s)")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint; its minutes count")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint, whose minutes count, or else from the folder's weights")
     parser.add_argument("--out", type=pathlib.Path, default=WEIGHTS / name, help="folder to write")
     return parser
 
 
-def train(name, args, net, inner, loss, peaks=(0.02, 2e-3), decay=0.0, ema=0.998, seed=0):
+def train(name, args, net, shipped, inner, loss, peaks=(0.02, 2e-3), decay=0.0, ema=0.998, seed=0):
     """Lowers loss(draw), whose random numbers come from the generator `draw`, for args.minutes; `inner` says which
-    parameters are Muon's. Leaves the average in `net`; returns (steps, minutes)."""
+    parameters are Muon's, and `shipped` gives those of the folder, where there is no checkpoint to resume from. Leaves the
+    average in `net`; returns (steps, minutes)."""
     torch.set_num_threads(1)
     file = HERE / f"{name}.checkpoint"
+    if args.resume and not file.exists():
+        net.load_state_dict({k: v.float() for k, v in shipped().items()})
     optimisers = muon.optimisers(net.named_parameters(), inner, *peaks, decay)
     average = {k: v.clone() for k, v in net.state_dict().items()}
     draw, done, before = torch.Generator().manual_seed(seed), 0, 0.0
-    if args.resume:
+    if args.resume and file.exists():
         saved = torch.load(file, weights_only=True)
         net.load_state_dict(saved["net"])
         for optimiser, state in zip(optimisers, saved["optimisers"]):
