@@ -6,8 +6,6 @@ use crate::error::{Result, argument, enough};
 use crate::models::layers::{Extent, Layers, Op};
 use crate::passes::{Number, Sharing, Work};
 
-/// Channels of a tile.
-const TILE: usize = 8;
 /// Particles of a vector on a GPU.
 const LANES: usize = 4;
 
@@ -153,9 +151,11 @@ struct Packed {
     transposed: bool,
 }
 
-/// Channels of a tile where `out` are written.
-fn rows_of(out: usize) -> usize {
-    TILE.min(out.next_power_of_two())
+/// Channels of a tile where `out` are written. With up to 3 vectors of particles its sums fill the vector registers of a
+/// processor, of which there are 32 where vectors have 16 lanes, else 16.
+fn rows_of(device: &Device, out: usize) -> usize {
+    let most = if device.is_cpu() && device.lanes() < 16 { 4 } else { 8 };
+    out.next_power_of_two().min(most)
 }
 
 impl Packed {
@@ -168,7 +168,7 @@ impl Packed {
         weight: impl Fn(usize, usize, usize) -> f32,
     ) -> Result<Self> {
         let ((from, to), (taps, stride, before)) = (shape, taps);
-        let rows = rows_of(to.channels);
+        let rows = rows_of(device, to.channels);
         let mut packed = Vec::with_capacity(to.channels.next_multiple_of(rows) * from.channels * taps * taps);
         for first in (0..to.channels).step_by(rows) {
             for tap in 0..taps * taps {
@@ -320,6 +320,12 @@ impl Conv {
         let groups = vectors / at_once;
         let sharing = Sharing::apart(device);
         let items = packed.to.channels.div_ceil(packed.rows) * groups * packed.to.pixels();
+        let each = items.div_ceil(65_535 * sharing.units as usize);
+        let turns = (each * packed.from.channels * packed.taps * packed.taps) as u64;
+        if let Some(most) = device.max_turns().filter(|most| turns > *most) {
+            let wanted = format!("at most {most} on {}: fewer particles or channels", device.name());
+            return Err(argument("turns of a convolution's loops", turns, wanted));
+        }
         conv_kernel::launch(
             device.client(),
             sharing.cubes(device, items),
@@ -369,5 +375,5 @@ impl Conv {
 
 /// Vectors of particles in a tile, of as many as there are.
 fn vectors_at_once(vectors: usize) -> usize {
-    [4, 3, 2].into_iter().find(|v| vectors.is_multiple_of(*v)).unwrap_or(1)
+    [3, 2].into_iter().find(|v| vectors.is_multiple_of(*v)).unwrap_or(1)
 }
