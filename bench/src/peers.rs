@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use feynkac::kernels::device::Device;
+use feynkac::kernels::passes::layers::{self, Back, Level, Settings};
 use feynkac::kernels::passes::resample::oracle::offspring;
 use feynkac::kernels::passes::weights::Weights;
 use feynkac::kernels::passes::{draws, gather};
@@ -107,6 +108,7 @@ pub fn prepare(request: &Request) -> Result<Prepared, Why> {
         "gmm" => gmm(device, request),
         "mlp" => mlp(device, request),
         "normals" => normals(device, request),
+        "unet" => unet(device, request),
         other => Err(Why::Skip(format!("feynkac has no {other}"))),
     }
 }
@@ -164,6 +166,65 @@ fn normals(device: Device, request: &Request) -> Result<Prepared, Why> {
             let z = also.download(&drawn)?;
             let var = z.iter().map(|z| f64::from(*z).powi(2)).sum::<f64>() / z.len() as f64;
             Ok(json!({ "var": var }))
+        }),
+    })
+}
+
+/// Training step and class at which an image network is asked.
+const UNET: (f64, usize) = (5.0, 3);
+
+/// Numbers of unit variance in no order, the same for all peers.
+fn some(count: usize) -> Vec<f32> {
+    let one = |i: usize| 3.0_f64.sqrt() * (2.0 * (i as f64 * 0.618_033_988_749_895).fract() - 1.0);
+    (0..count).map(|i| one(i) as f32).collect()
+}
+
+/// The image network forwards, or forwards and back where `h` is 1.
+fn unet(device: Device, request: &Request) -> Result<Prepared, Why> {
+    let named = std::env::var("PEERS_UNET").map(std::path::PathBuf::from);
+    let folder = named
+        .unwrap_or_else(|_| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/mnist-ddpm"));
+    if !folder.exists() {
+        return Err(Why::Skip(format!("there is no network in {}", folder.display())));
+    }
+    let (network, _) = feynkac::layered::open(&folder)?;
+    let class = network.net.classes.map_or(0, |_| UNET.1);
+    let level = Level { time: UNET.0, rate: 0.0, class, c: [1.0, 0.0, 1.0] };
+    let (n, back) = (request.n, request.h == 1);
+    let settings = Settings { back, most: n, ..Settings::default() };
+    let asked =
+        layers::Network::new(&device, &network.net.layers, &network.net.tensors, &[level], 1, settings)?;
+    let [dim, outputs] = asked.dims();
+    let (rows, cotangent) =
+        (device.upload("rows", &some(n * dim))?, device.upload("cotangent", &some(n * outputs))?);
+    let (out, slopes) =
+        (device.empty::<f32>("outputs", n * outputs)?, device.empty::<f32>("slopes", n * dim)?);
+    let made = Rc::new((device, out, slopes));
+    let also = made.clone();
+    Ok(Prepared {
+        call: Box::new(move || {
+            let (device, out, slopes) = &*made;
+            if back {
+                let (rows, cotangent) = ((&rows).into(), (&cotangent).into());
+                let of = Back { rows, cotangent, out: out.into(), slopes: slopes.into() };
+                asked.vjp(device, of, n, 0)?;
+            } else {
+                asked.launch(device, &rows, out, 0, n, 0)?;
+            }
+            Ok(device.sync()?)
+        }),
+        check: Box::new(move || {
+            let (device, out, slopes) = &*also;
+            let told = |x: Vec<f32>| {
+                let square = x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / x.len() as f64;
+                (square, x[0])
+            };
+            let (y2, y) = told(device.download(out)?);
+            if !back {
+                return Ok(json!({ "mean_y2": y2, "first_y": y }));
+            }
+            let (g2, g) = told(device.download(slopes)?);
+            Ok(json!({ "mean_y2": y2, "first_y": y, "mean_g2": g2, "first_g": g }))
         }),
     })
 }

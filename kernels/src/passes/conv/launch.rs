@@ -320,6 +320,12 @@ impl Conv {
         let groups = vectors / at_once;
         let sharing = Sharing::apart(device);
         let items = packed.to.channels.div_ceil(packed.rows) * groups * packed.to.pixels();
+        let each = items.div_ceil(65_535 * sharing.units as usize);
+        let turns = (each * packed.from.channels * packed.taps * packed.taps) as u64;
+        if let Some(most) = device.max_turns().filter(|most| turns > *most) {
+            let wanted = format!("at most {most} on {}: fewer particles or channels", device.name());
+            return Err(argument("turns of a convolution's loops", turns, wanted));
+        }
         conv_kernel::launch(
             device.client(),
             sharing.cubes(device, items),
