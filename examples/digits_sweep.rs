@@ -2,7 +2,7 @@
 //! classes' mean images and spreads.
 //!
 //! `cargo run --release --example digits_sweep -- --output out/digits-sweep` writes digits-sweep.md and a picture a
-//! sampler.
+//! sampler; with `--set mnist` of the images of 28x28.
 
 mod experiments;
 
@@ -15,6 +15,9 @@ use feynkac::kernels::device::{Device, Request};
 
 #[derive(Parser)]
 struct Arguments {
+    /// Which digits.
+    #[arg(long, value_enum, default_value = "digits8")]
+    set: digits::Set,
     /// Device to run on.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -53,6 +56,6 @@ fn everything(arguments: &Arguments) -> Result<()> {
         runs: usize::from(arguments.groups),
         seed: arguments.seed,
     };
-    let digits = digits::Digits::open(&device, &arguments.weights)?;
+    let digits = digits::Digits::open(&device, &arguments.weights, arguments.set)?;
     digits::write(&device, &digits, &arguments.exponents, 10, size, &arguments.output).map(|_| ())
 }

@@ -1,4 +1,11 @@
-//! A dense classifier on a device: a judge of samples, later a likelihood.
+//! Classifiers: a dense one on a device, a judge of samples, later a likelihood; and those of images
+//! ([`ConvClassifier`]).
+
+mod config;
+mod conv;
+mod layout;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
@@ -8,6 +15,9 @@ use feynkac_kernels::passes::mlp::{self, Compute};
 use crate::error::{Error, Result};
 use crate::model::{dense_network, shape};
 use crate::netconfig::{ClassifierConfig, load_classifier};
+pub(crate) use config::CLASS;
+pub use config::{Block, ConvConfig, Noise};
+pub use conv::ConvClassifier;
 
 /// A classifier ready to run.
 #[derive(Debug)]

@@ -17,7 +17,7 @@
 
 mod forward;
 mod layers;
-mod load;
+pub(crate) mod load;
 mod parse;
 
 pub use feynkac_kernels::passes::mlp::Activation;
@@ -26,7 +26,7 @@ pub use load::{
     ClassifierWeights, Dense, Layer, NetWeights, Scale, TimeWeights, Trunk, load, load_classifier,
 };
 
-pub(crate) use parse::data_moments;
+pub(crate) use parse::{ACTIVATIONS, data_moments};
 
 use crate::layered::Energy;
 use crate::schedule::{Preconditioning, Prediction, Schedule, TimeFeature};

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use feynkac::classifier::Classifier;
 use feynkac::cli::picture::Samples;
+use feynkac::eval::{Points, evaluate};
 use feynkac::kernels::device::Device;
+use feynkac::layered::{self, Loaded};
 use feynkac::weights::Weights;
 use feynkac::{Error, Method, Model, Options, Outcome, Result, sample};
 
@@ -15,12 +17,43 @@ use super::{Size, mean_and_error, pages, shares};
 pub const HEADER: [&str; 6] =
     ["exponent", "sampler", "judge agrees", "mean image off", "spread", "ESS at the end, of"];
 
-const PIXELS: usize = 64;
+/// Which digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Set {
+    /// Images of 8x8, by a dense network.
+    Digits8,
+    /// Images of 28x28, by a convolutional one.
+    Mnist,
+}
+
+/// Reads digits.
+enum Judge {
+    Dense(Box<Classifier>),
+    Images(Box<Loaded>),
+}
+
+impl Judge {
+    /// The likeliest class of each image.
+    fn classes(&self, device: &Device, x: &[f32]) -> Result<Vec<usize>> {
+        let net = match self {
+            Judge::Dense(judge) => return judge.classes(device, x),
+            Judge::Images(judge) => judge,
+        };
+        let count = x.len() / net.net.input().numbers();
+        let points =
+            Points { rows: x.to_vec(), times: vec![0.0; count], classes: vec![None; count], cotangent: None };
+        let logits = evaluate(device, net, &points, 0)?.output;
+        let best = |l: &[f32]| (0..l.len()).max_by(|&a, &b| l[a].total_cmp(&l[b])).unwrap_or(0);
+        Ok(logits.chunks(net.net.output().numbers()).map(best).collect())
+    }
+}
 
 /// What there is of the digits.
 pub struct Digits {
     network: PathBuf,
-    judge: Classifier,
+    judge: Judge,
+    /// Of an image.
+    pixels: usize,
     /// Mean and standard deviation of each pixel, class by class.
     mean: Vec<f32>,
     std: Vec<f32>,
@@ -29,13 +62,24 @@ pub struct Digits {
 
 impl Digits {
     /// The network, the judge and the classes' statistics of a folder.
-    pub fn open(device: &Device, weights: &Path) -> Result<Self> {
-        let statistics = Weights::open(&weights.join("digits8-statistics.safetensors"))?;
+    pub fn open(device: &Device, weights: &Path, set: Set) -> Result<Self> {
+        let (name, network, pixels) = match set {
+            Set::Digits8 => ("digits8", "digits8-mlp", 64),
+            Set::Mnist => ("mnist", "mnist-ddpm", 784),
+        };
+        let statistics = Weights::open(&weights.join(format!("{name}-statistics.safetensors")))?;
         let classes = statistics.plain_f32("count")?.len();
-        let of = |name| statistics.f32(name, &[classes, PIXELS]);
+        let of = |name| statistics.f32(name, &[classes, pixels]);
+        let judge = match set {
+            Set::Digits8 => {
+                Judge::Dense(Box::new(Classifier::open(device, &weights.join("digits8-classifier"))?.0))
+            }
+            Set::Mnist => Judge::Images(Box::new(layered::open(&weights.join("mnist-judge"))?.0)),
+        };
         Ok(Self {
-            network: weights.join("digits8-mlp"),
-            judge: Classifier::open(device, &weights.join("digits8-classifier"))?.0,
+            network: weights.join(network),
+            judge,
+            pixels,
             mean: of("mean")?,
             std: of("std")?,
             classes,
@@ -67,10 +111,11 @@ impl Digits {
         let shares = shares(&drawn.log_w, groups);
         let read = self.judge.classes(device, &drawn.x)?;
         let agrees = read.iter().zip(&shares).filter(|(c, _)| **c == class).map(|(_, w)| w).sum();
-        let own = class * PIXELS..(class + 1) * PIXELS;
+        let pixels = self.pixels;
+        let own = class * pixels..(class + 1) * pixels;
         let (mut off, mut variance, mut wanted) = (0.0, 0.0, 0.0);
         for (k, (mean, std)) in self.mean[own.clone()].iter().zip(&self.std[own]).enumerate() {
-            let pixel = || drawn.x.chunks(PIXELS).zip(&shares).map(|(x, w)| (f64::from(x[k]), w));
+            let pixel = || drawn.x.chunks(pixels).zip(&shares).map(|(x, w)| (f64::from(x[k]), w));
             let found: f64 = pixel().map(|(x, w)| w * x).sum();
             variance += pixel().map(|(x, w)| w * (x - found).powi(2)).sum::<f64>();
             off += (found - f64::from(*mean)).powi(2);
@@ -78,7 +123,7 @@ impl Digits {
         }
         let last = |ess: &Vec<f64>| ess.last().copied().unwrap_or(shares.len() as f64 / groups as f64);
         let ess = drawn.ess.iter().map(last).sum::<f64>() / groups as f64;
-        Ok(Figures { agrees, off: (off / PIXELS as f64).sqrt(), spread: (variance / wanted).sqrt(), ess })
+        Ok(Figures { agrees, off: (off / pixels as f64).sqrt(), spread: (variance / wanted).sqrt(), ess })
     }
 }
 
@@ -155,8 +200,8 @@ pub fn write(
                 images.extend(heaviest(&drawn, size.runs, 8));
             }
             let name = format!("digits {exponent} {}", if weighted { "corrected" } else { "guidance alone" });
-            let log_w = vec![0.0; images.len() / PIXELS];
-            pages::picture(output, &name, Samples { x: &images, dim: PIXELS, log_w: &log_w, groups: 1 })?;
+            let (x, dim, log_w) = (&images, digits.pixels, vec![0.0; images.len() / digits.pixels]);
+            pages::picture(output, &name, Samples { x, dim, log_w: &log_w, groups: 1 })?;
             all.push(Found { exponent, weighted, classes: figures });
         }
     }
@@ -167,10 +212,10 @@ pub fn write(
 
 /// The heaviest image of each of the first `count` groups.
 pub fn heaviest(drawn: &Outcome, groups: usize, count: usize) -> Vec<f32> {
-    let each = drawn.log_w.len() / groups;
+    let (each, pixels) = (drawn.log_w.len() / groups, drawn.x.len() / drawn.log_w.len());
     let best = |g: usize| {
         let own = g * each..(g + 1) * each;
         own.max_by(|&a, &b| drawn.log_w[a].total_cmp(&drawn.log_w[b])).unwrap_or(g * each)
     };
-    (0..count.min(groups)).flat_map(|g| drawn.x[best(g) * PIXELS..(best(g) + 1) * PIXELS].to_vec()).collect()
+    (0..count.min(groups)).flat_map(|g| drawn.x[best(g) * pixels..(best(g) + 1) * pixels].to_vec()).collect()
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Layered;
+use crate::classifier::{self, ConvClassifier, ConvConfig};
 use crate::error::{Error, Result};
 use crate::keys::{Keys, read_object};
 use crate::netconfig::{self, ClassifierConfig, DataMoments, NetConfig};
@@ -23,6 +24,8 @@ pub enum Kind {
     Classifier(ClassifierConfig),
     /// Layers that no folder describes.
     Own,
+    /// A classifier of images.
+    Images(ConvConfig),
 }
 
 impl Kind {
@@ -33,6 +36,8 @@ impl Kind {
             Kind::Dense(_) => "dense network",
             Kind::Classifier(_) => "dense classifier",
             Kind::Own => "network",
+            Kind::Images(config) if config.noise.is_some() => "classifier of noisy images",
+            Kind::Images(_) => "classifier of images",
         }
     }
 }
@@ -45,18 +50,21 @@ pub(crate) enum Folder {
     /// A dense network with the key `parameterisation`.
     Energy,
     Classifier,
+    /// A classifier of images.
+    Images,
 }
 
 impl Folder {
     /// By the key `_class_name`.
-    const CLASSES: [(&str, Folder); 1] = [("UNet2DModel", Folder::Diffusers)];
+    const CLASSES: [(&str, Folder); 2] =
+        [("UNet2DModel", Folder::Diffusers), (classifier::CLASS, Folder::Images)];
 
     /// By the key `class`, which networks of diffusers do not have.
     const NAMES: [(&str, Folder); 2] = [("mlp", Folder::Dense), ("classifier", Folder::Classifier)];
 
     /// Whether a run asks its network as a list of layers.
     pub fn layered(self) -> bool {
-        matches!(self, Folder::Diffusers | Folder::Energy)
+        matches!(self, Folder::Diffusers | Folder::Energy | Folder::Images)
     }
 
     /// What is at `path`: a folder, or a file of weights with its configuration beside it or in it.
@@ -141,6 +149,10 @@ pub fn open(path: &Path) -> Result<(Loaded, Vec<String>)> {
             let (config, weights, warnings) = netconfig::load_classifier(path)?;
             let net = weights.layered(&config)?;
             (Loaded { name, kind: Kind::Classifier(config), net, scheduler: None, data: None }, warnings)
+        }
+        Folder::Images => {
+            let (ConvClassifier { config, net }, warnings) = ConvClassifier::load(path)?;
+            (Loaded { name, kind: Kind::Images(config), net, scheduler: None, data: None }, warnings)
         }
     })
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::netconfig;
+use crate::weights::Weights;
 
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("weights").join(name)
@@ -123,11 +124,52 @@ fn the_gradient_of_an_energy_is_its_slope() {
     }
 }
 
+fn read(golden: &Weights, name: &str) -> Vec<f64> {
+    let shape = golden.shape(name).expect("the golden file holds it").to_vec();
+    golden.f32(name, &shape).expect("golden values are finite").into_iter().map(f64::from).collect()
+}
+
+/// Golden values are f64 results for f32 weights and inputs, rounded once.
+#[test]
+fn shipped_energies_and_predictors_of_noise_give_their_golden_values() {
+    let shapes = ["ring", "bar", "outer", "inner"];
+    let plane =
+        shapes.iter().flat_map(|shape| ["score", "energy"].map(|k| format!("composition2d/{shape}-{k}")));
+    for name in plane.chain(["digits8-energy".to_string()]) {
+        let (loaded, warnings) = open(&shipped(&name)).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(warnings, [""; 0]);
+        let (net, dim) = (&loaded.net, loaded.net.input().numbers());
+        let golden = Weights::open(&shipped(&name).join("golden.safetensors")).unwrap();
+        let [x, t, output, score] = ["x", "t", "output", "score"].map(|what| read(&golden, what));
+        let classes = net.classes.map(|_| golden.i32("class").unwrap());
+        let schedule = loaded.scheduler.as_ref().unwrap().schedule;
+        assert_eq!((x.len(), t.len(), net.energy.is_some()), (64 * dim, 64, name.contains("energy")));
+        let mut energies = Vec::new();
+        for (i, x) in x.chunks(dim).enumerate() {
+            let own = i * dim..(i + 1) * dim;
+            let (time, class) = (loaded.time(t[i]).unwrap(), classes.as_ref().map(|c| c[i] as usize));
+            let found = net.forward(x, time, class).unwrap();
+            assert!(relative(&found, &output[own.clone()]) < 1.2e-7, "{name}, output {i}");
+            // eps = -sigma score
+            let sigma = schedule.sigma(t[i]);
+            let found: Vec<f64> = net.field(x, time, class).unwrap().iter().map(|e| -e / sigma).collect();
+            assert!(relative(&found, &score[own]) < 1.2e-7, "{name}, score {i}");
+            if net.energy.is_some() {
+                energies.push(net.energy(x, time, class).unwrap().0);
+            }
+        }
+        if net.energy.is_some() {
+            assert!(relative(&energies, &read(&golden, "energy")) < 1.2e-7, "{name}");
+        }
+    }
+}
+
 #[test]
 fn folders_are_told_apart() {
     let kind = |path: &Path| open(path).map(|(loaded, _)| loaded.kind);
     assert!(matches!(kind(&shipped("digits8-mlp")), Ok(Kind::Dense(_))));
     assert!(matches!(kind(&shipped("digits8-classifier/model.safetensors")), Ok(Kind::Classifier(_))));
+    assert!(matches!(kind(&shipped("mnist-judge")), Ok(Kind::Images(_))));
     let diffusers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/diffusers");
     for name in ["pipeline", "pipeline/unet", "half", "half/diffusion_pytorch_model.fp16.safetensors"] {
         assert!(matches!(kind(&diffusers.join(name)), Ok(Kind::Unet(_))), "{name}");

@@ -13,7 +13,7 @@ use crate::layered::Energy;
 use crate::schedule::{Preconditioning, Prediction, Schedule, TimeFeature};
 
 /// Every activation with its name in a configuration.
-const ACTIVATIONS: [(&str, Activation); 4] = [
+pub(crate) const ACTIVATIONS: [(&str, Activation); 4] = [
     ("silu", Activation::Silu),
     ("gelu", Activation::Gelu),
     ("tanh", Activation::Tanh),

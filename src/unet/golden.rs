@@ -29,18 +29,23 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// Golden values are rounded to f32 once (6e-8), but diffusers takes the angles of positional features in f32: at
 /// t of 17.5 that is up to 1e-6 in the first features, and what the network makes of it.
 fn check(name: &str, tolerance: f64) {
-    let (net, warnings) = load(&folder(name)).unwrap_or_else(|e| panic!("{e}"));
+    check_states(&folder(name), &[0, 1], tolerance);
+}
+
+fn check_states(folder: &Path, states: &[usize], tolerance: f64) {
+    let name = folder.file_name().unwrap().to_string_lossy();
+    let (net, warnings) = load(folder).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(warnings, [""; 0]);
-    let golden = Weights::open(&folder(name).join("golden.safetensors")).unwrap();
+    let golden = Weights::open(&folder.join("golden.safetensors")).unwrap();
     let numbers = net.config.extent(net.config.inputs).numbers();
     let classes: Vec<Option<usize>> = match net.config.classes {
-        None => vec![None; 2],
+        None => vec![None; states.len()],
         Some(_) => golden.i32("class_labels").unwrap().iter().map(|c| usize::try_from(*c).ok()).collect(),
     };
     let [x, cotangent, output, slopes] =
         ["sample", "cotangent", "output", "vjp"].map(|name| wide(&golden, name));
     let time = wide(&golden, "timestep");
-    for i in 0..2 {
+    for &i in states {
         let part = |of: &[f64]| of[i * numbers..(i + 1) * numbers].to_vec();
         let (x, u) = (part(&x), part(&cotangent));
         let (got, back) = net.vjp(&x, time[i], classes[i], &u).unwrap();
@@ -66,6 +71,17 @@ fn check(name: &str, tolerance: f64) {
         let later = net.forward(&x, time[i] + 1.0, classes[i]).unwrap();
         assert!(relative(&later, &part(&output)) > 10.0 * tolerance, "{name} does not look at its time");
     }
+}
+
+#[test]
+fn the_shipped_network_of_digits() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/mnist-ddpm");
+    // Of eleven states the least noisy, one between, and the noisiest, which is of the null class; in f64 throughout.
+    check_states(&shipped, &[0, 6, 10], 1.2e-7);
+    let (net, _) = load(&shipped).unwrap();
+    assert_eq!((net.net.classes, net.net.null), (Some(11), Some(10)));
+    assert_eq!(net.scheduler.unwrap().prediction, Prediction::V);
+    assert!(net.data.is_some_and(|data| data.std > 0.5 && data.std < 0.7));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 """Recomputes golden.safetensors of a weights folder in numpy float64, from the files alone.
 
-An implementation of the format that shares no code with the trainers' (common.py): a slip in one of the two shows.
-`python weights/train/check.py weights/gmm40-mlp ...` prints the largest relative difference of each output.
+An implementation of the format that shares no code with the trainers' (common.py, conv_classifier.py): a slip in one of
+the two shows. Gradients are checked by central differences. `python weights/train/check.py weights/gmm40-mlp ...` prints
+the largest relative difference of each output. Folders of diffusers are checked by mnist_check.py.
 """
 
 import json
@@ -12,6 +13,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 TOLERANCE = 1e-6
+STEP = 1e-5  # of central differences: off by about its square
 
 
 def activation(name):
@@ -29,18 +31,27 @@ def alpha_sigma(schedule, t):
         return 1.0, np.exp((1 - t) * np.log(schedule["sigma_min"]) + t * np.log(schedule["sigma_max"]))
     if kind == "edm":
         return 1.0, t
+    if kind == "vp-cosine":
+        angle = lambda t: np.pi / 2 * (t + schedule["c"]) / (1 + schedule["c"])
+        alpha = np.cos(angle(t)) / np.cos(angle(0.0))
+        return alpha, np.sqrt(1 - alpha**2)
+    if kind == "vp-linear":
+        alpha = np.exp(-(schedule["b0"] * t + (schedule["b1"] - schedule["b0"]) * t**2 / 2) / 2)
+        return alpha, np.sqrt(1 - alpha**2)
     raise ValueError(f"no shipped folder uses the schedule {kind}")
 
 
 def evaluate_one(c, w, x, t, label):
-    """(F, D) of a single input."""
+    """(F, D) of a single input; D is None for classifiers and where the noise is predicted."""
     act = activation(c["activation"])
-    scaled, u = x, None
+    scaled, u, edm = x, None, "preconditioning" in c
     if c["class"] == "mlp":
-        assert c["preconditioning"]["kind"] == "edm" and c["prediction"] == "x0"
         alpha, sigma = alpha_sigma(c["schedule"], t)
-        s, sd, y = sigma / alpha, c["preconditioning"]["sigma_data"], x / alpha
-        scaled = y / np.hypot(s, sd)
+        s = sigma / alpha
+        if edm:
+            assert c["preconditioning"]["kind"] == "edm" and c["prediction"] == "x0"
+            sd, y = c["preconditioning"]["sigma_data"], x / alpha
+            scaled = y / np.hypot(s, sd)
         tau = np.log(s) / 4 if c["time"]["feature"] == "log_snr" else t
         half = c["time"]["dim"] // 2
         if c["time"]["embedding"] == "fourier":
@@ -61,27 +72,97 @@ def evaluate_one(c, w, x, t, label):
             z = (z - np.mean(z)) / np.sqrt(np.var(z) + 1e-5) * w[f"layers.{l}.norm.weight"] + w[f"layers.{l}.norm.bias"]
         a = act(z) + (a if c["skip"] else 0)
     f = w["out.weight"] @ a + w["out.bias"]
-    if c["class"] != "mlp":
+    if not edm:
         return f, None
     return f, (sd**2 * y) / (s**2 + sd**2) + (s * sd / np.hypot(s, sd)) * f
+
+
+def energy_and_score(c, w, x, t, label):
+    """(E, score) where the noise is predicted, the gradient of an energy by differences; E is None without one."""
+    _, sigma = alpha_sigma(c["schedule"], t)
+    kind = c["parameterisation"]
+    if kind == "direct":
+        return None, -evaluate_one(c, w, x, t, label)[0] / sigma
+
+    def energy(x):
+        f = evaluate_one(c, w, x, t, label)[0]
+        return {"energy-square": f @ f / 2, "energy-residual": (f - x) @ (f - x), "energy-dot": x @ f}[kind]
+
+    slope = [(energy(x + STEP * e) - energy(x - STEP * e)) / (2 * STEP) for e in np.eye(len(x))]
+    return energy(x), -np.array(slope) / sigma
+
+
+def convolve(x, weight, bias, stride):
+    """3x3 with zeros around, of one image."""
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+    rows, columns = (x.shape[1] - 1) // stride + 1, (x.shape[2] - 1) // stride + 1
+    y = np.zeros((len(weight), rows, columns)) + bias[:, None, None]
+    for i in range(3):
+        for j in range(3):
+            seen = padded[:, i : i + stride * rows : stride, j : j + stride * columns : stride]
+            y += np.einsum("oc,chw->ohw", weight[:, :, i, j], seen[:, :rows, :columns])
+    return y
+
+
+def logits(c, w, x, s):
+    """Of a ConvClassifier, for one image."""
+    act, v = activation(c["activation"]), None
+    if c["time"] is not None:
+        angle = 2 * np.pi * w["time.frequencies"] * np.log(s)
+        v = act(w["time.linear.weight"] @ np.r_[np.sin(angle), np.cos(angle)] + w["time.linear.bias"])
+    for i, block in enumerate(c["blocks"]):
+        name = f"blocks.{i}"
+        x = convolve(x, w[f"{name}.conv.weight"], w[f"{name}.conv.bias"], block["stride"])
+        if v is not None:
+            x = x + (w[f"{name}.time.weight"] @ v + w[f"{name}.time.bias"])[:, None, None]
+        if c["norm_num_groups"]:
+            groups = x.reshape(c["norm_num_groups"], -1)
+            groups = groups - groups.mean(1, keepdims=True)
+            groups = groups / np.sqrt((groups**2).mean(1, keepdims=True) + c["norm_eps"])
+            x = groups.reshape(x.shape) * w[f"{name}.norm.weight"][:, None, None] + w[f"{name}.norm.bias"][:, None, None]
+        x = act(x)
+    return w["out.weight"] @ x.mean((1, 2)) + w["out.bias"]
+
+
+def of_dense(c, w, golden):
+    """What the golden file of a dense network should hold."""
+    n = len(golden["x"])
+    t = golden["t"].astype(np.float64) if "t" in golden else [None] * n
+    label = golden["class"] if "class" in golden else [None] * n
+    asked = [(golden["x"][i].astype(np.float64), t[i], label[i]) for i in range(n)]
+    found = dict(zip(["output", "denoised"], zip(*(evaluate_one(c, w, *a) for a in asked))))
+    if c.get("prediction") == "eps":
+        found |= dict(zip(["energy", "score"], zip(*(energy_and_score(c, w, *a) for a in asked))))
+    return found
+
+
+def of_images(c, w, golden):
+    """The same of a ConvClassifier; of the gradient only its product with one direction, by differences."""
+    x, u = golden["sample"].astype(np.float64), golden["cotangent"].astype(np.float64)
+    s = golden["timestep"].astype(np.float64) if "timestep" in golden else [None] * len(x)
+    v = np.random.default_rng(0).standard_normal(x.shape)
+    output = [logits(c, w, x, s) for x, s in zip(x, s)]
+    along = [u @ (logits(c, w, x + STEP * v, s) - logits(c, w, x - STEP * v, s)) / (2 * STEP)
+             for x, u, v, s in zip(x, u, v, s)]  # fmt: skip
+    golden["vjp along a direction"] = (golden["vjp"] * v).sum((1, 2, 3))
+    return {"output": output, "vjp along a direction": along}
 
 
 def check(folder):
     folder = pathlib.Path(folder)
     config = json.loads((folder / "config.json").read_text())
     weights = {k: v.astype(np.float64) for k, v in load_file(folder / "model.safetensors").items()}
-    golden = load_file(folder / "golden.safetensors")
-    n = len(golden["x"])
-    t = golden["t"].astype(np.float64) if "t" in golden else [None] * n
-    label = golden["class"] if "class" in golden else [None] * n
-    rows = [evaluate_one(config, weights, golden["x"][i].astype(np.float64), t[i], label[i]) for i in range(n)]
-    good = True
-    for k, name in enumerate(["output", "denoised"]):
+    golden, good = load_file(folder / "golden.safetensors"), True
+    of = of_images if config.get("_class_name") == "ConvClassifier" else of_dense
+    for name, ours in of(config, weights, golden).items():
         if name not in golden:
             continue
-        ours, theirs = np.array([r[k] for r in rows]), golden[name].astype(np.float64)
-        # Relative to the size of the row: one coordinate of an output may be zero by chance.
-        worst = (np.abs(ours - theirs).max(1) / np.abs(theirs).max(1)).max()
+        ours, theirs = np.array(ours), golden[name].astype(np.float64)
+        # Relative to the size of the row, or of the whole where a row is a number: one may be zero by chance.
+        if theirs.ndim == 1:
+            worst = np.abs(ours - theirs).max() / np.abs(theirs).max()
+        else:
+            worst = (np.abs(ours - theirs).max(1) / np.abs(theirs).max(1)).max()
         good &= bool(worst < TOLERANCE)
         print(f"{folder.name}: {name} {theirs.shape}, largest relative difference {worst:.2e}")
     parameters = sum(v.size for v in weights.values())

@@ -1,10 +1,12 @@
 """What the training scripts share: the network of the weights folders in plain jax, and the writer.
 
 The denoisers use the preconditioning of EDM (Karras et al. 2022, arXiv 2206.00364): with noise level s and
-data scale sd, D(x) = sd^2/(s^2+sd^2) x + s sd/sqrt(s^2+sd^2) F(x/sqrt(s^2+sd^2), ln(s)/4).
+data scale sd, D(x) = sd^2/(s^2+sd^2) x + s sd/sqrt(s^2+sd^2) F(x/sqrt(s^2+sd^2), ln(s)/4). Networks without it
+read x = alpha x0 + sigma noise as it is and predict the noise: by their output f, or by the gradient of an energy made of
+f (Du et al. 2023, arXiv 2302.11552), the key `parameterisation`.
 
 Parameters are one flat dictionary whose keys are the tensor names of model.safetensors, so that saving is
-a copy. Every schedule used here has alpha = 1, so "noise level" and sigma(t) are the same thing.
+a copy. "Noise level" is s = sigma/alpha, the same as sigma(t) where alpha = 1.
 """
 
 import argparse
@@ -17,7 +19,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 WEIGHTS = pathlib.Path(__file__).resolve().parent.parent
 ACT = {"silu": jax.nn.silu, "gelu": jax.nn.gelu, "tanh": jnp.tanh, "relu": jax.nn.relu}
@@ -58,6 +60,17 @@ def init(config, key, input_scale=1.0):
     if config["classes"] is not None:
         p["class.weight"] = jax.random.normal(next(keys), (config["classes"] + 1, cond))
     return p
+
+
+def start(args, config, key, input_scale=1.0):
+    """Fresh parameters, or with --resume those of the folder that is to be written."""
+    if not args.resume:
+        return init(config, key, input_scale)
+    p = load_file(args.out / "model.safetensors")
+    found, wanted = ({k: v.shape for k, v in of.items()} for of in (p, init(config, key, input_scale)))
+    if found != wanted:
+        sys.exit(f"{args.out}: found tensors {found}, wanted {wanted}")
+    return {k: jnp.asarray(v) for k, v in p.items()}
 
 
 def forward(config, p, x, level=None, label=None, dropout=None):
@@ -103,6 +116,42 @@ def denoise(config, p, x, level, label=None, dropout=None):
     return f, c_skip * x + c_out * f
 
 
+ENERGY = {
+    "energy-square": lambda x, f: 0.5 * (f * f).sum(),
+    "energy-residual": lambda x, f: ((f - x) ** 2).sum(),
+    "energy-dot": lambda x, f: (x * f).sum(),
+}
+
+
+def energy(config, p, x, level, label=None):
+    """E of every row of x."""
+    of = ENERGY[config["parameterisation"]]
+
+    def one(x, level, label):
+        given = None if label is None else label[None]
+        return of(x, forward(config, p, x[None], level[None], given)[0])
+
+    return jax.vmap(one, (0, 0, None if label is None else 0))(x, level, label)
+
+
+def noise(config, p, x, level, label=None):
+    """The predicted noise, eps = -sigma score: the output, or the gradient of the energy."""
+    if config["parameterisation"] == "direct":
+        return forward(config, p, x, level, label)
+    return jax.grad(lambda x: energy(config, p, x, level, label).sum())(x)
+
+
+def alpha_sigma(schedule, t):
+    """(alpha, sigma) of the schedules that preserve variance."""
+    if schedule["kind"] == "vp-cosine":
+        c = schedule["c"]
+        alpha = jnp.cos(0.5 * math.pi * (t + c) / (1.0 + c)) / math.cos(0.5 * math.pi * c / (1.0 + c))
+        return alpha, jnp.sqrt(1.0 - alpha * alpha)
+    assert schedule["kind"] == "vp-linear"
+    log_alpha = -0.5 * (schedule["b0"] * t + 0.5 * (schedule["b1"] - schedule["b0"]) * t * t)
+    return jnp.exp(log_alpha), jnp.sqrt(-jnp.expm1(2.0 * log_alpha))
+
+
 def sigma_of_t(schedule, t):
     if schedule["kind"] == "ve":
         return schedule["sigma_min"] * (schedule["sigma_max"] / schedule["sigma_min"]) ** t
@@ -120,19 +169,31 @@ def save(folder, config, p, x, t=None, label=None):
     golden = {"x": np.ascontiguousarray(x, np.float32)}
     with jax.enable_x64(True):
         wide = {k: jnp.asarray(v, jnp.float64) for k, v in p.items()}
-        xw = jnp.asarray(golden["x"], jnp.float64)
-        if config["class"] == "classifier":
-            golden["output"] = forward(config, wide, xw)
-        else:
-            golden["t"] = np.asarray(t, np.float32)
-            if label is not None:
-                golden["class"] = np.asarray(label, np.int32)
-            level = sigma_of_t(config["schedule"], jnp.asarray(golden["t"], jnp.float64))
-            golden["output"], golden["denoised"] = denoise(config, wide, xw, level, golden.get("class"))
+        golden |= {} if t is None else {"t": np.asarray(t, np.float32)}
+        golden |= {} if label is None else {"class": np.asarray(label, np.int32)}
+        golden |= outputs(config, wide, **{k: v if k == "class" else wide_of(v) for k, v in golden.items()})
         golden = {k: np.ascontiguousarray(v, np.int32 if k == "class" else np.float32) for k, v in golden.items()}
     save_file(golden, folder / "golden.safetensors")
     for file in folder.iterdir():  # save_file leaves them readable by their owner only
         file.chmod(0o644)
+
+
+def wide_of(x):
+    return jnp.asarray(x, jnp.float64)
+
+
+def outputs(config, p, x, t=None, **of_class):
+    """What a network of parameters p says of x, for its golden file."""
+    label = of_class.get("class")
+    if config["class"] == "classifier":
+        return {"output": forward(config, p, x)}
+    if config["prediction"] == "x0":
+        f, denoised = denoise(config, p, x, sigma_of_t(config["schedule"], t), label)
+        return {"output": f, "denoised": denoised}
+    alpha, sigma = alpha_sigma(config["schedule"], t)
+    level, eps = sigma / alpha, noise(config, p, x, sigma / alpha, label)
+    found = {"output": forward(config, p, x, level, label), "score": -eps / sigma[:, None]}
+    return found if config["parameterisation"] == "direct" else found | {"energy": energy(config, p, x, level, label)}
 
 
 def ema(average, p, decay):
@@ -160,6 +221,7 @@ def run(name, doc, minutes, train):
     parser.add_argument("--minutes", type=float, default=minutes, help="wall time to train for (default %(default)s)")
     parser.add_argument("--steps", type=int, default=None, help="train for exactly this many steps instead")
     parser.add_argument("--out", type=pathlib.Path, default=WEIGHTS / name, help="folder to write")
+    parser.add_argument("--resume", action="store_true", help="start from the weights of the folder to be written")
     parser.add_argument("--check", action="store_true", help="check the folder's golden values, do not train")
     args = parser.parse_args()
     if args.check:

@@ -50,7 +50,7 @@ def train(args):
     optimiser = optax.inject_hyperparams(optax.adamw, static_args=("mask",))(
         learning_rate=PEAK, weight_decay=DECAY, mask=mask
     )
-    p = common.init(CONFIG, jax.random.key(100))
+    p = common.start(args, CONFIG, jax.random.key(100))
     state, average = optimiser.init(p), p
     images, labels = jnp.asarray(x_train), jnp.asarray(c_train)
 

@@ -59,7 +59,7 @@ def train(args):
     optimiser = optax.inject_hyperparams(optax.adamw, static_args=("mask",))(
         learning_rate=PEAK, b2=0.99, weight_decay=DECAY, mask=mask
     )
-    p = common.init(CONFIG, jax.random.key(0))
+    p = common.start(args, CONFIG, jax.random.key(0))
     state, average = optimiser.init(p), p
     images, labels = jnp.asarray(x_train), jnp.asarray(c_train)
 

@@ -123,7 +123,7 @@ def train(args):
     # With an exact target nothing but curvature limits the fit. In trial runs of about two minutes the score error
     # at level 0.5 ended at 0.006 with SOAP; the best of a few settings each of Adam and Muon gave 0.019 and 0.041.
     optimiser = optax.inject_hyperparams(soap)(learning_rate=PEAK)
-    p = common.init(CONFIG, jax.random.key(0), input_scale=4.0)
+    p = common.start(args, CONFIG, jax.random.key(0), input_scale=4.0)
     state, average = optimiser.init(p), p
 
     @jax.jit

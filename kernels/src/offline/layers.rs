@@ -66,6 +66,7 @@ fn points(list: &mut Vec<Offline>) {
     let silu = Activation::Silu;
     for (form, by, other) in [
         (Form::Nothing, By::Row, false),
+        (Form::Nothing, By::Shift, true),
         (Form::Same, By::Constants, true),
         (Form::Same, By::Row, false),
         (Form::Same, By::Both, true),

@@ -81,7 +81,7 @@ fn the_plane(device: &Device) {
 fn the_digits(device: &Device) {
     let folder = Folder::new("digits", device);
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights");
-    let digits = digits::Digits::open(device, &weights).expect("the digits");
+    let digits = digits::Digits::open(device, &weights, digits::Set::Digits8).expect("the digits");
     let size = Size { particles: 8, steps: 30, runs: if slow(device) { 2 } else { 8 }, seed: 3 };
     let all = digits::write(device, &digits, &[1.0, 3.0], 3, size, &folder.0).expect("the experiment");
     let (lines, pictures) = folder.read("digits-sweep.md");

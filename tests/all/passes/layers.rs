@@ -8,7 +8,7 @@ use feynkac::kernels::passes::layers::{Along, At, Back, Level, Network, Settings
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-on_every_device! { every_layer_three_ways, micro_batches_and_recomputed_values_change_no_bit, what_is_not_there_is_refused }
+on_every_device! { every_layer_three_ways, micro_batches_and_recomputed_values_change_no_bit, what_is_not_there_is_refused, a_recorded_network_says_the_same }
 
 /// A network in the making, with weights at random.
 pub struct Making {
@@ -100,6 +100,9 @@ pub fn everything(seed: u64) -> Making {
     let y = m.conv(small, 6, 3, 2, 1);
     let y = m.act(y, Activation::Relu);
     let vector = m.conv(y, 30, 3, 2, 1);
+    let means = m.put(Op::Pool, &[y]);
+    let means = m.conv(means, 30, 1, 1, 0);
+    let vector = m.put(Op::Add, &[vector, means]);
     let shift = m.conv(vector, 10, 1, 1, 0);
     let scales = m.conv(vector, 20, 1, 1, 0);
     let small = m.put(Op::Shift, &[small, shift]);
@@ -333,4 +336,37 @@ fn what_is_not_there_is_refused(device: &Device) {
     let error =
         Network::new(device, &m.layers, &m.tensors, &levels, 3, Settings::default()).expect_err("levels");
     assert!(error.to_string().starts_with("levels of a network: found 4 for 3 conditions"), "{error}");
+}
+
+/// Where launches can be recorded: nothing is reserved, uploaded or read between them, and the level is the device's.
+fn a_recorded_network_says_the_same(device: &Device) {
+    if device.captures().is_err() {
+        return;
+    }
+    let mut m = everything(9);
+    let (count, dim) = (37, 72);
+    let [x, u] = [1.5, 1.0].map(|size| m.some(count * dim, 0.0, size));
+    let levels: Vec<Level> = levels(-0.75).into_iter().step_by(2).collect();
+    let settings = Settings { micro_batch: Some(16), ..all_ways() };
+    let network = Network::new(device, &m.layers, &m.tensors, &levels, 1, settings).expect("a network");
+    let up = |data: &[f32]| device.upload("rows", data).expect("an upload");
+    let (x, u) = (up(&x), up(&u));
+    let [out, slopes, out_again, slopes_again] = [(); 4].map(|()| up(&vec![7.0; count * dim]));
+    let cell = device.upload("level", &[1_u32]).expect("a level");
+    let ask = |out, slopes, level| {
+        let back =
+            Back { rows: (&x).into(), cotangent: (&u).into(), out: At::from(out), slopes: At::from(slopes) };
+        network.vjp(device, back, count, level)
+    };
+    ask(&out, &slopes, Number::Given(1)).expect("a way back");
+    let record = || ask(&out_again, &slopes_again, Number::Kept(&cell));
+    let before = device.counts();
+    let graph = device.capture(record, record).expect("a recording");
+    device.replay(&graph).expect("a replay");
+    let after = device.counts();
+    assert_eq!((after.allocations, after.downloads), (before.allocations, before.downloads));
+    for (one, other) in [(&out, &out_again), (&slopes, &slopes_again)] {
+        let [one, other]: [Vec<f32>; 2] = [one, other].map(|of| device.download(of).expect("answers"));
+        assert_eq!(one, other);
+    }
 }

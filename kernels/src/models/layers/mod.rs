@@ -121,6 +121,8 @@ pub enum Op {
     Concat,
     /// Each pixel four times.
     Upsample,
+    /// The mean of each channel over its pixels: a vector.
+    Pool,
     /// Queries, keys and values of pixels: softmax(q k / sqrt(channels of a head)) v in each head.
     Attention {
         /// Heads, which divide the channels.
@@ -220,6 +222,7 @@ fn written(op: Op, read: &[Extent]) -> Result<Extent> {
             Ok(Extent { channels: x.channels + y.channels, ..*x })
         }
         (Op::Upsample, [x]) => Ok(Extent { height: 2 * x.height, width: 2 * x.width, ..*x }),
+        (Op::Pool, [x]) => Ok(Extent::vector(x.channels)),
         (Op::Attention { heads }, [q, k, v]) => {
             alike("keys", *k, *q)?;
             alike("values", *v, *q)?;

@@ -19,6 +19,11 @@ fn channel_sums(x: &[f64], y: &[f64], extent: Extent) -> Vec<f64> {
     x.chunks(extent.pixels()).zip(y.chunks(extent.pixels())).map(sum).collect()
 }
 
+/// The mean of every channel.
+fn means(x: &[f64], extent: Extent) -> Vec<f64> {
+    x.chunks(extent.pixels()).map(|x| x.iter().sum::<f64>() / x.len() as f64).collect()
+}
+
 /// Where each number of an upsampled value comes from.
 fn sources(to: Extent) -> impl Iterator<Item = usize> {
     let (height, width) = (to.height / 2, to.width / 2);
@@ -87,6 +92,7 @@ pub(super) fn value(
         }),
         Op::Concat => [read[0], read[1]].concat(),
         Op::Upsample => sources(layer.extent).map(|i| read[0][i]).collect(),
+        Op::Pool => means(read[0], from(0)),
         Op::Attention { heads } => attend(read, layer.extent, heads),
         Op::OverTime => read[0].iter().map(|x| x / asked.time).collect(),
     }
@@ -129,6 +135,10 @@ pub(super) fn back(
             let mut back = vec![0.0; read[0].len()];
             sources(extent).zip(slope).for_each(|(i, g)| back[i] += g);
             vec![back]
+        }
+        Op::Pool => {
+            let read = layers.extent(layer.from[0]);
+            vec![(0..read.numbers()).map(|i| slope[i / read.pixels()] / read.pixels() as f64).collect()]
         }
         Op::Attention { heads } => attend_back(read, extent, heads, slope),
         Op::OverTime => vec![slope.iter().map(|g| g / asked.time).collect()],
@@ -174,6 +184,8 @@ pub(super) fn along(
             read[0].iter().zip(moved[0]).map(|(x, d)| d / t - x * rate / (t * t)).collect()
         }
         // What is linear in all it reads and has no weights.
-        Op::Add | Op::Shift | Op::Concat | Op::Upsample => value(layers, layer, moved, tensors, asked),
+        Op::Add | Op::Shift | Op::Concat | Op::Upsample | Op::Pool => {
+            value(layers, layer, moved, tensors, asked)
+        }
     }
 }

@@ -80,8 +80,15 @@ impl<'a> Emit<'a> {
                 let from = graph.nodes[node.from[0]].extent;
                 self.step(What::Upsample { from }, reads, numbers)
             }
+            Do::Pool => self.pool(graph.nodes[node.from[0]].extent, reads),
             Do::Attention(_) => self.step(What::Attend(at), reads, numbers),
         }
+    }
+
+    /// The means of the channels of a value of this extent.
+    pub fn pool(&mut self, extent: Extent, reads: Vec<Value>) -> Value {
+        let scale = 1.0 / extent.pixels() as f64;
+        self.step(What::Sums { extent, scale, both: false }, reads, extent.channels)
     }
 
     /// The numbers of an entry as a value.

@@ -72,6 +72,7 @@ impl Emit<'_> {
                 let from = graph.nodes[from[0]].extent;
                 self.step(What::Upsample { from }, moved, numbers)
             }
+            Do::Pool => self.pool(graph.nodes[from[0]].extent, moved),
             Do::Attention(_) => {
                 let mut reads = vec![value(0), value(1), value(2)];
                 reads.extend(moved);

@@ -90,7 +90,8 @@ impl Emit<'_> {
             }
             Do::Shift => {
                 self.pass(slopes, from[0], slope);
-                let sums = self.step(What::Sums { extent, both: false }, vec![slope], extent.channels);
+                let sums =
+                    self.step(What::Sums { extent, scale: 1.0, both: false }, vec![slope], extent.channels);
                 self.pass(slopes, from[1], sums);
             }
             Do::Modulate => {
@@ -101,7 +102,11 @@ impl Emit<'_> {
                     Point { by: By::Scale, ..same(extent) },
                     vec![slope, v],
                 );
-                let sums = self.step(What::Sums { extent, both: true }, vec![slope, x], 2 * extent.channels);
+                let sums = self.step(
+                    What::Sums { extent, scale: 1.0, both: true },
+                    vec![slope, x],
+                    2 * extent.channels,
+                );
                 self.pass(slopes, from[1], sums);
             }
             Do::Concat => {
@@ -121,6 +126,14 @@ impl Emit<'_> {
                     let reads = [Some(slope), there].into_iter().flatten().collect();
                     emit.step(What::UpsampleBack { to, other: there.is_some() }, reads, to.numbers())
                 });
+            }
+            Do::Pool => {
+                let to = graph.nodes[from[0]].extent;
+                let scale = 1.0 / to.pixels() as f64;
+                let each = self.point(Point { scale, ..same(extent) }, vec![slope]);
+                // Every pixel of a channel is given the same, which stands where a vector that shifts does.
+                let spread = Point { form: Form::Nothing, by: By::Shift, ..same(to) };
+                self.contribute_point(slopes, from[0], spread, vec![each, each]);
             }
             Do::Attention(heads) => {
                 let mut reads = vec![value(0), value(1), value(2), slope];

@@ -97,6 +97,8 @@ pub enum Do {
     Concat,
     /// Each pixel four times.
     Upsample,
+    /// The mean of each channel.
+    Pool,
     /// Attention of so many heads.
     Attention(usize),
 }
@@ -250,6 +252,7 @@ impl Join<'_> {
             Op::Add => self.add(from[0], from[1], extent),
             Op::Concat => self.plain(Do::Concat, from, extent),
             Op::Upsample => self.plain(Do::Upsample, from, extent),
+            Op::Pool => self.plain(Do::Pool, from, extent),
             Op::Attention { heads } => self.plain(Do::Attention(heads), from, extent),
         })
     }

@@ -71,7 +71,7 @@ impl Network {
             What::Join | What::Part { .. } | What::Upsample { .. } | What::UpsampleBack { .. } => {
                 self.moved(device, plan, step, &values)
             }
-            What::Sums { extent, both } => self.sums(device, extent, both, &values),
+            What::Sums { extent, scale, both } => self.sums(device, extent, scale, both, &values),
             What::Attend(node) => self.attend(device, step, node, &values),
             What::AttendSums(node) | What::AttendQueries(node) => self.attend(device, step, node, &values),
             What::AttendKeys(node) | What::AttendAlong(node) => self.attend(device, step, node, &values),

@@ -105,7 +105,14 @@ impl Network {
         }
     }
 
-    pub(super) fn sums(&self, device: &Device, extent: Extent, both: bool, values: &Values) -> Result<()> {
+    pub(super) fn sums(
+        &self,
+        device: &Device,
+        extent: Extent,
+        scale: f64,
+        both: bool,
+        values: &Values,
+    ) -> Result<()> {
         let (lanes, sharing) = (lanes(device), Sharing::apart(device));
         let vectors = values.n / lanes;
         allows(device, "pixels to be summed", extent.pixels())?;
@@ -120,7 +127,7 @@ impl Network {
             extent.channels as u32,
             extent.pixels() as u32,
             vectors as u32,
-            1.0,
+            scale as f32,
             both,
             device.is_cpu(),
         );

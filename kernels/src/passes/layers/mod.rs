@@ -45,3 +45,6 @@ pub fn plan_of(graph: &Graph, asked: Asked, recompute: bool) -> Plan {
         Asked::AlongTime => emit_along::along(graph, true),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,10 +137,12 @@ pub enum What {
         /// A value is added.
         other: bool,
     },
-    /// The sums of the channels of a value; with `both`, of its product with another before them.
+    /// The sums of the channels of a value, times `scale`; with `both`, of its product with another before them.
     Sums {
         /// Of what is summed.
         extent: Extent,
+        /// Multiplies.
+        scale: f64,
         /// See above.
         both: bool,
     },
