@@ -32,6 +32,7 @@ pub mod classifier;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod coeffs;
+pub mod egnn;
 pub mod eigen;
 pub mod error;
 mod keys;

@@ -141,7 +141,7 @@ impl ClassifierWeights {
 
 /// Opens the weights at `path`, a folder or a safetensors file, and finds the text of the configuration: in
 /// `config.json` beside it or, where there is none, in the file itself.
-fn open(path: &Path) -> Result<(Weights, PathBuf, String)> {
+pub(crate) fn open(path: &Path) -> Result<(Weights, PathBuf, String)> {
     let (file, folder) = if path.is_dir() {
         (path.join("model.safetensors"), path)
     } else {

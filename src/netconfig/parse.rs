@@ -12,7 +12,7 @@ use crate::keys::{Keys, read_object, size_in, whole};
 use crate::schedule::{Preconditioning, Prediction, Schedule, TimeFeature};
 
 /// Every activation with its name in a configuration.
-const ACTIVATIONS: [(&str, Activation); 4] = [
+pub(crate) const ACTIVATIONS: [(&str, Activation); 4] = [
     ("silu", Activation::Silu),
     ("gelu", Activation::Gelu),
     ("tanh", Activation::Tanh),
@@ -65,7 +65,7 @@ fn time(mut keys: Keys, warnings: &mut Vec<String>) -> Result<TimeConfig> {
 }
 
 /// The schedule with its range (t_max, t_min).
-fn schedule(mut keys: Keys, warnings: &mut Vec<String>) -> Result<(Schedule, f64, f64)> {
+pub(crate) fn schedule(mut keys: Keys, warnings: &mut Vec<String>) -> Result<(Schedule, f64, f64)> {
     let kinds = Schedule::NAMES.map(|name| (name, name));
     let schedule = match keys.choice("kind", &kinds)? {
         "ve" => Schedule::Ve {
@@ -87,7 +87,7 @@ fn schedule(mut keys: Keys, warnings: &mut Vec<String>) -> Result<(Schedule, f64
     Ok((schedule, t_max, t_min))
 }
 
-fn preconditioning(mut keys: Keys, warnings: &mut Vec<String>) -> Result<Preconditioning> {
+pub(crate) fn preconditioning(mut keys: Keys, warnings: &mut Vec<String>) -> Result<Preconditioning> {
     let edm = keys.choice("kind", &[("none", false), ("edm", true)])?;
     let found = match edm {
         false => Preconditioning::None,
@@ -98,7 +98,7 @@ fn preconditioning(mut keys: Keys, warnings: &mut Vec<String>) -> Result<Precond
     Ok(found)
 }
 
-fn data(mut keys: Keys, warnings: &mut Vec<String>) -> Result<DataMoments> {
+pub(crate) fn data(mut keys: Keys, warnings: &mut Vec<String>) -> Result<DataMoments> {
     let finite = |v: &Value| v.as_f64().filter(|x| x.abs() <= 1e9);
     let found = DataMoments {
         mean: keys.get("mean", "a number in -1e9 to 1e9", finite)?,
