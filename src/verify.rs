@@ -3,6 +3,7 @@
 
 mod climb;
 mod estimates;
+mod images;
 mod judge;
 pub mod passes;
 mod paths;

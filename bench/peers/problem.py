@@ -1,4 +1,4 @@
-"""The problem that every peer solves, and the checks of its answers.
+"""The problems that every peer solves, and the checks of its answers.
 
 VE noise from 30 to 0.01 on a geometric grid. The mixture has 40 equal components of unit variance with means in
 [-40, 40]^2, annealed to its square or averaged geometrically with a second one. The network is dense (d, h, h, h,
@@ -82,3 +82,23 @@ def check_gmm(x, log_z):
 def check_mlp(x):
     """Mean of the squared coordinates."""
     return {"mean_x2": round(float((np.asarray(x, np.float64) ** 2).mean()), 4)}
+
+
+# Training step and class at which an image network is asked.
+UNET_TIME, UNET_CLASS = 5.0, 3
+
+
+def some(count):
+    """Numbers of unit variance in no order, the same for all peers."""
+    return (math.sqrt(3.0) * (2.0 * (np.arange(count) * 0.618033988749895 % 1.0) - 1.0)).astype(np.float32)
+
+
+def check_unet(output, back=None):
+    """Mean squares of what an image network says and, where it was asked, passes back; and their first numbers."""
+    found = {"y": output} | ({} if back is None else {"g": back})
+    out = {}
+    for name, value in found.items():
+        value = np.asarray(value, np.float64)
+        out[f"mean_{name}2"] = round(float((value * value).mean()), 6)
+        out[f"first_{name}"] = round(float(value.ravel()[0]), 5)
+    return out

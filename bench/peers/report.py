@@ -13,6 +13,7 @@ CHECKS = {
     "resample": {"max_count_err": "{:.4f}"},
     "gmm": {"logZ": "{:.3f}", "mean_r2": "{:.0f}"},
     "mlp": {"mean_x2": "{:.3f}"},
+    "unet": {"mean_y2": "{:.5f}", "first_y": "{:.4f}", "mean_g2": "{:.5f}", "first_g": "{:.4f}"},
 }
 
 
@@ -26,6 +27,8 @@ def line(cells):
 
 def workload(row):
     name = f"N={power(row['n'])}"
+    if row["op"] == "unet":
+        return f"{'output and gradient' if row['h'] else 'output'}, {row['n']} images"
     return f"D={row['d']} H={row['h']} {name}" if row["op"] == "mlp" else name
 
 
@@ -92,6 +95,9 @@ def tables(results, ours):
     def of_mlp(row):
         return f"{row['ns_per_particle_step']:.0f} {share(row['GFLOPs'], 'GFLOP/s', peak, 'peak')}"
 
+    def of_unet(row):
+        return f"{row['ms_per_image']:.3f}"
+
     def chosen(op, d):
         return [row for row in rows if row["op"] == op and row["d"] == d]
 
@@ -101,6 +107,7 @@ def tables(results, ours):
     for mode, name in ((0, "one mixture, annealed"), (1, "two mixtures, geometric average")):
         yield f"{name}: ns per particle and step", of_gmm, chosen("gmm", mode)
     yield "network, annealed: ns per particle and step", of_mlp, [row for row in rows if row["op"] == "mlp"]
+    yield "image network: ms per image", of_unet, [row for row in rows if row["op"] == "unet"]
 
 
 def main():

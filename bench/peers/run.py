@@ -19,7 +19,7 @@ import machine
 from rounds import Settings, bench
 from workers import HERE, Workers
 
-KINDS = ("limits", "resample", "gmm", "mlp", "geo")
+KINDS = ("limits", "resample", "gmm", "mlp", "geo", "unet")
 
 
 def options():
@@ -111,6 +111,8 @@ def jobs(quick):
     resample(64)
     for e in (14,) if quick else (12, 16):
         out.append(("geo", "gmm", 1 << e, 1, 1, 100, without_numpy))
+    for back in (0, 1):
+        out.append(("unet", "unet", 64, 0, back, 0, [("jax", "jax")]))
     return out
 
 
@@ -133,6 +135,8 @@ def derived(row):
         flops = 2 * (2 * d * h + 3 * h * h)
         row["ns_per_particle_step"] = t / n / steps * 1e9
         row["GFLOPs"] = flops * n * steps / t / 1e9
+    if row["op"] == "unet":
+        row["ms_per_image"] = t / n * 1e3
     return row
 
 

@@ -2,7 +2,7 @@
 
 Variants: jax_threefry and jax_rbg, by generator; for `resample` jax_SUM_HOW, where SUM is plain (XLA's cumulative
 sum) or blocked, and HOW finds the ancestors by search (searchsorted) or scatter (offspring scattered, running
-maximum).
+maximum). `unet` has one, jax.
 """
 
 import math
@@ -18,14 +18,19 @@ from jax import lax
 from problem import (
     BETA_ANNEAL,
     SIGMA_FIRST,
+    UNET_CLASS,
+    UNET_TIME,
     check_ancestors,
     check_gmm,
     check_mlp,
+    check_unet,
     gmm_targets,
     mlp_weights,
+    some,
     step_constants,
     time_features,
 )
+from workers import unet_folder
 from protocol import operation_of, serve
 
 
@@ -175,7 +180,28 @@ def gemm(request, key):
     return Call(jax.jit(lambda a, b: a @ b), a, a), lambda: {"flops": 2.0 * n**3}
 
 
-OPERATIONS = {"resample": resample, "gmm": gmm, "mlp": mlp, "normals": normals, "gemm": gemm}
+def unet(request, key):
+    """The image network forwards (h = 0), or forwards and back (h = 1)."""
+    import unet as network  # this operation alone reads files
+
+    config, tensors = network.load(unet_folder())
+    forward, vjp = network.functions(config, tensors)
+    n = request["n"]
+    size = np.broadcast_to(np.asarray(config["sample_size"]), 2)
+
+    def images(channels):
+        return jnp.asarray(some(n * channels * size[0] * size[1]).reshape(n, channels, *size))
+
+    classes = None if config.get("num_class_embeds") is None else jnp.full(n, UNET_CLASS)
+    asked = images(config["in_channels"]), jnp.full(n, UNET_TIME), classes
+    if request["h"] == 0:
+        call = Call(forward, *asked)
+        return call, lambda: check_unet(call.result)
+    call = Call(vjp, *asked, images(config["out_channels"]))
+    return call, lambda: check_unet(*call.result)
+
+
+OPERATIONS = {"resample": resample, "gmm": gmm, "mlp": mlp, "normals": normals, "gemm": gemm, "unet": unet}
 
 
 def make(request):

@@ -16,6 +16,11 @@ NATIVE = HOME / "native"
 PACKAGES = {"numpy": "numpy", "jax": "jax", "torch": "torch"}
 
 
+def unet_folder():
+    """The image network that is asked."""
+    return os.environ.get("PEERS_UNET") or str(HERE.parent.parent / "weights" / "mnist-ddpm")
+
+
 class Gone(Exception):
     """The worker ended, or answered something that is not of the protocol."""
 

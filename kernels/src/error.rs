@@ -42,6 +42,18 @@ pub enum KernelError {
         /// What to change.
         hint: &'static str,
     },
+    /// More memory than the device has left.
+    #[error("{what} need {needed} bytes, the device has {available} left; {hint}")]
+    OutOfMemory {
+        /// What it is for.
+        what: &'static str,
+        /// Bytes wanted.
+        needed: u64,
+        /// Bytes left.
+        available: u64,
+        /// What to change.
+        hint: &'static str,
+    },
     /// A kernel was refused or failed; launches report nothing, so it surfaces at the next read.
     #[error("the device failed while {during}: {message}")]
     Device {

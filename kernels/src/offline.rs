@@ -168,6 +168,7 @@ macro_rules! entry {
     };
 }
 
+mod layers;
 mod networks;
 mod paths;
 mod steps;
@@ -251,6 +252,7 @@ pub fn all() -> Vec<Offline> {
             x log_w scores ancestors roots clock norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER, element.kind()
         )));
     }
+    layers::layers(&mut list);
     networks::networks(&mut list);
     paths::all(&mut list);
     steps::all(&mut list);

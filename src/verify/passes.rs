@@ -10,7 +10,7 @@ use feynkac_kernels::prims::philox::oracle::{Stream, normal, uniform, words};
 use feynkac_kernels::prims::state::{BLOCK, Population};
 
 use super::problems::runs;
-use super::{EPS, Verdict, paths, verify, walk, weighed};
+use super::{EPS, Verdict, images, paths, verify, walk, weighed};
 use crate::aim::{Growth, Reward};
 use crate::error::Result;
 use crate::model::Model;
@@ -25,6 +25,7 @@ pub type Row = (&'static str, fn(&Device) -> Result<Verdict>);
 
 /// Every pass.
 pub const PASSES: &[Row] = &[
+    ("conv", images::convolved),
     ("copy", copied),
     ("draws", drawn),
     ("gather", gathered),
@@ -38,6 +39,7 @@ pub const PASSES: &[Row] = &[
     ("priority", chosen),
     ("resample", weighed::resampled),
     ("retain", paths::retained),
+    ("rows", images::turned),
     ("scan", weighed::scanned),
     ("step", stepped),
     ("steps", together),

@@ -1,5 +1,6 @@
 //! What the benchmarks ask, a file a question. `make bench` asks all of them.
 
+pub mod convolutions;
 pub mod dims;
 pub mod fusion;
 pub mod networks;
@@ -27,6 +28,7 @@ pub const QUESTIONS: &[Question] = &[
     ("fusion", fusion::ask),
     ("overhead", overhead::ask),
     ("networks", networks::ask),
+    ("convolutions", convolutions::ask),
 ];
 
 /// Particles of the run that is checked, and its steps, at most.

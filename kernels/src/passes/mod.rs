@@ -1,6 +1,7 @@
 //! What a launch does: one folder a kernel family, each with its launch, its kernel and its f64
 //! oracle, plain loops from the formula.
 
+pub mod conv;
 pub mod copy;
 pub(crate) mod crew;
 pub mod draws;
@@ -10,11 +11,13 @@ pub mod increments;
 pub mod init;
 pub mod jumps;
 pub mod ladder;
+pub mod layers;
 pub mod mlp;
 pub mod paths;
 pub mod priority;
 pub mod resample;
 pub mod retain;
+pub mod rows;
 pub mod scan;
 pub mod step;
 pub mod steps;

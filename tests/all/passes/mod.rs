@@ -1,6 +1,7 @@
 //! Every pass against its f64 oracle, on every device.
 
 mod conditional;
+mod conv;
 mod draws;
 mod every;
 mod ladder;

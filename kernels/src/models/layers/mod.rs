@@ -168,6 +168,22 @@ impl Layers {
         self.0[at].extent
     }
 
+    /// Which layers depend on the state.
+    pub fn of_state(&self) -> Vec<bool> {
+        let mut of: Vec<bool> = Vec::with_capacity(self.0.len());
+        for layer in &self.0 {
+            of.push(matches!(layer.op, Op::State(_)) || layer.from.iter().any(|f| of[*f]));
+        }
+        of
+    }
+
+    /// How many layers read each, one that reads it twice counted twice.
+    pub fn uses(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.0.len()];
+        self.0.iter().flat_map(|layer| &layer.from).for_each(|f| uses[*f] += 1);
+        uses
+    }
+
     /// Puts a layer in that reads the layers `from`, if their extents fit, and says which it is.
     pub fn push(&mut self, op: Op, from: &[usize], weights: &[usize]) -> Result<usize> {
         if let Some(late) = from.iter().find(|f| **f >= self.0.len()) {

@@ -80,6 +80,31 @@ pub fn jvp(
     (values.pop().unwrap_or_default(), moves.pop().unwrap_or_default())
 }
 
+/// What the layers write that do not depend on the state, and how that changes as the time moves at the rate `rate`;
+/// nothing for the others.
+pub fn conditioning(
+    layers: &Layers,
+    weights: &[Vec<f32>],
+    asked: Question,
+    rate: f64,
+) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+    let (mut values, mut moves): (Vec<Vec<f64>>, Vec<Vec<f64>>) = (Vec::new(), Vec::new());
+    for (layer, of_state) in layers.all().iter().zip(layers.of_state()) {
+        if of_state {
+            values.push(Vec::new());
+            moves.push(Vec::new());
+            continue;
+        }
+        let read: Vec<&[f64]> = layer.from.iter().map(|f| values[*f].as_slice()).collect();
+        let moved: Vec<&[f64]> = layer.from.iter().map(|f| moves[*f].as_slice()).collect();
+        let made = value(layers, layer, &read, weights, asked);
+        let change = along(layers, layer, &read, weights, asked, &moved, rate);
+        values.push(made);
+        moves.push(change);
+    }
+    (values, moves)
+}
+
 fn add(to: &mut [f64], what: &[f64]) {
     for (to, what) in to.iter_mut().zip(what) {
         *to += what;

@@ -1,0 +1,111 @@
+//! From a graph to the launches that compute it: every node forwards.
+
+use super::graph::{Do, Graph};
+use super::kernel_point::{By, Form};
+use super::plan::{Given, Plan, Point, Rows, Step, Value, Wanted, What};
+use crate::models::layers::Extent;
+
+/// A plan in the making.
+pub(super) struct Emit<'a> {
+    pub graph: &'a Graph,
+    pub plan: Plan,
+}
+
+/// A point launch that does nothing yet.
+pub(super) fn same(extent: Extent) -> Point {
+    let (form, by) = (Form::Same, By::Constants);
+    Point { extent, form, by, rows: None, scale: 1.0, shift: 0.0, other: false }
+}
+
+impl<'a> Emit<'a> {
+    pub fn new(graph: &'a Graph) -> Self {
+        Emit { graph, plan: Plan::default() }
+    }
+
+    /// A launch that writes one value.
+    pub fn step(&mut self, what: What, reads: Vec<Value>, numbers: usize) -> Value {
+        self.step_of(what, reads, &[numbers])[0]
+    }
+
+    /// A launch that writes as many values as `numbers` has.
+    pub fn step_of(&mut self, what: What, reads: Vec<Value>, numbers: &[usize]) -> Vec<Value> {
+        let first = self.plan.numbers.len();
+        self.plan.numbers.extend(numbers);
+        let writes: Vec<Value> = (first..first + numbers.len()).collect();
+        self.plan.steps.push(Step { what, reads, writes: writes.clone() });
+        writes
+    }
+
+    pub fn take(&mut self, given: Given, numbers: usize) -> Value {
+        self.step(What::Take(given), Vec::new(), numbers)
+    }
+
+    pub fn give(&mut self, wanted: Wanted, value: Value) {
+        self.step_of(What::Give(wanted), vec![value], &[]);
+    }
+
+    pub fn point(&mut self, point: Point, reads: Vec<Value>) -> Value {
+        self.step(What::Point(point), reads, point.extent.numbers())
+    }
+
+    /// The sum of two values.
+    pub fn sum(&mut self, x: Value, y: Value) -> Value {
+        let extent = Extent::vector(self.plan.numbers[x]);
+        self.point(Point { other: true, ..same(extent) }, vec![x, y])
+    }
+
+    /// Node `at`, of the values of those it reads.
+    pub fn forward(&mut self, at: usize, values: &[Option<Value>]) -> Value {
+        let graph = self.graph;
+        let node = &graph.nodes[at];
+        let reads: Vec<Value> =
+            node.from.iter().map(|f| values[*f].expect("a value before it is read")).collect();
+        let (numbers, extent) = (node.extent.numbers(), node.extent);
+        let rows = |entry| Some(Rows { entry, moving: false });
+        match node.what {
+            Do::State => self.take(Given::State, numbers),
+            Do::Conv { .. } => {
+                self.step(What::Conv { node: at, moves: None, tangent: false }, reads, numbers)
+            }
+            Do::Norm { .. } => self.step(What::Norm(at), reads, numbers),
+            Do::Act(kind) => self.point(Point { form: Form::Act(kind), ..same(extent) }, reads),
+            Do::Affine(scale, shift) => self.point(Point { scale, shift, ..same(extent) }, reads),
+            Do::Rows(entry) => self.point(Point { by: By::Row, rows: rows(entry), ..same(extent) }, reads),
+            Do::Fill(entry) => self.fill(numbers, Rows { entry, moving: false }),
+            Do::Add => self.sum(reads[0], reads[1]),
+            Do::Shift => self.point(Point { by: By::Shift, ..same(extent) }, reads),
+            Do::Modulate => self.point(Point { by: By::Both, ..same(extent) }, reads),
+            Do::Concat => self.step(What::Join, reads, numbers),
+            Do::Upsample => {
+                let from = graph.nodes[node.from[0]].extent;
+                self.step(What::Upsample { from }, reads, numbers)
+            }
+            Do::Attention(_) => self.step(What::Attend(at), reads, numbers),
+        }
+    }
+
+    /// The numbers of an entry as a value.
+    pub fn fill(&mut self, numbers: usize, rows: Rows) -> Value {
+        let point = same(Extent::vector(numbers));
+        self.point(Point { form: Form::Nothing, by: By::Row, rows: Some(rows), ..point }, Vec::new())
+    }
+
+    /// The plan with slots.
+    pub fn done(mut self) -> Plan {
+        super::slots::assign(&mut self.plan);
+        self.plan
+    }
+}
+
+/// The launches of the output.
+pub(super) fn output(graph: &Graph) -> Plan {
+    let mut emit = Emit::new(graph);
+    let mut values = vec![None; graph.nodes.len()];
+    for at in 0..graph.nodes.len() {
+        values[at] = Some(emit.forward(at, &values));
+    }
+    if let Some(Some(last)) = values.last() {
+        emit.give(Wanted::Output, *last);
+    }
+    emit.done()
+}
