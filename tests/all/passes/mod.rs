@@ -7,6 +7,7 @@ mod every;
 mod ladder;
 pub mod mlp;
 mod mlp_tensor;
+mod pairs;
 mod paths;
 mod random;
 pub mod resample;

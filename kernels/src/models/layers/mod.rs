@@ -10,6 +10,8 @@ mod oracle_layers;
 mod oracle_ops;
 mod oracle_pairs;
 
+pub use oracle_pairs::pairs as each_pair;
+
 use crate::error::{Result, argument};
 pub use crate::prims::activation::Activation;
 

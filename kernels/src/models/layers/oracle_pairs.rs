@@ -4,7 +4,7 @@
 use super::Extent;
 
 /// The atoms of every pair.
-pub(super) fn pairs(atoms: usize) -> impl Iterator<Item = (usize, usize)> {
+pub fn pairs(atoms: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..atoms).flat_map(move |i| (i + 1..atoms).map(move |j| (i, j)))
 }
 

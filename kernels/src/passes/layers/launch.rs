@@ -71,6 +71,7 @@ impl Network {
             What::Join | What::Part { .. } | What::Upsample { .. } | What::UpsampleBack { .. } => {
                 self.moved(device, plan, step, &values)
             }
+            What::Pairs(pairs) => self.pairs(device, &pairs, &values),
             What::Sums { extent, both } => self.sums(device, extent, both, &values),
             What::Attend(node) => self.attend(device, step, node, &values),
             What::AttendSums(node) | What::AttendQueries(node) => self.attend(device, step, node, &values),
