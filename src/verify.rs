@@ -5,6 +5,7 @@ mod climb;
 mod estimates;
 mod images;
 mod judge;
+mod layers;
 pub mod passes;
 mod paths;
 mod problems;

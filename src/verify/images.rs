@@ -88,7 +88,7 @@ pub(super) fn turned(device: &Device) -> Result<Verdict> {
     let table = [[0.5_f32, -0.7, 1.5], [2.0, 0.0, 0.25]];
     let levels = device.upload("levels", &table.concat())?;
     let through = Rows::new(device)?;
-    for (dim, count) in [(1, 1), (3, 17), (784, 3), (64, 70)] {
+    for (dim, count) in [(1_usize, 1_usize), (3, 17), (784, 3), (64, 70)] {
         let n = count.next_multiple_of(lanes(device));
         let (x, value) = (some(1, count * dim), some(2, n * dim));
         let (rows, from) = (device.upload("rows", &x)?, device.upload("value", &value)?);

@@ -10,7 +10,7 @@ use feynkac_kernels::prims::philox::oracle::{Stream, normal, uniform, words};
 use feynkac_kernels::prims::state::{BLOCK, Population};
 
 use super::problems::runs;
-use super::{EPS, Verdict, images, paths, verify, walk, weighed};
+use super::{EPS, Verdict, images, layers, paths, verify, walk, weighed};
 use crate::aim::{Growth, Reward};
 use crate::error::Result;
 use crate::model::Model;
@@ -34,6 +34,7 @@ pub const PASSES: &[Row] = &[
     ("init", started),
     ("jumps", jumped),
     ("ladder", climbing),
+    ("layers", layers::asked),
     ("mlp", networks),
     ("paths", paths::traced),
     ("priority", chosen),

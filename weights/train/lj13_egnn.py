@@ -7,7 +7,7 @@ import common
 import egnn
 
 CONFIG = {
-    "_class_name": "EGNN", "atoms": 13, "space": 3, "hidden": 48, "radial": 24, "layers": 2, "activation": "silu",
+    "_class_name": "EGNN", "atoms": 13, "space": 3, "hidden": 32, "radial": 20, "layers": 2, "activation": "silu",
     "cond": 32, "time_features": 32,
     "schedule": {"kind": "ve", "sigma_min": 0.002, "sigma_max": 10.0, "t_min": 0.0, "t_max": 1.0},
     "prediction": "x0",
@@ -15,7 +15,7 @@ CONFIG = {
 
 
 def train(args):
-    args.batch, args.rate = 128, 3e-3
+    args.batch, args.rate = 64, 4e-3
     x, grad = egnn.samples("lj13", args.out, chains=128, burn=15000, keep=400, thin=100)
     sd = round(float(x.std()), 4)
     parts = {"preconditioning": {"kind": "edm", "sigma_data": sd}, "data": {"mean": 0.0, "std": sd}}

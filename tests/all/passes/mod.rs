@@ -1,10 +1,12 @@
 //! Every pass against its f64 oracle, on every device.
 
 mod conditional;
+mod diffusers;
 mod conv;
 mod draws;
 mod every;
 mod ladder;
+pub mod layers;
 pub mod mlp;
 mod mlp_tensor;
 mod pairs;

@@ -110,3 +110,100 @@ fn add(to: &mut [f64], what: &[f64]) {
         *to += what;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Activation, Extent, Features};
+    use super::*;
+
+    /// In (-1, 1), in no order.
+    fn some(seed: usize, n: usize) -> Vec<f64> {
+        (0..n).map(|i| 2.0 * ((seed + 7 * i + 1) as f64 * 0.618_033_988_749_895).fract() - 1.0).collect()
+    }
+
+    /// Every layer, and the tensors it names.
+    fn everything() -> (Layers, Vec<Vec<f32>>) {
+        let (mut layers, mut tensors) = (Layers::default(), Vec::new());
+        let mut tensor = |n: usize, size: f64| {
+            let values = some(tensors.len(), n).into_iter().map(|v| (size * v) as f32).collect();
+            tensors.push(values);
+            tensors.len() - 1
+        };
+        let mut put = |op: Op, from: &[usize], weights: &[usize]| layers.push(op, from, weights).unwrap();
+        let features = Features::Positional { count: 4, shift: 0.0, cosines_first: true };
+        let t = put(Op::Time(features), &[], &[]);
+        let class = put(Op::Class { count: 4 }, &[], &[tensor(8, 1.0)]);
+        let t = put(Op::Add, &[t, class], &[]);
+        let fourier = put(Op::Time(Features::Fourier { count: 4 }), &[], &[tensor(2, 0.3)]);
+        let t = put(Op::Add, &[t, fourier], &[]);
+        let scales =
+            put(Op::Conv { out: 8, taps: 1, stride: 1, before: 0 }, &[t], &[tensor(32, 0.7), tensor(8, 0.2)]);
+        let x = put(Op::State(Extent { channels: 2, height: 4, width: 2 }), &[], &[]);
+        let a = put(Op::Affine { scale: 1.5, shift: -0.25 }, &[x], &[]);
+        let a =
+            put(Op::Conv { out: 4, taps: 3, stride: 1, before: 1 }, &[a], &[tensor(72, 0.5), tensor(4, 0.2)]);
+        let n = put(Op::Norm { groups: 2, eps: 1e-3 }, &[a], &[tensor(4, 1.0), tensor(4, 0.3)]);
+        let n = put(Op::Modulate, &[n, scales], &[]);
+        let n = put(Op::Act(Activation::Silu), &[n], &[]);
+        let [q, k, v] = [0.9, 0.8, 0.7].map(|size| {
+            put(Op::Conv { out: 4, taps: 1, stride: 1, before: 0 }, &[n], &[tensor(16, size), tensor(4, 0.1)])
+        });
+        let looked = put(Op::Attention { heads: 2 }, &[q, k, v], &[]);
+        let both = put(Op::Concat, &[looked, a], &[]);
+        let half = put(
+            Op::Conv { out: 4, taps: 3, stride: 2, before: 1 },
+            &[both],
+            &[tensor(288, 0.3), tensor(4, 0.1)],
+        );
+        let half = put(Op::Act(Activation::Gelu), &[half], &[]);
+        let up = put(Op::Upsample, &[half], &[]);
+        let up = put(Op::Shift, &[up, t], &[]);
+        let sum = put(Op::Add, &[up, n], &[]);
+        let y = put(
+            Op::Conv { out: 2, taps: 1, stride: 1, before: 0 },
+            &[sum],
+            &[tensor(8, 0.8), tensor(2, 0.1)],
+        );
+        put(Op::OverTime, &[y], &[]);
+        (layers, tensors)
+    }
+
+    fn dot(a: &[f64], b: &[f64]) -> f64 {
+        a.iter().zip(b).map(|(a, b)| a * b).sum()
+    }
+
+    #[test]
+    fn tangents_are_differences_and_agree_with_the_way_back() {
+        let (layers, tensors) = everything();
+        let (x, v, u) = (some(3, 16), some(11, 16), some(5, 16));
+        let (time, rate, h) = (1.3, 0.7, 1e-5);
+        let asked = Question { x: &x, time, class: 1 };
+        let (output, moved) = jvp(&layers, &tensors, asked, &v, rate);
+        assert_eq!(output, forward(&layers, &tensors, asked).pop().unwrap());
+        let at = |s: f64| {
+            let x: Vec<f64> = x.iter().zip(&v).map(|(x, v)| x + s * v).collect();
+            forward(&layers, &tensors, Question { x: &x, time: time + s * rate, class: 1 }).pop().unwrap()
+        };
+        let largest = moved.iter().fold(0.0, |m: f64, d| m.max(d.abs()));
+        for ((more, less), d) in at(h).iter().zip(at(-h)).zip(&moved) {
+            // h^2 of third derivatives, and rounding over h
+            assert!(((more - less) / (2.0 * h) - d).abs() < 1e-8 * largest, "{d}");
+        }
+        // The time at rest: <u, J v> = <J' u, v>.
+        let (_, still) = jvp(&layers, &tensors, asked, &v, 0.0);
+        let (_, back) = vjp(&layers, &tensors, asked, &u);
+        let (along, slope) = (dot(&u, &still), dot(&back, &v));
+        assert!((along - slope).abs() < 1e-12 * dot(&back, &back).sqrt(), "{along}, {slope}");
+        assert!(
+            still.iter().zip(&moved).any(|(a, b)| (a - b).abs() > 1e-3 * largest),
+            "the time moves nothing"
+        );
+        // What does not read the state, alone.
+        let (values, moves) = conditioning(&layers, &tensors, asked, rate);
+        let all = forward(&layers, &tensors, asked);
+        for (at, of_state) in layers.of_state().into_iter().enumerate() {
+            assert_eq!(values[at], if of_state { Vec::new() } else { all[at].clone() });
+            assert_eq!(moves[at].len(), values[at].len());
+        }
+    }
+}

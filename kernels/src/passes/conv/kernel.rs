@@ -11,6 +11,8 @@ pub struct ConvKey {
     pub rows: usize,
     /// Vectors of particles computed at once.
     pub vectors: usize,
+    /// Weights read at once, a divisor of `rows`.
+    pub pack: usize,
     /// Each unit takes a run of pixels (the CPU); else neighbours take neighbouring particles.
     pub runs: bool,
 }
@@ -150,7 +152,7 @@ fn products<L: Size, W: Size>(
     sizes: &Sizes,
     #[comptime] key: ConvKey,
 ) {
-    let own = comptime!((key.rows / W::value()) as u32);
+    let own = comptime!((key.rows / key.pack) as u32);
     let step = select(sizes.back == 1u32, sizes.stride, 1u32);
     let vectors = sizes.groups * comptime!(key.vectors as u32);
     let plane = sizes.height * sizes.width * vectors;
@@ -171,14 +173,14 @@ fn products<L: Size, W: Size>(
                     a[v] = from[value as usize + v];
                 }
                 #[unroll]
-                for w in 0..comptime!(key.rows / W::value()) {
+                for w in 0..comptime!(key.rows / key.pack) {
                     let few = weights[weight as usize + w];
                     #[unroll]
-                    for lane in 0..W::value() {
+                    for lane in 0..key.pack {
                         let one = Vector::<f32, L>::new(few.extract(lane));
                         #[unroll]
                         for v in 0..key.vectors {
-                            let at = (w * W::value() + lane) * key.vectors + v;
+                            let at = (w * key.pack + lane) * key.vectors + v;
                             sums[at] = fma(one, a[v], sums[at]);
                         }
                     }

@@ -315,9 +315,9 @@ impl Conv {
         }
         let vectors = n / lanes;
         let at_once = if device.is_cpu() { vectors_at_once(vectors) } else { 1 };
-        let key = ConvKey { rows: packed.rows, vectors: at_once, runs: device.is_cpu() };
-        let groups = vectors / at_once;
         let pack = if device.is_cpu() { 1 } else { packed.rows.min(LANES) };
+        let key = ConvKey { rows: packed.rows, vectors: at_once, pack, runs: device.is_cpu() };
+        let groups = vectors / at_once;
         let sharing = Sharing::apart(device);
         let items = packed.to.channels.div_ceil(packed.rows) * groups * packed.to.pixels();
         conv_kernel::launch(
