@@ -1,5 +1,5 @@
 //! Networks of identical particles, the same after every permutation, rotation, reflection and shift of them:
-//! docs/maths.md (9.2).
+//! docs/maths.md (9.5).
 //!
 //! A folder holds `config.json`, in which `_class_name` is `EGNN`, and `model.safetensors`. [`load`] checks it to the
 //! last tensor and lays the network out as a list of layers.
@@ -9,9 +9,8 @@ mod config;
 
 use std::path::Path;
 
-use feynkac_kernels::models::layers::Layers;
-
 use crate::error::Result;
+use crate::layered::Layered;
 use crate::netconfig;
 pub use config::EgnnConfig;
 
@@ -20,10 +19,8 @@ pub use config::EgnnConfig;
 pub struct Egnn {
     /// Its description.
     pub config: EgnnConfig,
-    /// What it does, layer by layer. Its state is `[1, atoms, space]`, its time sigma/alpha.
-    pub layers: Layers,
-    /// The weights that the layers name, row-major.
-    pub tensors: Vec<Vec<f32>>,
+    /// Its layers and numbers. Its state is `[1, atoms, space]`, its time sigma/alpha.
+    pub net: Layered,
 }
 
 /// Loads the network at `path`, a folder, or a safetensors file with `config.json` beside it or in its key `config`.
@@ -35,7 +32,7 @@ pub fn load(path: &Path) -> Result<(Egnn, Vec<String>)> {
     let build::Layout { layers, tensors } = build::layout(&config)?;
     weights.expect_exactly(&tensors)?;
     let tensors = tensors.iter().map(|(name, shape)| weights.f32(name, shape)).collect::<Result<_>>()?;
-    Ok((Egnn { config, layers, tensors }, warnings))
+    Ok((Egnn { config, net: Layered::new(layers, tensors, None) }, warnings))
 }
 
 #[cfg(test)]

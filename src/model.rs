@@ -1,5 +1,7 @@
 //! Where scores come from: closed forms, networks, or a model of the caller's own.
 
+mod field;
+mod layers;
 mod network;
 
 use std::path::Path;
@@ -9,13 +11,15 @@ use feynkac_kernels::models::{FEW, Kind};
 use feynkac_kernels::passes::step::Feed;
 
 use crate::error::{Error, Result};
-use crate::netconfig::{self, NetConfig, NetWeights};
+use crate::layered::Folder;
+use crate::netconfig::{self, DataMoments, NetConfig, NetWeights};
 use crate::options::Options;
 use crate::schedule::Schedule;
 use crate::target::{Scales, Target};
 
+pub use layers::Asked;
+pub(crate) use network::{Uploaded, networks, together};
 pub use network::{dense_network, shape, with_numbers};
-pub(crate) use network::{networks, together};
 
 /// A model whose score is computed outside of feynkac, on device buffers.
 pub trait Foreign {
@@ -70,8 +74,10 @@ pub struct Network {
 pub enum Model {
     /// A density known in closed form.
     Analytic(Target),
-    /// A trained network.
+    /// A trained dense network.
     Network(Box<Network>),
+    /// A trained network of another kind, or an energy.
+    Layered(Box<Asked>),
     /// Somebody else's.
     Foreign(Box<dyn Foreign>),
 }
@@ -90,6 +96,10 @@ impl Model {
             }
             let (target, warnings) = Target::open(path)?;
             return Ok((Model::Analytic(target), warnings));
+        }
+        if Folder::of(path)?.layered() {
+            let (asked, warnings) = Asked::open(path, class)?;
+            return Ok((Model::Layered(Box::new(asked)), warnings));
         }
         let (config, weights, warnings) = netconfig::load(path)?;
         match (class, config.classes) {
@@ -114,9 +124,39 @@ impl Model {
         if let Model::Network(network) = self { Some(network) } else { None }
     }
 
-    /// Whether this is `other`, whatever the class.
-    fn is_of(&self, other: &Network) -> bool {
-        self.network().is_some_and(|own| own.config == other.config && own.weights == other.weights)
+    /// Whether this and `other` are one network, whatever the class.
+    fn is_one_with(&self, other: &Model) -> bool {
+        match (self, other) {
+            (Model::Network(own), Model::Network(other)) => {
+                own.config == other.config && own.weights == other.weights
+            }
+            (Model::Layered(own), Model::Layered(other)) => own.is_of(other),
+            _ => false,
+        }
+    }
+
+    /// Refuses noise levels beyond those that it was trained at.
+    pub(crate) fn covers(&self, levels: &[Noise]) -> Result<()> {
+        match self {
+            Model::Network(network) => network.covers(levels),
+            Model::Layered(asked) => asked.covers(levels),
+            _ => Ok(()),
+        }
+    }
+
+    /// The folder of a network, and the sigma/alpha where it was trained, the noisiest first.
+    pub(crate) fn trained(&self) -> Option<(&str, f64, f64)> {
+        match self {
+            Model::Network(n) => {
+                let ratio = |t: f64| n.config.schedule.log_noise_ratio(t).exp();
+                Some((&n.name, ratio(n.config.t_max), ratio(n.config.t_min)))
+            }
+            Model::Layered(asked) => {
+                let (noisy, clean) = asked.scheduler.range;
+                Some((&asked.loaded.name, noisy.exp(), clean.exp()))
+            }
+            _ => None,
+        }
     }
 
     /// Coordinates of a particle.
@@ -124,6 +164,7 @@ impl Model {
         match self {
             Model::Analytic(target) => target.dim(),
             Model::Network(network) => network.config.trunk.dim,
+            Model::Layered(asked) => asked.dim(),
             Model::Foreign(model) => model.dim(),
         }
     }
@@ -132,6 +173,10 @@ impl Model {
     pub fn schedule(&self) -> Option<(Schedule, f64, f64)> {
         match self {
             Model::Network(n) => Some((n.config.schedule, n.config.t_max, n.config.t_min)),
+            Model::Layered(asked) => {
+                let (t_max, t_min) = asked.range();
+                Some((asked.scheduler.schedule, t_max, t_min))
+            }
             _ => None,
         }
     }
@@ -140,14 +185,19 @@ impl Model {
     pub fn moments(&self) -> (Vec<f64>, f64) {
         match self {
             Model::Analytic(target) => target.moments(),
-            Model::Network(n) => match n.config.data {
-                Some(data) => (vec![data.mean; self.dim()], data.std * data.std),
-                None => (vec![0.0; self.dim()], 0.0),
-            },
+            Model::Network(n) => self.spread(n.config.data),
+            Model::Layered(asked) => self.spread(asked.loaded.data),
             Model::Foreign(model) => {
                 let (mean, std) = model.moments();
                 (mean, std * std)
             }
+        }
+    }
+
+    fn spread(&self, data: Option<DataMoments>) -> (Vec<f64>, f64) {
+        match data {
+            Some(data) => (vec![data.mean; self.dim()], data.std * data.std),
+            None => (vec![0.0; self.dim()], 0.0),
         }
     }
 
@@ -163,6 +213,7 @@ impl Model {
                 let t = &n.config.trunk;
                 format!("network {} -> {} x {} -> {}{class}", t.dim, t.layers, t.hidden, t.dim)
             }
+            Model::Layered(asked) => asked.describe(),
             Model::Foreign(model) => format!("foreign model in {} dimension(s)", model.dim()),
         }
     }

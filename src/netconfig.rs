@@ -16,6 +16,7 @@
 //! class: [`NetWeights::conditioning`].
 
 mod forward;
+mod layers;
 mod load;
 mod parse;
 
@@ -26,8 +27,9 @@ pub use load::{
     ClassifierWeights, Dense, Layer, NetWeights, Scale, TimeWeights, Trunk, load, load_classifier,
 };
 
-pub(crate) use parse::{ACTIVATIONS, data, preconditioning, schedule};
+pub(crate) use parse::{ACTIVATIONS, data_moments, preconditioning, schedule};
 
+use crate::layered::Energy;
 use crate::schedule::{Preconditioning, Prediction, Schedule, TimeFeature};
 
 /// What is done to a layer's pre-activations.
@@ -116,6 +118,8 @@ pub struct NetConfig {
     pub prediction: Prediction,
     /// What is wrapped around it.
     pub preconditioning: Preconditioning,
+    /// The energy whose gradient is the prediction; `None` where that is the output.
+    pub energy: Option<Energy>,
     /// What is known of its data.
     pub data: Option<DataMoments>,
 }

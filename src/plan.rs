@@ -123,11 +123,7 @@ impl Plan {
         }
         let (schedule, ends) = (&options.schedule, [options.t_max, options.t_min]);
         let ends = ends.map(|t| Noise { t, alpha: schedule.alpha(t), sigma: schedule.sigma(t) });
-        for model in own {
-            if let Model::Network(network) = model {
-                network.covers(&ends)?;
-            }
-        }
+        own.iter().try_for_each(|model| model.covers(&ends))?;
         let asked = together(own).into_iter().map(|run| run.start).filter(|m| own[*m].outside());
         let evaluate = asked.map(Pass::Evaluate);
         let keeps = Keeps {

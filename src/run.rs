@@ -27,7 +27,7 @@ use feynkac_kernels::prims::state::Population;
 use crate::coeffs;
 use crate::error::{Error, Result};
 use crate::langevin::Rows;
-use crate::model::{self, Model, Noise};
+use crate::model::{self, Model, Noise, Uploaded};
 use crate::options::{Options, Policy};
 use crate::plan::{Pass, Plan};
 use crate::registry::Scheme;
@@ -79,7 +79,7 @@ pub struct Run<'a> {
     pub chosen: Chosen,
     models: &'a [Model],
     /// By the first of the models that each is.
-    networks: BTreeMap<usize, mlp::Network>,
+    networks: BTreeMap<usize, Uploaded>,
     feed: Feed,
     rows: Buf<f32>,
     blocks: Buf<u32>,
@@ -151,7 +151,7 @@ impl<'a> Run<'a> {
         let seeds: Vec<u64> = groups.map(|g| group_seed(options.seed, g)).collect();
         let keys: Vec<u32> = seeds.iter().flat_map(|s| [*s as u32, (s >> 32) as u32]).collect();
         let rows = of.particles() * of.dim;
-        let networks = model::networks(device, models, &levels, options.compute)?;
+        let networks = model::networks(device, models, &levels, options.compute, of.particles())?;
         let feed = model::feed(device, models, &levels, options, rows)?;
         let table: Vec<f32> = table_rows.iter().flat_map(|c| c.row()).collect();
         let carried = || Carried::new(device, &of, &plan.keeps);
@@ -202,7 +202,7 @@ impl<'a> Run<'a> {
 
     /// What each network is multiplied in.
     pub fn compute(&self) -> Vec<mlp::Compute> {
-        self.networks.values().map(mlp::Network::compute).collect()
+        self.networks.values().map(Uploaded::compute).collect()
     }
 
     /// Launches the passes before the first step.
@@ -374,8 +374,8 @@ impl<'a> Run<'a> {
                     Err(Error::input("foreign model", "a level on the device", "one on the host"))
                 }
             },
-            Model::Network(_) => {
-                Ok(self.networks[&model].launch(self.device, rows, out, first, count, level)?)
+            Model::Network(_) | Model::Layered(_) => {
+                self.networks[&model].launch(self.device, rows, out, first, count, level)
             }
             Model::Analytic(_) => Ok(()),
         }

@@ -2,6 +2,7 @@
 //! own inputs, because rounding can flip an ancestor, and from there two right runs part ways.
 
 mod climb;
+mod energies;
 mod estimates;
 mod images;
 mod judge;

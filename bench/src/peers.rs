@@ -285,6 +285,7 @@ pub(crate) fn network(d: usize, h: usize) -> Model {
         t_min: SIGMA.1,
         prediction: Prediction::X0,
         preconditioning: Preconditioning::Edm { sigma_data: 1.0 },
+        energy: None,
         data: None,
     };
     let weights = NetWeights { trunk: Trunk { input, layers, out }, time, class: None };

@@ -20,7 +20,9 @@ use crate::models::ModelsCompilationArg;
 use crate::passes::Sharing;
 use crate::passes::copy::kernel::copy_kernel;
 use crate::passes::crew::Crew;
+use crate::passes::divergence::kernel::SizesCompilationArg as ProbeSizesCompilationArg;
 use crate::passes::draws::kernel::{draws_kernel, normals_kernel};
+use crate::passes::energy::kernel::ExtentsCompilationArg;
 use crate::passes::gather::kernel::gather_kernel;
 use crate::passes::genealogy::kernel::genealogy_kernel;
 use crate::passes::increments::kernel::{BeganCompilationArg, MildKey, increments_kernel};
@@ -141,6 +143,8 @@ blank! {
     CommonCompilationArg { ancestors norms rows blocks handed }
     ModelsCompilationArg { params levels map }
     TablesCompilationArg { coeffs seeds rungs }
+    ProbeSizesCompilationArg { count dim slots probe probes first apart level }
+    ExtentsCompilationArg { count rows dim first apart level }
     BeganCompilationArg { log_w handed ancestors norms }
     NumbersCompilationArg { weights biases cond levels }
     TensorNumbersCompilationArg { weights biases cond levels }
@@ -254,6 +258,8 @@ pub fn all() -> Vec<Offline> {
     }
     layers::layers(&mut list);
     networks::networks(&mut list);
+    networks::energies(&mut list);
+    networks::divergences(&mut list);
     paths::all(&mut list);
     steps::all(&mut list);
     list

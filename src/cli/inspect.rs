@@ -7,10 +7,12 @@ use serde_json::Value;
 use super::table::{bytes, columns, short};
 use super::{print, warn};
 use crate::error::Result;
+use crate::layered::{self, Folder};
 use crate::model::Model;
 use crate::netconfig::{self, ClassifierConfig};
 use crate::schedule::Schedule;
 use crate::target::{Scales, Target};
+use crate::unet;
 use crate::weights::{Dtype, Weights, read_text};
 
 /// The most bytes of a configuration.
@@ -113,6 +115,55 @@ fn denoiser(path: &Path) -> Result<String> {
     Ok(columns(&rows))
 }
 
+/// What a network among layers is used as.
+fn layered(path: &Path) -> Result<String> {
+    let (loaded, warnings) = layered::open(path)?;
+    warn(&warnings);
+    let mut rows = Vec::new();
+    let mut put = |name: &str, text: String| rows.push(vec![name.to_string(), text]);
+    let net = &loaded.net;
+    let numbers: usize = net.tensors.iter().map(Vec::len).sum();
+    let layers = net.layers.all().len();
+    put("used as", format!("{} of {layers} layers, {numbers} numbers", loaded.kind.name()));
+    put("state", format!("{}, output {}", net.input(), net.output()));
+    if let Some(energy) = net.energy {
+        put("energy", format!("{energy}, whose gradient is the output"));
+    }
+    match &loaded.scheduler {
+        None => put("scheduler", "none: for `feynkac eval`, not for a run".to_string()),
+        Some(own) => {
+            put("output", format!("{}, preconditioning {}", own.prediction, own.preconditioning));
+            let ratio = |lambda: f64| short(lambda.exp());
+            let (noisy, clean) = (ratio(own.range.0), ratio(own.range.1));
+            put("schedule", format!("{}, sigma/alpha {noisy} to {clean}", own.schedule));
+            put("time", own.timestep.to_string());
+        }
+    }
+    let classes = net.classes.map_or("none".to_string(), |n| match net.null {
+        Some(null) => format!("0 to {} (--class), of which {null} is the null class", n - 1),
+        None => format!("0 to {} (--class), and no null class", n - 1),
+    });
+    put("classes", classes);
+    let data = loaded.data.map(|data| format!("mean {}, standard deviation {}", data.mean, data.std));
+    put("data", data.unwrap_or("unknown: the start is centred on 0".to_string()));
+    Ok(columns(&rows))
+}
+
+/// A folder of diffusers: every file of it, then what it is used as.
+fn diffusers(path: &Path) -> Result<()> {
+    let (texts, shards) = unet::files(path)?;
+    for file in shards {
+        let weights = Weights::open(&file)?;
+        let size = std::fs::metadata(&file).map_or(0, |about| about.len());
+        print(&format!("{}  {}\n\n{}\n", file.display(), bytes(size), tensors(&weights)?));
+    }
+    for file in texts {
+        print(&format!("{}\n{}\n\n", file.display(), read_text(&file, LIMIT)?.trim_end()));
+    }
+    print(&layered(path)?);
+    Ok(())
+}
+
 fn classifier(path: &Path) -> Result<String> {
     let (ClassifierConfig { trunk, outputs }, _, warnings) = netconfig::load_classifier(path)?;
     warn(&warnings);
@@ -167,11 +218,22 @@ fn target(path: &Path) -> Result<String> {
     Ok(columns(&rows))
 }
 
+/// Whether it is a folder of diffusers, a file of one, or weights that are programs.
+fn diffusers_like(path: &Path) -> bool {
+    match Folder::of(path) {
+        Ok(folder) => folder == Folder::Diffusers,
+        Err(_) => unet::ends_in(path, &unet::PICKLES),
+    }
+}
+
 /// Runs the subcommand.
 pub fn run(path: &Path) -> Result<()> {
     if path.extension().is_some_and(|extension| extension == "toml") {
         print(&target(path)?);
         return Ok(());
+    }
+    if diffusers_like(path) {
+        return diffusers(path);
     }
     let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_path_buf() };
     let weights = Weights::open(&file)?;
@@ -184,6 +246,7 @@ pub fn run(path: &Path) -> Result<()> {
     }
     // Whatever is wrong with them is said after what they hold.
     print(&match class {
+        Class::Denoiser if Folder::of(path).is_ok_and(Folder::layered) => layered(path)?,
         Class::Denoiser => denoiser(path)?,
         Class::Classifier => classifier(path)?,
         Class::Samples => samples(&weights),

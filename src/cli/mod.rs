@@ -3,6 +3,7 @@
 mod bench;
 pub mod canvas;
 mod devices;
+mod eval;
 mod inspect;
 mod list;
 mod names;
@@ -44,6 +45,8 @@ enum Command {
     Sample(Box<sample::Sample>),
     /// Resample weights of your own: a tensor in, ancestors out
     Resample(resample::Resample),
+    /// Evaluate a network at given points, and its derivatives, to check it against another framework
+    Eval(eval::Eval),
     /// Show the passes of a run, its buffers and what it moves, without running it
     Plan(Box<plan::PlanFlags>),
     /// Check every pass of a run on a device against its f64 oracle
@@ -81,6 +84,7 @@ pub fn main_of(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match cli.command {
         Command::Sample(arguments) => sample::run(*arguments).map(|()| true),
         Command::Resample(arguments) => resample::run(arguments).map(|()| true),
+        Command::Eval(arguments) => eval::run(arguments).map(|()| true),
         Command::Plan(flags) => plan::run(*flags).map(|()| true),
         Command::Verify(flags) => verify::run(*flags),
         Command::Bench(arguments) => bench::run(*arguments).map(|()| true),

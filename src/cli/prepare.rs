@@ -279,13 +279,9 @@ fn range(schedule: &Schedule, models: &[Model]) -> (f64, f64) {
 
 /// The noise that each network was trained on, for people.
 fn ranges(models: &[Model]) -> String {
-    let range = |model: &Model| match model {
-        Model::Network(network) => {
-            let ratio = |t: f64| network.config.schedule.log_noise_ratio(t).exp();
-            let (clean, noisy) = (ratio(network.config.t_min), ratio(network.config.t_max));
-            Some(format!("{} {clean:.4} to {noisy:.4}", network.name))
-        }
-        _ => None,
+    let range = |model: &Model| {
+        let (name, noisy, clean) = model.trained()?;
+        Some(format!("{name} {clean:.4} to {noisy:.4}"))
     };
     models.iter().filter_map(range).collect::<Vec<_>>().join(", ")
 }

@@ -19,7 +19,7 @@ struct Builder<'a> {
     tensors: Vec<(String, Vec<usize>)>,
 }
 
-/// The layers of a network: docs/maths.md (9s) to (9w).
+/// The layers of a network: docs/maths.md (9aa) to (9ac).
 pub(super) fn layout(config: &EgnnConfig) -> Result<Layout> {
     let mut b = Builder { config, layers: Layers::default(), tensors: Vec::new() };
     let noise = b.noise()?;
@@ -61,7 +61,7 @@ impl Builder<'_> {
     fn noise(&mut self) -> Result<usize> {
         let (count, cond) = (self.config.time_features, self.config.cond);
         let frequencies = self.tensor("time.freqs", &[count / 2]);
-        let mut e = self.put(Op::Time(Features::Fourier { count }), &[], &[frequencies])?;
+        let mut e = self.put(Op::Time(Features::Fourier { count, log: true, cosines_first: false }), &[], &[frequencies])?;
         for name in ["time.0", "time.2"] {
             e = self.linear(name, e, cond)?;
             e = self.act(e)?;

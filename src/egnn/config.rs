@@ -6,8 +6,9 @@ use feynkac_kernels::models::layers::{Activation, Extent};
 
 use crate::error::Result;
 use crate::keys::{Keys, read_object};
-use crate::netconfig::{ACTIVATIONS, DataMoments, data, preconditioning, schedule};
+use crate::netconfig::{ACTIVATIONS, DataMoments, data_moments, preconditioning, schedule};
 use crate::schedule::{Preconditioning, Prediction, Schedule};
+use crate::unet::{Scheduler, Spacing, Timestep};
 
 /// What a network of particles is made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,6 +49,20 @@ impl EgnnConfig {
         Extent { channels: 1, height: self.atoms, width: self.space }
     }
 
+    /// How it was trained. The network is shown sigma/alpha.
+    pub fn scheduler(&self) -> Scheduler {
+        let lambda = |t: f64| self.schedule.log_noise_ratio(t);
+        Scheduler {
+            schedule: self.schedule,
+            timestep: Timestep::Sigma,
+            prediction: self.prediction,
+            preconditioning: self.preconditioning,
+            range: (lambda(self.t_max), lambda(self.t_min)),
+            spacing: Spacing::Linspace,
+            offset: 0,
+        }
+    }
+
     /// Reads a configuration from JSON text; `file` names it in messages. Gives warnings too, one for each key that is
     /// not known.
     pub fn parse(file: &Path, text: &str) -> Result<(Self, Vec<String>)> {
@@ -77,7 +92,7 @@ impl EgnnConfig {
             },
             data: match keys.maybe("data", "an object", |v| v.as_object())? {
                 None => None,
-                Some(map) => Some(data(keys.under("data", map), &mut warnings)?),
+                Some(map) => Some(data_moments(keys.under("data", map), &mut warnings)?),
             },
         };
         keys.done(&mut warnings);

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use feynkac_kernels::models::layers::oracle::{self, Question};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
@@ -33,7 +32,7 @@ fn random(config: EgnnConfig, rng: &mut StdRng) -> Egnn {
         if name == "radial.sharpness" { all.map(f32::abs).collect() } else { all.collect() }
     };
     let tensors = tensors.iter().map(one).collect();
-    Egnn { config, layers, tensors }
+    Egnn { config, net: Layered::new(layers, tensors, None) }
 }
 
 fn network() -> (Egnn, StdRng) {
@@ -44,8 +43,7 @@ fn network() -> (Egnn, StdRng) {
 }
 
 fn output(net: &Egnn, x: &[f64]) -> Vec<f64> {
-    let asked = Question { x, time: 0.7, class: 0 };
-    oracle::forward(&net.layers, &net.tensors, asked).pop().unwrap()
+    net.net.forward(x, 0.7, None).unwrap()
 }
 
 fn largest(x: &[f64]) -> f64 {
@@ -95,12 +93,10 @@ fn slopes_are_those_of_differences_and_of_each_other() {
     let (net, mut rng) = network();
     let [x, u, v] = [0, 1, 2].map(|_| numbers(&mut rng, 15));
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let at = |x: &[f64], time| {
-        oracle::forward(&net.layers, &net.tensors, Question { x, time, class: 0 }).pop().unwrap()
-    };
-    let asked = Question { x: &x, time: 0.7, class: 0 };
-    let (value, back) = oracle::vjp(&net.layers, &net.tensors, asked, &u);
-    let (same_value, along) = oracle::jvp(&net.layers, &net.tensors, asked, &v, 0.0);
+    let net = &net.net;
+    let at = |x: &[f64], time| net.forward(x, time, None).unwrap();
+    let (value, back) = net.vjp(&x, 0.7, None, &u).unwrap();
+    let (same_value, along) = net.jvp(&x, 0.7, None, &v, 0.0).unwrap();
     assert_eq!((&value, &value), (&at(&x, 0.7), &same_value));
     let size = dot(&u, &u).sqrt() * dot(&along, &along).sqrt();
     assert!((dot(&u, &along) - dot(&back, &v)).abs() < 1e-12 * size);
@@ -111,7 +107,7 @@ fn slopes_are_those_of_differences_and_of_each_other() {
         plus.iter().zip(minus).map(|(a, b)| (a - b) / (2.0 * h)).collect()
     };
     same(&along, &difference(at(&moved(1.0), 0.7), at(&moved(-1.0), 0.7)), 1e-8);
-    let (_, in_time) = oracle::jvp(&net.layers, &net.tensors, asked, &[0.0; 15], 1.0);
+    let (_, in_time) = net.jvp(&x, 0.7, None, &[0.0; 15], 1.0).unwrap();
     same(&in_time, &difference(at(&x, 0.7 + h), at(&x, 0.7 - h)), 1e-8);
     assert!(largest(&in_time) > 1e-3, "it looks at its time");
 }
@@ -121,15 +117,14 @@ fn two_atoms_in_one_place_have_finite_slopes() {
     let (net, mut rng) = network();
     let mut x = numbers(&mut rng, 15);
     x.copy_within(0..3, 3);
-    let asked = Question { x: &x, time: 0.7, class: 0 };
-    let (value, back) = oracle::vjp(&net.layers, &net.tensors, asked, &numbers(&mut rng, 15));
+    let (value, back) = net.net.vjp(&x, 0.7, None, &numbers(&mut rng, 15)).unwrap();
     assert!(value.iter().chain(&back).all(|v| v.is_finite()));
 }
 
 /// Writes a network's folder, but not the tensor `without`.
 fn write(folder: &Path, net: &Egnn, without: &str) {
     let shapes = build::layout(&net.config).unwrap().tensors;
-    let kept = shapes.iter().zip(&net.tensors).filter(|((name, _), _)| name != without);
+    let kept = shapes.iter().zip(&net.net.tensors).filter(|((name, _), _)| name != without);
     let all: Vec<(String, Tensor)> = kept
         .map(|((name, shape), data)| {
             (name.clone(), Tensor { shape: shape.clone(), data: Data::F32(data) })
@@ -155,7 +150,7 @@ fn folders_are_loaded_and_their_faults_are_named() {
     write(&folder.0, &net, "");
     fs::write(folder.0.join("config.json"), changed("more", json!(1))).unwrap();
     let (found, warnings) = load(&folder.0).unwrap();
-    assert_eq!((found.config, found.layers, found.tensors), (net.config, net.layers.clone(), net.tensors.clone()));
+    assert_eq!((found.config, &found.net), (net.config, &net.net));
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     says(&changed("_class_name", json!("GNN")), &["_class_name: found \"GNN\", wanted one of \"EGNN\""]);
     says(&changed("atoms", json!(1)), &["atoms: found 1, wanted a whole number in 2 to 256"]);

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use feynkac_kernels::device::Device;
+use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::passes::mlp::{self, Compute, MlpShape};
+use feynkac_kernels::passes::{Number, Work};
 
-use super::{Model, Network, Noise};
+use super::field::Field;
+use super::{Asked, Model, Network, Noise};
 use crate::error::{Error, Result};
 use crate::netconfig::{self, Norm};
 
@@ -14,46 +16,111 @@ use crate::netconfig::{self, Norm};
 pub fn together(models: &[Model]) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for (at, model) in models.iter().enumerate() {
-        match (runs.last_mut(), model) {
-            (Some(run), Model::Network(own)) if models[run.start].is_of(own) => run.end = at + 1,
+        match runs.last_mut() {
+            Some(run) if models[run.start].is_one_with(model) => run.end = at + 1,
             _ => runs.push(at..at + 1),
         }
     }
     runs
 }
 
-/// The networks among `models` on a device, each by the first of the models that it is, with all their classes.
+/// A network on a device.
+#[derive(Debug)]
+pub enum Uploaded {
+    /// The dense one, every layer in one launch.
+    Dense(mlp::Network),
+    /// A list of layers.
+    Layers(Box<Field>),
+}
+
+impl Uploaded {
+    /// Writes the scores of `count` particles of `rows` at level `level` into `out`, under each condition, from element
+    /// `first` on.
+    pub fn launch(
+        &self,
+        device: &Device,
+        rows: &Buf<f32>,
+        out: &Buf<f32>,
+        first: usize,
+        count: usize,
+        level: Number,
+    ) -> Result<()> {
+        match self {
+            Uploaded::Dense(network) => Ok(network.launch(device, rows, out, first, count, level)?),
+            Uploaded::Layers(field) => field.launch(device, rows, out, first, count, level),
+        }
+    }
+
+    /// What it is computed in.
+    pub fn compute(&self) -> Compute {
+        match self {
+            Uploaded::Dense(network) => network.compute(),
+            Uploaded::Layers(_) => Compute::F32,
+        }
+    }
+
+    /// (what, bytes) of its buffers.
+    pub fn buffers(&self) -> (&'static str, u64) {
+        match self {
+            Uploaded::Dense(network) => ("network weights", network.bytes()),
+            Uploaded::Layers(field) => ("network weights and values", field.bytes()),
+        }
+    }
+
+    /// What `count` particles have to move.
+    pub fn work(&self, count: usize) -> Work {
+        match self {
+            Uploaded::Dense(network) => network.work(count),
+            Uploaded::Layers(field) => field.work(count),
+        }
+    }
+}
+
+/// The networks among `models` on a device, for `count` particles, each by the first of the models that it is, with all their classes.
 pub fn networks(
     device: &Device,
     models: &[Model],
     levels: &[Noise],
     compute: Compute,
-) -> Result<BTreeMap<usize, mlp::Network>> {
-    let one = |run: Range<usize>| {
-        let own: Vec<&Network> = models[run.clone()].iter().filter_map(Model::network).collect();
-        let classes: Vec<Option<usize>> = own.iter().map(|network| network.class).collect();
-        let first = own.first()?;
-        Some(first.upload(device, levels, &classes, compute).map(|network| (run.start, network)))
-    };
-    together(models).into_iter().filter_map(one).collect()
+    count: usize,
+) -> Result<BTreeMap<usize, Uploaded>> {
+    let mut all = BTreeMap::new();
+    for run in together(models) {
+        let (first, own) = (run.start, &models[run]);
+        let dense: Vec<&Network> = own.iter().filter_map(Model::network).collect();
+        let asked: Vec<&Asked> = own.iter().filter_map(Model::asked).collect();
+        if let Some(network) = dense.first() {
+            let classes: Vec<Option<usize>> = dense.iter().map(|network| network.class).collect();
+            all.insert(first, Uploaded::Dense(network.upload(device, levels, &classes, compute)?));
+        } else if let Some(network) = asked.first() {
+            let classes: Vec<Option<usize>> = asked.iter().map(|network| network.class).collect();
+            let field = Field::new(device, network, levels, &classes, count)?;
+            all.insert(first, Uploaded::Layers(Box::new(field)));
+        }
+    }
+    Ok(all)
+}
+
+/// Refuses noise levels beyond (noisiest, least noisy) sigma/alpha of a network's training. Levels of two schedules are
+/// the same where sigma/alpha is.
+pub(super) fn covered(name: &str, levels: &[Noise], (noisy, clean): (f64, f64)) -> Result<()> {
+    let ratios = || levels.iter().map(|noise| noise.sigma / noise.alpha);
+    let (least, most) = (ratios().fold(f64::INFINITY, f64::min), ratios().fold(0.0, f64::max));
+    if most <= noisy * (1.0 + 1.0e-6) && least >= clean * (1.0 - 1.0e-6) {
+        return Ok(());
+    }
+    Err(Error::input(
+        format!("noise (sigma/alpha) of a run of {name}"),
+        format!("{least:.4} to {most:.4}"),
+        format!("{clean:.4} to {noisy:.4}, on which the network was trained: see t-max and t-min"),
+    ))
 }
 
 impl Network {
-    /// Refuses noise levels beyond those that the network was trained at. Levels of two schedules are the same where
-    /// sigma/alpha is.
+    /// Refuses noise levels beyond those that the network was trained at.
     pub fn covers(&self, levels: &[Noise]) -> Result<()> {
         let ratio = |t: f64| self.config.schedule.log_noise_ratio(t).exp();
-        let (noisy, clean) = (ratio(self.config.t_max), ratio(self.config.t_min));
-        let ratios = || levels.iter().map(|noise| noise.sigma / noise.alpha);
-        let (least, most) = (ratios().fold(f64::INFINITY, f64::min), ratios().fold(0.0, f64::max));
-        if most <= noisy * (1.0 + 1.0e-6) && least >= clean * (1.0 - 1.0e-6) {
-            return Ok(());
-        }
-        Err(Error::input(
-            format!("noise (sigma/alpha) of a run of {}", self.name),
-            format!("{least:.4} to {most:.4}"),
-            format!("{clean:.4} to {noisy:.4}, on which the network was trained: see t-max and t-min"),
-        ))
+        covered(&self.name, levels, (ratio(self.config.t_max), ratio(self.config.t_min)))
     }
 
     /// The network on a device, with its coefficients and its conditioning on each of `classes` at every level of a run,

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::{Activation, ClassifierConfig, DataMoments, Embedding, NetConfig, Norm, TimeConfig, TrunkConfig};
 use crate::error::Result;
 use crate::keys::{Keys, read_object, size_in, whole};
+use crate::layered::Energy;
 use crate::schedule::{Preconditioning, Prediction, Schedule, TimeFeature};
 
 /// Every activation with its name in a configuration.
@@ -98,7 +99,8 @@ pub(crate) fn preconditioning(mut keys: Keys, warnings: &mut Vec<String>) -> Res
     Ok(found)
 }
 
-pub(crate) fn data(mut keys: Keys, warnings: &mut Vec<String>) -> Result<DataMoments> {
+/// `mean` and `std`.
+pub(crate) fn data_moments(mut keys: Keys, warnings: &mut Vec<String>) -> Result<DataMoments> {
     let finite = |v: &Value| v.as_f64().filter(|x| x.abs() <= 1e9);
     let found = DataMoments {
         mean: keys.get("mean", "a number in -1e9 to 1e9", finite)?,
@@ -106,6 +108,16 @@ pub(crate) fn data(mut keys: Keys, warnings: &mut Vec<String>) -> Result<DataMom
     };
     keys.done(warnings);
     Ok(found)
+}
+
+/// The energy that the network is one of, if it is.
+fn energy(keys: &mut Keys) -> Result<Option<Energy>> {
+    let mut names = vec![("direct", None)];
+    names.extend(Energy::NAMES.map(|(name, energy)| (name, Some(energy))));
+    match keys.map.contains_key("parameterisation") {
+        true => keys.choice("parameterisation", &names),
+        false => Ok(None),
+    }
 }
 
 impl NetConfig {
@@ -133,9 +145,10 @@ impl NetConfig {
                 None => Preconditioning::None,
                 Some(map) => preconditioning(keys.under("preconditioning", map), &mut warnings)?,
             },
+            energy: energy(&mut keys)?,
             data: match keys.maybe("data", "an object", Value::as_object)? {
                 None => None,
-                Some(map) => Some(data(keys.under("data", map), &mut warnings)?),
+                Some(map) => Some(data_moments(keys.under("data", map), &mut warnings)?),
             },
         };
         if config.preconditioning != Preconditioning::None && config.prediction != Prediction::X0 {
@@ -145,8 +158,19 @@ impl NetConfig {
                 config.prediction
             ));
         }
+        config.check_energy(&keys)?;
         keys.done(&mut warnings);
         Ok((config, warnings))
+    }
+
+    /// An energy's gradient is the noise, as it stands.
+    fn check_energy(&self, keys: &Keys) -> Result<()> {
+        let sound = (self.prediction, self.preconditioning) == (Prediction::Eps, Preconditioning::None);
+        if self.energy.is_none() || sound {
+            return Ok(());
+        }
+        let found = keys.map.get("parameterisation");
+        Err(keys.bad("parameterisation", found, "direct, unless prediction is eps without preconditioning"))
     }
 }
 

@@ -56,6 +56,7 @@ fn a_full_configuration_is_understood() {
         t_min: 0.001,
         prediction: Prediction::Eps,
         preconditioning: Preconditioning::None,
+        energy: None,
         data: Some(DataMoments { mean: 0.5, std: 2.0 }),
     };
     assert_eq!(config, wanted);

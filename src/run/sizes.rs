@@ -7,7 +7,7 @@ use feynkac_kernels::passes::{
 };
 
 use super::Run;
-use crate::model::Model;
+use crate::model::{Model, Uploaded};
 use crate::plan::Pass;
 use crate::registry::Scheme;
 
@@ -20,7 +20,7 @@ impl Run<'_> {
     /// (what, bytes) of every buffer, those of one name added up.
     pub fn buffers(&self) -> Vec<(&'static str, u64)> {
         let carried = self.carried.iter().flat_map(|c| c.buffers());
-        let networks = self.networks.values().map(|n| ("network weights", n.bytes()));
+        let networks = self.networks.values().map(Uploaded::buffers);
         let others = [
             ("scratch", self.scratch.bytes()),
             ("ancestors", self.ancestors.bytes()),
@@ -82,7 +82,7 @@ impl Run<'_> {
             Pass::Positions => paths::work(&self.of, &self.plan.keeps),
             Pass::Retain => retain::work(&self.of, &self.plan.keeps),
             Pass::Evaluate(model) => match &self.models[model] {
-                Model::Network(_) => self.networks[&model].work(self.of.particles()),
+                Model::Network(_) | Model::Layered(_) => self.networks[&model].work(self.of.particles()),
                 _ => Work::default(),
             },
         }

@@ -97,11 +97,13 @@ impl Builder<'_> {
         let numbers = self.config.time_numbers;
         let (features, weights) = match self.config.time {
             TimeEmbedding::Positional { shift, cosines_first } => {
-                (Features::Positional { count: channels, shift, cosines_first }, Vec::new())
+                let period = 1e4;
+                (Features::Positional { count: channels, shift, period, cosines_first }, Vec::new())
             }
             TimeEmbedding::Fourier => {
                 let frequencies = self.tensor("time_proj.weight", &[channels]);
-                (Features::Fourier { count: 2 * channels }, vec![frequencies])
+                let count = 2 * channels;
+                (Features::Fourier { count, log: true, cosines_first: false }, vec![frequencies])
             }
         };
         let mut v = self.put("time_proj", Op::Time(features), &[], &weights)?;

@@ -8,7 +8,9 @@ use serde_json::Value;
 use super::build::{Layout, layout};
 use super::{Scheduler, Unet, UnetConfig};
 use crate::error::{Error, Result};
-use crate::keys::read_object;
+use crate::keys::{Keys, read_object, size_in};
+use crate::layered::Layered;
+use crate::netconfig::{DataMoments, data_moments};
 use crate::weights::{Weights, read_text};
 
 /// The most bytes of a configuration, and of the list of shards.
@@ -24,7 +26,7 @@ const FILES: [&str; 4] = [
 ];
 
 /// Files that hold weights as a program.
-const PICKLES: [&str; 3] = ["bin", "pt", "ckpt"];
+pub(crate) const PICKLES: [&str; 4] = ["bin", "pt", "pth", "ckpt"];
 
 /// What the parts of an attention were called until 2022.
 const OLD: [(&str, &str); 4] =
@@ -35,6 +37,7 @@ struct Files {
     config: PathBuf,
     weights: PathBuf,
     scheduler: Option<PathBuf>,
+    notes: PathBuf,
 }
 
 /// Loads the network at `path`: its folder, that of a whole pipeline (which has it in `unet`), or one of its safetensors
@@ -58,10 +61,35 @@ pub fn load(path: &Path) -> Result<(Unet, Vec<String>)> {
             Some(scheduler)
         }
     };
-    Ok((Unet { config, layers, tensors, scheduler }, warnings))
+    let mut net = Layered::new(layers, tensors, config.classes);
+    let mut data = None;
+    if files.notes.exists() {
+        (net.null, data) = notes(&files.notes, config.classes, &mut warnings)?;
+    }
+    Ok((Unet { config, net, scheduler, data }, warnings))
 }
 
-fn ends_in(path: &Path, endings: &[&str]) -> bool {
+/// The null class and the moments of the data.
+fn notes(
+    file: &Path,
+    classes: Option<usize>,
+    warnings: &mut Vec<String>,
+) -> Result<(Option<usize>, Option<DataMoments>)> {
+    let map = read_object(file, &read_text(file, CONFIG_LIMIT)?)?;
+    let mut keys = Keys::new(file, &map);
+    let wanted = classes.map_or("null: the network knows no classes".to_string(), |n| {
+        format!("null, or a class in 0 to {}", n - 1)
+    });
+    let null = keys.maybe("null_class", wanted, |v| size_in(v, &(0..=classes?.saturating_sub(1))))?;
+    let data = match keys.maybe("data", "an object", Value::as_object)? {
+        None => None,
+        Some(map) => Some(data_moments(keys.under("data", map), warnings)?),
+    };
+    keys.done(warnings);
+    Ok((null, data))
+}
+
+pub(crate) fn ends_in(path: &Path, endings: &[&str]) -> bool {
     path.extension().is_some_and(|e| endings.iter().any(|ending| e == *ending))
 }
 
@@ -74,7 +102,7 @@ fn find(path: &Path) -> Result<Files> {
         return Ok(Files { weights: path.to_path_buf(), ..beside(folder, folder) });
     }
     let within = path.join("unet");
-    let files = match within.is_dir() && !path.join("config.json").exists() {
+    let files = match pipeline(path) {
         true => beside(&within, &path.join("scheduler")),
         false => beside(path, path),
     };
@@ -83,24 +111,53 @@ fn find(path: &Path) -> Result<Files> {
         return Err(Error::file(path, "the configuration", "none", wanted));
     }
     let folder = files.config.parent().unwrap_or(path);
-    match FILES.iter().map(|name| folder.join(name)).find(|file| file.exists()) {
-        Some(weights) => Ok(Files { weights, ..files }),
-        None => {
-            let pickled = PICKLES.map(|e| folder.join(format!("diffusion_pytorch_model.{e}")));
-            Err(match pickled.iter().find(|file| file.exists()) {
-                Some(file) => pickle(file),
-                None => Error::weights(folder, "weights", "none", format!("one of {}", FILES.join(", "))),
-            })
+    match (weights(folder), pickled(folder)) {
+        (Some(weights), _) => Ok(Files { weights, ..files }),
+        (None, Some(file)) => Err(pickle(&file)),
+        (None, None) => {
+            Err(Error::weights(folder, "weights", "none", format!("one of {}", FILES.join(", "))))
         }
     }
 }
 
-fn beside(folder: &Path, scheduler: &Path) -> Files {
-    let scheduler = Some(scheduler.join("scheduler_config.json")).filter(|file| file.exists());
-    Files { config: folder.join("config.json"), weights: PathBuf::new(), scheduler }
+/// Whether a folder is that of a whole pipeline.
+pub(crate) fn pipeline(path: &Path) -> bool {
+    let whole = path.join("unet").is_dir() || path.join("model_index.json").exists();
+    whole && !path.join("config.json").exists()
 }
 
-fn pickle(file: &Path) -> Error {
+/// The weights in the folder of a network.
+pub(crate) fn weights(folder: &Path) -> Option<PathBuf> {
+    FILES.iter().map(|name| folder.join(name)).find(|file| file.exists())
+}
+
+/// A file of weights there that is a program.
+pub(crate) fn pickled(folder: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.sort();
+    files.into_iter().find(|file| file.is_file() && ends_in(file, &PICKLES))
+}
+
+/// Configurations and weights of the network at `path`, as far as they are there.
+pub(crate) fn files(path: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let Files { config, weights, scheduler, notes } = find(path)?;
+    let texts = [Some(config), scheduler, Some(notes)].into_iter().flatten().filter(|file| file.exists());
+    let shards = match ends_in(&weights, &["json"]) {
+        true => Store::open(&weights)?.shards.iter().map(|shard| shard.path().to_path_buf()).collect(),
+        false => vec![weights],
+    };
+    Ok((texts.collect(), shards))
+}
+
+fn beside(folder: &Path, scheduler: &Path) -> Files {
+    let scheduler = Some(scheduler.join("scheduler_config.json")).filter(|file| file.exists());
+    let notes = folder.join("feynkac.json");
+    Files { config: folder.join("config.json"), weights: PathBuf::new(), scheduler, notes }
+}
+
+/// Refuses a file of weights that is a program.
+pub(crate) fn pickle(file: &Path) -> Error {
     let convert = "import sys, torch; from safetensors.torch import save_file; \
                    save_file(torch.load(sys.argv[1], map_location=\"cpu\", weights_only=True), sys.argv[2])";
     let safe = file.with_extension("safetensors");

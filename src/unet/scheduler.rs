@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::keys::{Keys, read_object, size_in};
-use crate::schedule::{NetCoeffs, Preconditioning, Prediction, Schedule};
+use crate::schedule::{NetCoeffs, Preconditioning, Prediction, Schedule, TimeFeature};
 
 /// Schedulers of a table of betas; they differ in how they step, which is ours to choose.
 const TABLES: [&str; 12] = [
@@ -34,6 +34,24 @@ pub enum Timestep {
     Sigma,
     /// ln(sigma)/4.
     QuarterLogSigma,
+    /// A feature of the schedule's own time.
+    Feature {
+        /// Which.
+        feature: TimeFeature,
+        /// Multiplies it.
+        scale: f64,
+    },
+}
+
+impl std::fmt::Display for Timestep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Timestep::Table(table) => write!(f, "training step, 0 to {}", table.len() - 1),
+            Timestep::Sigma => f.write_str("sigma/alpha"),
+            Timestep::QuarterLogSigma => f.write_str("ln(sigma/alpha)/4"),
+            Timestep::Feature { feature, scale } => write!(f, "{feature}, times {scale}"),
+        }
+    }
 }
 
 /// How a run's steps are spread over the training steps.
@@ -102,6 +120,7 @@ impl Scheduler {
         Ok(match &self.timestep {
             Timestep::Sigma => lambda.exp(),
             Timestep::QuarterLogSigma => lambda / 4.0,
+            Timestep::Feature { .. } => self.time_of(self.schedule.time_at(lambda)),
             Timestep::Table(table) => {
                 let after = table.partition_point(|l| *l < lambda);
                 match (after.checked_sub(1).map(|i| (i, table[i])), table.get(after)) {
@@ -111,6 +130,14 @@ impl Scheduler {
                 }
             }
         })
+    }
+
+    /// The time that the network is shown at time `t` of its schedule.
+    pub fn time_of(&self, t: f64) -> f64 {
+        match self.timestep {
+            Timestep::Feature { feature, scale } => scale * feature.at(&self.schedule, t),
+            _ => t,
+        }
     }
 
     /// The score as a function of the state and of the network at `lambda` = ln(sigma/alpha).

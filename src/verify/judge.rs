@@ -55,6 +55,13 @@ impl Judge<'_> {
                         point.laplacians.push(0.0);
                     }
                 }
+                Model::Layered(asked) => {
+                    point.scores.push(asked.score(x, noise)?);
+                    point.log_q.push(0.0);
+                    if self.options.laplacians() {
+                        point.laplacians.push(0.0);
+                    }
+                }
                 Model::Foreign(_) => {
                     return Err(Error::input("model", "a foreign model", "one with an f64 oracle"));
                 }

@@ -27,7 +27,7 @@ fn network() -> std::result::Result<(Layers, Vec<Vec<f32>>), KernelError> {
     let mut put = |op: Op, from: &[usize], weights: &[usize]| layers.push(op, from, weights);
     let conv = |out, taps, stride| Op::Conv { out, taps, stride, before: usize::from(taps == 3) };
     let (norm, silu) = (Op::Norm { groups: 2, eps: 1e-5 }, Op::Act(Activation::Silu));
-    let features = Features::Positional { count: 8, shift: 0.0, cosines_first: true };
+    let features = Features::Positional { count: 8, shift: 0.0, period: 1e4, cosines_first: true };
     let t = put(Op::Time(features), &[], &[])?;
     let t = put(conv(8, 1, 1), &[t], &[tensor(64, 0.5), tensor(8, 0.3)])?;
     let x = put(Op::State(STATE), &[], &[])?;

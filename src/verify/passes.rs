@@ -10,7 +10,7 @@ use feynkac_kernels::prims::philox::oracle::{Stream, normal, uniform, words};
 use feynkac_kernels::prims::state::{BLOCK, Population};
 
 use super::problems::runs;
-use super::{EPS, Verdict, images, layers, paths, verify, walk, weighed};
+use super::{EPS, Verdict, energies, images, layers, paths, verify, walk, weighed};
 use crate::aim::{Growth, Reward};
 use crate::error::Result;
 use crate::model::Model;
@@ -27,7 +27,9 @@ pub type Row = (&'static str, fn(&Device) -> Result<Verdict>);
 pub const PASSES: &[Row] = &[
     ("conv", images::convolved),
     ("copy", copied),
+    ("divergence", energies::divergences),
     ("draws", drawn),
+    ("energy", energies::energies),
     ("gather", gathered),
     ("genealogy", kept),
     ("increments", milder),

@@ -32,7 +32,7 @@ blank! {
     AttendSizesCompilationArg { heads channels pixels vectors over }
     NormSizesCompilationArg { groups channels pixels vectors affine level_numbers level eps }
     PointSizesCompilationArg { channels pixels vectors row level_numbers level scale shift }
-    RowSizes { dim count vectors read written level_numbers direct net level scale shift }
+    RowSizes { dim count vectors read written level_numbers direct net level space scale shift }
 }
 
 /// Convolutions by the channels of a tile, and rows in and out.

@@ -7,6 +7,9 @@ use half::{bf16, f16};
 
 use super::target::properties;
 use super::{Blank, Offline, TOGETHER, UNITS};
+use crate::passes::divergence::kernel::{probe_kernel, tally_kernel};
+use crate::passes::energy::Energy;
+use crate::passes::energy::kernel::{gradient_kernel, seed_kernel};
 use crate::passes::mlp::kernel::{MlpKey, mlp_kernel};
 use crate::passes::mlp::kernel_tensor::tensor_kernel;
 use crate::passes::mlp::kernel_tile::{PLANE, TensorKey};
@@ -39,6 +42,30 @@ pub(super) fn networks(list: &mut Vec<Offline>) {
             Half::F16 => tensor::<f16>(variant, key),
             Half::Bf16 => tensor::<bf16>(variant, key),
         });
+    }
+}
+
+/// What stands around the network of an energy.
+pub(super) fn energies(list: &mut Vec<Offline>) {
+    for (name, energy) in Energy::NAMES {
+        for tells in [false, true] {
+            let variant = format!("{name}{}", if tells { ", told" } else { "" });
+            list.push(entry!(variant, seed_kernel::SeedKernel(
+                rows said back told clock table of; energy, tells, false
+            )));
+        }
+        list.push(entry!(name, gradient_kernel::GradientKernel(
+            rows said came out clock table of; energy, false
+        )));
+    }
+}
+
+/// What stands around a network whose divergence is taken.
+pub(super) fn divergences(list: &mut Vec<Offline>) {
+    for axes in [false, true] {
+        let variant = if axes { "axes" } else { "signs" };
+        list.push(entry!(variant, probe_kernel::ProbeKernel(vectors seeds clock of; 1, axes, false)));
+        list.push(entry!(variant, tally_kernel::TallyKernel(vectors came sums told of; axes, false)));
     }
 }
 

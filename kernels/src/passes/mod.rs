@@ -4,7 +4,9 @@
 pub mod conv;
 pub mod copy;
 pub(crate) mod crew;
+pub mod divergence;
 pub mod draws;
+pub mod energy;
 pub mod gather;
 pub mod genealogy;
 pub mod increments;

@@ -21,6 +21,8 @@ pub mod purpose {
     pub const ACCEPT: u32 = 4;
     /// The particle that a sweep keeps.
     pub const FINAL: u32 = 5;
+    /// Signs along which a divergence is taken; the iteration is the probe.
+    pub const PROBE: u32 = 6;
     /// Bits left for the inner iteration beside the purpose.
     pub const ITERATION_BITS: u32 = 24;
 }
@@ -274,6 +276,11 @@ pub mod oracle {
         let angle = std::f64::consts::TAU * f64::from(w[2 * pair + 1] >> 8) / f64::from(1 << 24);
         let (sin, cos) = angle.sin_cos();
         (-2.0 * u.ln()).sqrt() * if coordinate.is_multiple_of(2) { cos } else { sin }
+    }
+
+    /// The sign of one coordinate, +1 or -1: the top bit of its word.
+    pub fn sign(s: Stream, coordinate: usize) -> f64 {
+        if words(s, coordinate as u32 / 4)[coordinate % 4] >> 31 == 0 { 1.0 } else { -1.0 }
     }
 
     #[cfg(test)]

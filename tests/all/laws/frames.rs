@@ -54,6 +54,7 @@ fn network(at: usize, size: f32, prediction: Prediction, preconditioning: Precon
         t_min: OWN[at].2,
         prediction,
         preconditioning,
+        energy: None,
         data: Some(DataMoments { mean: 0.0, std: SD }),
     };
     let layer = |dense: Dense, cond: Dense| Layer { dense, cond: cond.weight, norm: None };

@@ -35,8 +35,8 @@ fn what_diffusers_says(device: &Device) {
         let levels = [level(0), level(1)];
         for recompute in [false, true] {
             let settings = Settings { back: true, recompute, ..Settings::default() };
-            let network =
-                Network::new(device, &net.layers, &net.tensors, &levels, 1, settings).expect("a network");
+            let network = Network::new(device, &net.net.layers, &net.net.tensors, &levels, 1, settings)
+                .expect("a network");
             let [dim, _] = network.dims();
             let plan = network.plan(Asked::Back).expect("a plan");
             if device.is_cpu() {
@@ -57,7 +57,7 @@ fn what_diffusers_says(device: &Device) {
                 let [out, back] = [&out, &back].map(|of| device.download(of).expect("answers"));
                 let faults = [relative(&out, &wide(&part(&output))), relative(&back, &wide(&part(&slopes)))];
                 // Golden positional features were taken in f32, which is worth 1e-6.
-                let allowed = 1e-6 + allowed(&net.layers);
+                let allowed = 1e-6 + allowed(&net.net.layers);
                 println!(
                     "{name}, state {i}: output {:.1e}, vjp {:.1e} of {allowed:.1e}",
                     faults[0], faults[1]

@@ -57,7 +57,7 @@ impl Making {
 
     /// The embedded time plus a class of three.
     fn time(&mut self, numbers: usize) -> usize {
-        let features = Features::Positional { count: 8, shift: 0.0, cosines_first: true };
+        let features = Features::Positional { count: 8, shift: 0.0, period: 1e4, cosines_first: true };
         let t = self.put(Op::Time(features), &[]);
         let t = self.conv(t, numbers, 1, 1, 0);
         let table = self.tensor(3 * numbers, 0.0, 0.5);

@@ -1,9 +1,11 @@
 //! Every pass against its f64 oracle, on every device.
 
 mod conditional;
-mod diffusers;
 mod conv;
+mod diffusers;
+mod divergence;
 mod draws;
+mod energy;
 mod every;
 mod ladder;
 pub mod layers;

@@ -20,7 +20,7 @@ fn network(atoms: usize, space: usize, hidden: usize, rng: &mut StdRng) -> (Laye
         tensors.len() - 1
     };
     let time = [tensor(random(3, -0.5))];
-    let time = layers.push(Op::Time(Features::Fourier { count: 6 }), &[], &time).unwrap();
+    let time = layers.push(Op::Time(Features::Fourier { count: 6, log: true, cosines_first: false }), &[], &time).unwrap();
     let state = layers.push(Op::State(Extent { channels: 1, height: atoms, width: space }), &[], &[]).unwrap();
     let bumps = [tensor(random(5, 0.0)), tensor(random(5, 0.2))];
     let radial = layers.push(Op::PairRadial { count: 5 }, &[state], &bumps).unwrap();

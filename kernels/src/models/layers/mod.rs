@@ -52,19 +52,25 @@ impl std::fmt::Display for Extent {
 /// The features that a network is shown its time in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Features {
-    /// sin and cos of t 10000^(-i / (count/2 - shift)), i below count/2.
+    /// sin and cos of t period^(-i / (count/2 - shift)), i below count/2.
     Positional {
         /// Numbers, even.
         count: usize,
-        /// 1: the last frequency is 1/10000 itself.
+        /// 1: the last frequency is 1/period itself.
         shift: f64,
+        /// One over the lowest frequency, of shift 1; above 1.
+        period: f64,
         /// Whether cosines come before sines.
         cosines_first: bool,
     },
-    /// sin, then cos, of 2 pi f_i ln t; weights: f, half as long.
+    /// sin and cos of 2 pi f_i t, or of 2 pi f_i ln t; weights: f, half as long.
     Fourier {
         /// Numbers, even.
         count: usize,
+        /// Whether it is ln t, of t above 0.
+        log: bool,
+        /// Whether cosines come before sines.
+        cosines_first: bool,
     },
 }
 
@@ -163,6 +169,12 @@ impl Layers {
     /// The layers in their order.
     pub fn all(&self) -> &[Layer] {
         &self.0
+    }
+
+    /// Coordinates of an atom, where the output is a move of atoms by each other, which has no mean; else 0. As a score it
+    /// belongs to states whose mean is of no account: docs/maths.md (9.5).
+    pub fn space(&self) -> usize {
+        self.0.last().filter(|layer| layer.op == Op::PairMove).map_or(0, |layer| layer.extent.width)
     }
 
     /// The extent of what layer `at` writes.
@@ -271,7 +283,7 @@ fn of_pairs(channels: usize, atoms: usize) -> Extent {
 fn time_extent(features: Features) -> Result<Extent> {
     let (count, shift) = match features {
         Features::Positional { count, shift, .. } => (count, shift),
-        Features::Fourier { count } => (count, 0.0),
+        Features::Fourier { count, .. } => (count, 0.0),
     };
     if count < 2 || !count.is_multiple_of(2) || (count / 2) as f64 <= shift {
         return Err(argument("features of the time", count, format!("an even number above {}", 2.0 * shift)));
@@ -308,7 +320,7 @@ mod tests {
             (Op::PairAdd, vec![v, x], "vectors of atoms: found [4, 2, 3], wanted [4, 2, 1]"),
             (Op::PairMove, vec![x, v], "state of atoms: found"),
             (
-                Op::Time(Features::Positional { count: 2, shift: 1.0, cosines_first: true }),
+                Op::Time(Features::Positional { count: 2, shift: 1.0, period: 1e4, cosines_first: true }),
                 vec![],
                 "features of the time: found 2, wanted an even number above 2",
             ),

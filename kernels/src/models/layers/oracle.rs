@@ -9,7 +9,7 @@ use super::{Layers, Op};
 pub struct Question<'a> {
     /// The state, `[channels, height, width]`.
     pub x: &'a [f64],
-    /// The time as the network counts it; above 0 for Fourier features.
+    /// The time as the network counts it; above 0 for Fourier features of its logarithm.
     pub time: f64,
     /// The row of the class table, in a network that has one.
     pub class: usize,
@@ -130,11 +130,15 @@ mod tests {
             tensors.len() - 1
         };
         let mut put = |op: Op, from: &[usize], weights: &[usize]| layers.push(op, from, weights).unwrap();
-        let features = Features::Positional { count: 4, shift: 0.0, cosines_first: true };
+        let features = Features::Positional { count: 4, shift: 0.0, period: 1e4, cosines_first: true };
         let t = put(Op::Time(features), &[], &[]);
         let class = put(Op::Class { count: 4 }, &[], &[tensor(8, 1.0)]);
         let t = put(Op::Add, &[t, class], &[]);
-        let fourier = put(Op::Time(Features::Fourier { count: 4 }), &[], &[tensor(2, 0.3)]);
+        let fourier = put(
+            Op::Time(Features::Fourier { count: 4, log: true, cosines_first: false }),
+            &[],
+            &[tensor(2, 0.3)],
+        );
         let t = put(Op::Add, &[t, fourier], &[]);
         let scales =
             put(Op::Conv { out: 8, taps: 1, stride: 1, before: 0 }, &[t], &[tensor(32, 0.7), tensor(8, 0.2)]);

@@ -32,20 +32,22 @@ fn sources(to: Extent) -> impl Iterator<Item = usize> {
 /// The angles whose sines and cosines the features are, and how they change with the time.
 fn angles(features: Features, weights: &[usize], tensors: &[Vec<f32>], time: f64) -> (Vec<f64>, Vec<f64>) {
     match features {
-        Features::Positional { count, shift, .. } => {
+        Features::Positional { count, shift, period, .. } => {
             let half = count / 2;
-            let frequency = |i| 10_000f64.powf(-(i as f64) / (half as f64 - shift));
+            let frequency = |i| period.powf(-(i as f64) / (half as f64 - shift));
             ((0..half).map(|i| time * frequency(i)).collect(), (0..half).map(frequency).collect())
         }
-        Features::Fourier { .. } => {
+        Features::Fourier { log, .. } => {
             let turns = wide(&tensors[weights[0]]).into_iter().map(|f| std::f64::consts::TAU * f);
-            (turns.clone().map(|f| f * time.ln()).collect(), turns.map(|f| f / time).collect())
+            let (shown, rate) = if log { (time.ln(), 1.0 / time) } else { (time, 1.0) };
+            (turns.clone().map(|f| f * shown).collect(), turns.map(|f| f * rate).collect())
         }
     }
 }
 
 fn cosines_first(features: Features) -> bool {
-    matches!(features, Features::Positional { cosines_first: true, .. })
+    let (Features::Positional { cosines_first, .. } | Features::Fourier { cosines_first, .. }) = features;
+    cosines_first
 }
 
 /// Both halves in their order.

@@ -1,4 +1,4 @@
-//! The layers of pairs of atoms, each with its way back and along: docs/maths.md (9.2). Pairs (i, j), i < j, in the order
+//! The layers of pairs of atoms, each with its way back and along: docs/maths.md (9.5). Pairs (i, j), i < j, in the order
 //! (0, 1), (0, 2), ...; a state is `[1, atoms, space]`.
 
 use super::Extent;

@@ -1,4 +1,4 @@
-//! The layers of pairs of atoms, a vector of particles (states) at a time: docs/maths.md (9.3). Pairs p = (i, j), i < j,
+//! The layers of pairs of atoms, a vector of particles (states) at a time: docs/maths.md (9.5). Pairs p = (i, j), i < j,
 //! stand in the order (0, 1), (0, 2), ...; `list` has i and j of each. A state's number k of atom i is i space + k.
 
 use cubecl::prelude::*;

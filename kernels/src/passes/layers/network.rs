@@ -103,7 +103,7 @@ impl Network {
             width: tables.width,
             levels: device.upload("levels of a network", &numbers)?,
             slots: held.iter().map(slot).collect::<Result<_>>()?,
-            io: rows::Rows::new(device)?,
+            io: rows::Rows::new(device)?.centred(layers.space()),
             spare: device.empty("level of a network", 1)?,
             nothing: device.empty("no value", 64)?,
             count: levels.len() / conditions,

@@ -1,0 +1,138 @@
+//! The shipped dense networks as layers, energies by differences, folders told apart.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::netconfig;
+
+fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("weights").join(name)
+}
+
+/// Numbers of order one, other ones for every `of`.
+fn some(count: usize, of: f64) -> Vec<f64> {
+    (0..count).map(|k| (1.7 * k as f64 + of).sin() + 0.3 * (0.9 * k as f64 * of).cos()).collect()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// The largest difference over the largest number wanted.
+fn relative(got: &[f64], wanted: &[f64]) -> f64 {
+    assert_eq!(got.len(), wanted.len());
+    let largest = wanted.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    got.iter().zip(wanted).fold(0.0, |m: f64, (a, b)| m.max((a - b).abs())) / largest
+}
+
+/// Slope of `f` along `v` at `x`, by central differences of step 1e-5.
+fn slope(f: impl Fn(&[f64]) -> f64, x: &[f64], v: &[f64]) -> f64 {
+    let h = 1e-5;
+    let at = |s: f64| f(&x.iter().zip(v).map(|(x, v)| x + s * h * v).collect::<Vec<f64>>());
+    (at(1.0) - at(-1.0)) / (2.0 * h)
+}
+
+#[test]
+fn a_dense_network_is_the_same_as_layers() {
+    for name in ["digits8-mlp", "gmm40-mlp"] {
+        let (config, weights, _) = netconfig::load(&shipped(name)).unwrap();
+        let (loaded, _) = open(&shipped(name)).unwrap();
+        let net = &loaded.net;
+        assert_eq!((net.input(), net.output()), (Extent::vector(config.trunk.dim), net.input()));
+        let classes = if config.classes.is_some() { vec![None, Some(3), Some(0)] } else { vec![None] };
+        for (i, share) in [0.0, 0.3, 1.0].into_iter().enumerate() {
+            let t = config.t_max.powf(share) * config.t_min.max(0.01).powf(1.0 - share);
+            let x = some(config.trunk.dim, i as f64 + 0.5);
+            let class = classes[i % classes.len()];
+            let wanted = weights.forward(&config, &x, t, class).unwrap();
+            let c = config.preconditioning.score_coeffs(config.prediction, &config.schedule, t);
+            let shown: Vec<f64> = x.iter().map(|x| c.input * x).collect();
+            let time = loaded.time(t).unwrap();
+            // sums of up to 320 products in f64, in another order, 4 layers deep
+            let got = net.forward(&shown, time, class).unwrap();
+            assert!(
+                relative(&got, &wanted.output) < 1e-12,
+                "{name}, {t}: {}",
+                relative(&got, &wanted.output)
+            );
+            let u = some(got.len(), 9.0);
+            let (output, back) = net.vjp(&shown, time, class, &u).unwrap();
+            assert_eq!(output, got);
+            let v = some(x.len(), 4.0);
+            let along = slope(|x| dot(&u, &net.forward(x, time, class).unwrap()), &shown, &v);
+            let size = dot(&back, &back).sqrt() * dot(&v, &v).sqrt();
+            assert!((along - dot(&back, &v)).abs() < 1e-7 * size, "{name}, {t}: {along}");
+            // <u, J v> = <J' u, v>, and the time's own tangent
+            let (_, moved) = net.jvp(&shown, time, class, &v, 0.0).unwrap();
+            assert!((dot(&u, &moved) - dot(&back, &v)).abs() < 1e-12 * size, "{name}, {t}");
+            let (_, moved) = net.jvp(&shown, time, class, &v, 0.7).unwrap();
+            let h = 1e-6;
+            let at = |s: f64| -> f64 {
+                let x: Vec<f64> = shown.iter().zip(&v).map(|(x, v)| x + s * h * v).collect();
+                dot(&u, &net.forward(&x, time + 0.7 * s * h, class).unwrap())
+            };
+            let along = (at(1.0) - at(-1.0)) / (2.0 * h);
+            assert!((along - dot(&u, &moved)).abs() < 1e-6 * (size + along.abs()), "{name}, {t}: {along}");
+            // the coefficients of its scheduler at the run's lambda are its own
+            let scheduler = loaded.scheduler.as_ref().unwrap();
+            let lambda = config.schedule.log_noise_ratio(t);
+            let own = scheduler.score_coeffs(lambda);
+            assert!(relative(&[own.input, own.x, own.out], &[c.input, c.x, c.out]) < 1e-9);
+            assert!((scheduler.time_at(lambda).unwrap() - time).abs() < 1e-9 * time.abs().max(1.0));
+        }
+    }
+}
+
+#[test]
+fn a_classifier_is_the_same_as_layers() {
+    let (config, weights, _) = netconfig::load_classifier(&shipped("digits8-classifier")).unwrap();
+    let (loaded, _) = open(&shipped("digits8-classifier")).unwrap();
+    assert!(!loaded.net.timed() && loaded.scheduler.is_none());
+    let x = some(config.trunk.dim, 2.0);
+    let (got, back) = loaded.net.vjp(&x, 0.0, None, &some(config.outputs, 1.0)).unwrap();
+    assert!(relative(&got, &weights.forward(&config, &x).unwrap()) < 1e-12);
+    let (u, v) = (some(config.outputs, 1.0), some(x.len(), 5.0));
+    let along = slope(|x| dot(&u, &loaded.net.forward(x, 0.0, None).unwrap()), &x, &v);
+    assert!((along - dot(&back, &v)).abs() < 1e-7 * dot(&back, &back).sqrt() * dot(&v, &v).sqrt());
+}
+
+#[test]
+fn the_gradient_of_an_energy_is_its_slope() {
+    let (loaded, _) = open(&shipped("gmm40-mlp")).unwrap();
+    let (x, v) = (some(2, 0.3), [0.6, -0.8]);
+    assert!(loaded.net.energy(&x, 0.1, None).unwrap_err().to_string().contains("wanted an energy network"));
+    let f = loaded.net.forward(&x, 0.1, None).unwrap();
+    for (name, energy) in Energy::NAMES {
+        let net = Layered { energy: Some(energy), ..loaded.net.clone() };
+        let (value, gradient) = net.energy(&x, 0.1, None).unwrap();
+        let by_hand = match energy {
+            Energy::Square => 0.5 * dot(&f, &f),
+            Energy::Residual => (f[0] - x[0]).powi(2) + (f[1] - x[1]).powi(2),
+            Energy::Dot => dot(&x, &f),
+        };
+        assert!((value - by_hand).abs() < 1e-12 * by_hand.abs(), "{name}");
+        let along = slope(|x| net.energy(x, 0.1, None).unwrap().0, &x, &v);
+        let size = dot(&gradient, &gradient).sqrt();
+        assert!((along - dot(&gradient, &v)).abs() < 1e-7 * size, "{name}: {along}, {gradient:?}");
+        assert_eq!(net.field(&x, 0.1, None).unwrap(), gradient);
+        let (rate, again) = net.energy_rate(&x, 0.1, None).unwrap();
+        let at = |time: f64| net.energy(&x, time, None).unwrap().0;
+        let along = (at(0.1 + 1e-6) - at(0.1 - 1e-6)) / 2e-6;
+        assert_eq!(again, value);
+        assert!((along - rate).abs() < 1e-6 * rate.abs().max(1.0), "{name}: {along}, {rate}");
+    }
+}
+
+#[test]
+fn folders_are_told_apart() {
+    let kind = |path: &Path| open(path).map(|(loaded, _)| loaded.kind);
+    assert!(matches!(kind(&shipped("digits8-mlp")), Ok(Kind::Dense(_))));
+    assert!(matches!(kind(&shipped("digits8-classifier/model.safetensors")), Ok(Kind::Classifier(_))));
+    let diffusers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/diffusers");
+    for name in ["pipeline", "pipeline/unet", "half", "half/diffusion_pytorch_model.fp16.safetensors"] {
+        assert!(matches!(kind(&diffusers.join(name)), Ok(Kind::Unet(_))), "{name}");
+    }
+    let error = |path: &Path| open(path).unwrap_err().to_string();
+    assert!(error(&shipped("nowhere")).ends_with("nowhere: cannot read it: entity not found"));
+    assert!(error(&shipped("")).contains("model.safetensors: cannot read it"), "{}", error(&shipped("")));
+}
