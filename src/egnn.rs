@@ -36,4 +36,6 @@ pub fn load(path: &Path) -> Result<(Egnn, Vec<String>)> {
 }
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;

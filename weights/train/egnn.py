@@ -257,3 +257,4 @@ def reference(out, temperatures, x, e, count=2000):
             f"x.energy.{temperature}": np.ascontiguousarray(e[-1, at, :32], np.float32),
         }
     save_file(tensors, out / "reference.safetensors")
+    (out / "reference.safetensors").chmod(0o644)
