@@ -33,6 +33,7 @@ pub mod classifier;
 pub mod cli;
 pub mod coeffs;
 pub mod divergence;
+pub mod egnn;
 pub mod eigen;
 pub mod error;
 pub mod eval;

@@ -22,11 +22,12 @@ mod parse;
 
 pub use feynkac_kernels::passes::mlp::Activation;
 pub use forward::Forward;
+pub(crate) use load::open;
 pub use load::{
     ClassifierWeights, Dense, Layer, NetWeights, Scale, TimeWeights, Trunk, load, load_classifier,
 };
 
-pub(crate) use parse::{ACTIVATIONS, data_moments};
+pub(crate) use parse::{ACTIVATIONS, data_moments, preconditioning, schedule};
 
 use crate::layered::Energy;
 use crate::schedule::{Preconditioning, Prediction, Schedule, TimeFeature};

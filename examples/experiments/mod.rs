@@ -9,6 +9,7 @@ pub mod digits;
 pub mod line;
 #[cfg(feature = "cli")]
 pub mod pages;
+pub mod particles;
 pub mod plane;
 
 /// How much is done of it.

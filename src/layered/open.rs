@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Layered;
 use crate::classifier::{self, ConvClassifier, ConvConfig};
+use crate::egnn::{self, EgnnConfig};
 use crate::error::{Error, Result};
 use crate::keys::{Keys, read_object};
 use crate::netconfig::{self, ClassifierConfig, DataMoments, NetConfig};
@@ -26,6 +27,8 @@ pub enum Kind {
     Own,
     /// A classifier of images.
     Images(ConvConfig),
+    /// A network of particles.
+    Particles(EgnnConfig),
 }
 
 impl Kind {
@@ -38,6 +41,7 @@ impl Kind {
             Kind::Own => "network",
             Kind::Images(config) if config.noise.is_some() => "classifier of noisy images",
             Kind::Images(_) => "classifier of images",
+            Kind::Particles(_) => "network of particles",
         }
     }
 }
@@ -52,19 +56,20 @@ pub(crate) enum Folder {
     Classifier,
     /// A classifier of images.
     Images,
+    Particles,
 }
 
 impl Folder {
     /// By the key `_class_name`.
-    const CLASSES: [(&str, Folder); 2] =
-        [("UNet2DModel", Folder::Diffusers), (classifier::CLASS, Folder::Images)];
+    const CLASSES: [(&str, Folder); 3] =
+        [("UNet2DModel", Folder::Diffusers), (classifier::CLASS, Folder::Images), ("EGNN", Folder::Particles)];
 
     /// By the key `class`, which networks of diffusers do not have.
     const NAMES: [(&str, Folder); 2] = [("mlp", Folder::Dense), ("classifier", Folder::Classifier)];
 
     /// Whether a run asks its network as a list of layers.
     pub fn layered(self) -> bool {
-        matches!(self, Folder::Diffusers | Folder::Energy | Folder::Images)
+        matches!(self, Folder::Diffusers | Folder::Energy | Folder::Images | Folder::Particles)
     }
 
     /// What is at `path`: a folder, or a file of weights with its configuration beside it or in it.
@@ -153,6 +158,11 @@ pub fn open(path: &Path) -> Result<(Loaded, Vec<String>)> {
         Folder::Images => {
             let (ConvClassifier { config, net }, warnings) = ConvClassifier::load(path)?;
             (Loaded { name, kind: Kind::Images(config), net, scheduler: None, data: None }, warnings)
+        }
+        Folder::Particles => {
+            let (found, warnings) = egnn::load(path)?;
+            let (config, scheduler) = (found.config, Some(found.config.scheduler()));
+            (Loaded { name, kind: Kind::Particles(config), net: found.net, scheduler, data: config.data }, warnings)
         }
     })
 }

@@ -95,7 +95,15 @@ impl Asked {
         let (time, [input, own, out]) = self.shown(noise)?;
         let shown: Vec<f64> = x.iter().map(|x| input * x).collect();
         let field = self.loaded.net.field(&shown, time, self.class)?;
-        Ok(x.iter().zip(field).map(|(x, f)| own * x + out * f).collect())
+        let space = self.loaded.net.layers.space();
+        let mean = |k: usize| match space {
+            0 => 0.0,
+            _ => {
+                let line = || x.iter().skip(k % space).step_by(space);
+                line().sum::<f64>() / line().count() as f64
+            }
+        };
+        Ok(x.iter().zip(field).enumerate().map(|(k, (x, f))| own * (x - mean(k)) + out * f).collect())
     }
 
     /// A dense network as one of layers.

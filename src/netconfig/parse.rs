@@ -66,7 +66,7 @@ fn time(mut keys: Keys, warnings: &mut Vec<String>) -> Result<TimeConfig> {
 }
 
 /// The schedule with its range (t_max, t_min).
-fn schedule(mut keys: Keys, warnings: &mut Vec<String>) -> Result<(Schedule, f64, f64)> {
+pub(crate) fn schedule(mut keys: Keys, warnings: &mut Vec<String>) -> Result<(Schedule, f64, f64)> {
     let kinds = Schedule::NAMES.map(|name| (name, name));
     let schedule = match keys.choice("kind", &kinds)? {
         "ve" => Schedule::Ve {
@@ -88,7 +88,7 @@ fn schedule(mut keys: Keys, warnings: &mut Vec<String>) -> Result<(Schedule, f64
     Ok((schedule, t_max, t_min))
 }
 
-fn preconditioning(mut keys: Keys, warnings: &mut Vec<String>) -> Result<Preconditioning> {
+pub(crate) fn preconditioning(mut keys: Keys, warnings: &mut Vec<String>) -> Result<Preconditioning> {
     let edm = keys.choice("kind", &[("none", false), ("edm", true)])?;
     let found = match edm {
         false => Preconditioning::None,

@@ -148,12 +148,55 @@ def of_images(c, w, golden):
     return {"output": output, "vjp along a direction": along}
 
 
+def particles_one(c, w, x, t):
+    """(F, D) of a configuration of particles, pair by pair."""
+    act, n, hidden = activation(c["activation"]), c["atoms"], c["hidden"]
+    sigma = alpha_sigma(c["schedule"], t)[1]
+    linear = lambda name, v: w[f"{name}.weight"] @ v + w[f"{name}.bias"]
+    sd = c["preconditioning"]["sigma_data"]
+    x = x.reshape(n, c["space"])
+    y = x / np.hypot(sigma, sd)
+    angle = 2 * np.pi * w["time.freqs"] * np.log(sigma)
+    e = act(linear("time.2", act(linear("time.0", np.r_[np.sin(angle), np.cos(angle)]))))
+    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    u = {p: np.log(1 + np.sum((y[p[0]] - y[p[1]]) ** 2)) for p in pairs}
+    r = {p: np.exp(-w["radial.sharpness"] * (u[p] - w["radial.centres"]) ** 2) for p in pairs}
+    h, m = np.zeros((n, hidden)), {}
+    for l in range(c["layers"] + 1):
+        for i, j in pairs:
+            z = linear(f"pairs.{l}.radial", r[i, j]) + linear(f"pairs.{l}.time", e)
+            if l > 0:
+                z += linear(f"pairs.{l}.atoms", h[i]) + linear(f"pairs.{l}.atoms", h[j])
+            m[i, j] = act(linear(f"pairs.{l}.mix", act(z)))
+        if l == c["layers"]:
+            break
+        new = []
+        for k in range(n):
+            g = linear(f"atoms.{l}.sum", sum(m[p] for p in pairs if k in p))
+            if l > 0:
+                g = g + linear(f"atoms.{l}.keep", h[k])
+            new.append(h[k] + linear(f"atoms.{l}.out", act(g)))
+        h = np.array(new)
+    f = np.zeros_like(y)
+    for i, j in pairs:
+        push = linear("out", m[i, j])[0] * (y[i] - y[j])
+        f[i] += push
+        f[j] -= push
+    return f.ravel(), ((sd**2 * x) / (sigma**2 + sd**2) + (sigma * sd / np.hypot(sigma, sd)) * f).ravel()
+
+
+def of_particles(c, w, golden):
+    """The same of a network of particles."""
+    x, t = golden["x"].astype(np.float64), golden["t"].astype(np.float64)
+    return dict(zip(["output", "denoised"], zip(*(particles_one(c, w, x, t) for x, t in zip(x, t)))))
+
+
 def check(folder):
     folder = pathlib.Path(folder)
     config = json.loads((folder / "config.json").read_text())
     weights = {k: v.astype(np.float64) for k, v in load_file(folder / "model.safetensors").items()}
     golden, good = load_file(folder / "golden.safetensors"), True
-    of = of_images if config.get("_class_name") == "ConvClassifier" else of_dense
+    of = {"ConvClassifier": of_images, "EGNN": of_particles}.get(config.get("_class_name"), of_dense)
     for name, ours in of(config, weights, golden).items():
         if name not in golden:
             continue

@@ -22,12 +22,17 @@ use crate::passes::layers::kernel_point::{
 };
 use crate::passes::rows::kernel::{SizesCompilationArg as RowSizes, give_kernel, take_kernel};
 
+use crate::passes::layers::kernel_pairs::{
+    PairSizesCompilationArg as PairSizes, Radial, both_kernel, gaps_kernel, move_kernel, pair_sums_kernel, radial_kernel,
+};
+
 blank! {
+    PairSizes { atoms pairs space channels vectors }
     ConvSizes { channels height width out to_height to_width taps stride before back groups biased bias level_numbers level others scale shift adds }
     AttendSizesCompilationArg { heads channels pixels vectors over }
     NormSizesCompilationArg { groups channels pixels vectors affine level_numbers level eps }
     PointSizesCompilationArg { channels pixels vectors row level_numbers level scale shift }
-    RowSizes { dim count vectors read written level_numbers direct net level scale shift }
+    RowSizes { dim count vectors read written level_numbers direct net level space scale shift }
 }
 
 /// Convolutions by the channels of a tile, and rows in and out.
@@ -43,6 +48,7 @@ pub(super) fn layers(list: &mut Vec<Offline>) {
     norms(list);
     points(list);
     attention(list);
+    pairs(list);
 }
 
 /// Norms, with and without what follows them, three ways.
@@ -97,4 +103,16 @@ fn attention(list: &mut Vec<Offline>) {
     list.push(entry!("", attend_queries_kernel::AttendQueriesKernel(q k v slope sums out sizes; 4, key)));
     list.push(entry!("", attend_keys_kernel::AttendKeysKernel(q k v slope sums out_k out_v sizes; 4, key)));
     list.push(entry!("", attend_along_kernel::AttendAlongKernel(q k v dq dk dv value out sizes; 4, key)));
+}
+
+/// Pairs of atoms.
+fn pairs(list: &mut Vec<Offline>) {
+    for what in [Radial::Value, Radial::Back, Radial::Along] {
+        let name = format!("{what:?}").to_lowercase();
+        list.push(entry!(name, radial_kernel::RadialKernel(x second bumps list out sizes; 4, what, false)));
+    }
+    list.push(entry!("", move_kernel::MoveKernel(x w other out sizes; 4, true, false)));
+    list.push(entry!("", gaps_kernel::GapsKernel(x g other list out sizes; 4, true, false)));
+    list.push(entry!("", both_kernel::BothKernel(v other list out sizes; 4, true, false)));
+    list.push(entry!("", pair_sums_kernel::PairSumsKernel(y other out sizes; 4, true, false)));
 }

@@ -4,6 +4,7 @@ mod aims;
 #[cfg(feature = "cli")]
 mod experiments;
 mod halving;
+mod particles;
 pub mod s1;
 mod s2;
 mod s3;

@@ -11,6 +11,7 @@ mod ladder;
 pub mod layers;
 pub mod mlp;
 mod mlp_tensor;
+mod pairs;
 mod paths;
 mod random;
 pub mod resample;

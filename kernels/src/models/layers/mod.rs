@@ -8,6 +8,9 @@
 pub mod oracle;
 mod oracle_layers;
 mod oracle_ops;
+mod oracle_pairs;
+
+pub use oracle_pairs::pairs as each_pair;
 
 use crate::error::{Result, argument};
 pub use crate::prims::activation::Activation;
@@ -130,6 +133,21 @@ pub enum Op {
     },
     /// x / t.
     OverTime,
+    /// A state of atoms, `[1, atoms, space]`: exp(-s_k (ln(1 + |x_i - x_j|^2) - c_k)^2) of every pair, i < j,
+    /// `[count, pairs, 1]`; weights: c and s, `[count]` each.
+    PairRadial {
+        /// Numbers of a pair.
+        count: usize,
+    },
+    /// Vectors of pairs, and of atoms, `[channels, atoms, 1]`: y_ij + v_i + v_j.
+    PairAdd,
+    /// Vectors of pairs: the sum over all pairs of each atom.
+    PairSum {
+        /// Atoms.
+        atoms: usize,
+    },
+    /// A state of atoms, and a number of every pair: sum over j of w_ij (x_i - x_j).
+    PairMove,
 }
 
 /// One layer.
@@ -153,6 +171,12 @@ impl Layers {
     /// The layers in their order.
     pub fn all(&self) -> &[Layer] {
         &self.0
+    }
+
+    /// Coordinates of an atom, where the output is a move of atoms by each other, which has no mean; else 0. As a score it
+    /// belongs to states whose mean is of no account: docs/maths.md (9.5).
+    pub fn space(&self) -> usize {
+        self.0.last().filter(|layer| layer.op == Op::PairMove).map_or(0, |layer| layer.extent.width)
     }
 
     /// The extent of what layer `at` writes.
@@ -228,8 +252,35 @@ fn written(op: Op, read: &[Extent]) -> Result<Extent> {
             alike("values", *v, *q)?;
             divides("heads", heads, *q)
         }
+        (Op::PairRadial { count }, [x]) => of_atoms(*x).map(|atoms| of_pairs(count, atoms)),
+        (Op::PairAdd, [y, v]) => {
+            let atoms = Extent { channels: y.channels, height: v.height, width: 1 };
+            alike("vectors of atoms", *v, atoms)?;
+            alike("vectors of pairs", *y, of_pairs(y.channels, v.height))
+        }
+        (Op::PairSum { atoms }, [y]) => {
+            alike("vectors of pairs", *y, of_pairs(y.channels, atoms))?;
+            Ok(Extent { channels: y.channels, height: atoms, width: 1 })
+        }
+        (Op::PairMove, [x, w]) => {
+            let atoms = of_atoms(*x)?;
+            alike("numbers of pairs", *w, of_pairs(1, atoms)).map(|_| *x)
+        }
         _ => Err(argument("layers read", read.len(), format!("as many as {op:?} reads"))),
     }
+}
+
+/// How many atoms a state has.
+fn of_atoms(state: Extent) -> Result<usize> {
+    match state.channels == 1 && state.height >= 2 {
+        true => Ok(state.height),
+        false => Err(argument("state of atoms", state, "one channel of two atoms or more")),
+    }
+}
+
+/// Vectors of pairs.
+fn of_pairs(channels: usize, atoms: usize) -> Extent {
+    Extent { channels, height: atoms * atoms.saturating_sub(1) / 2, width: 1 }
 }
 
 fn time_extent(features: Features) -> Result<Extent> {
@@ -266,6 +317,11 @@ mod tests {
             (SILU, vec![2], "layer read: found 2, wanted one of the 2 before"),
             (SILU, vec![], "layers read: found 0, wanted as many as Act(Silu) reads"),
             (conv(5, 1, 2), vec![x], "convolution: found 5 taps"),
+            (Op::PairRadial { count: 3 }, vec![x], "state of atoms: found [4, 2, 3], wanted one channel"),
+            (Op::PairSum { atoms: 3 }, vec![x], "vectors of pairs: found [4, 2, 3], wanted [4, 3, 1]"),
+            (Op::PairSum { atoms: 1 }, vec![v], "vectors of pairs: found [4, 1, 1], wanted [4, 0, 1]"),
+            (Op::PairAdd, vec![v, x], "vectors of atoms: found [4, 2, 3], wanted [4, 2, 1]"),
+            (Op::PairMove, vec![x, v], "state of atoms: found"),
             (
                 Op::Time(Features::Positional { count: 2, shift: 1.0, period: 1e4, cosines_first: true }),
                 vec![],

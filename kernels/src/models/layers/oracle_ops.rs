@@ -2,6 +2,7 @@
 
 use super::oracle::Question;
 use super::oracle_layers::{Conv, attend, attend_along, attend_back, norm, norm_along, norm_back};
+use super::oracle_pairs as pairs;
 use super::{Extent, Features, Layer, Layers, Op};
 
 fn wide(weights: &[f32]) -> Vec<f64> {
@@ -69,6 +70,7 @@ pub(super) fn value(
 ) -> Vec<f64> {
     let weight = |i: usize| wide(&tensors[layer.weights[i]]);
     let from = |i: usize| layers.extent(layer.from[i]);
+    let extent = layer.extent;
     match layer.op {
         Op::State(_) => asked.x.to_vec(),
         Op::Time(kind) => {
@@ -95,6 +97,10 @@ pub(super) fn value(
         Op::Pool => means(read[0], from(0)),
         Op::Attention { heads } => attend(read, layer.extent, heads),
         Op::OverTime => read[0].iter().map(|x| x / asked.time).collect(),
+        Op::PairRadial { .. } => pairs::radial(read[0], from(0), &weight(0), &weight(1)),
+        Op::PairAdd => pairs::add(read[0], read[1], from(1).height),
+        Op::PairSum { atoms } => pairs::sum(read[0], atoms),
+        Op::PairMove => pairs::shift(read[0], read[1], extent),
     }
 }
 
@@ -108,6 +114,7 @@ pub(super) fn back(
     slope: &[f64],
 ) -> Vec<Vec<f64>> {
     let weight = |i: usize| wide(&tensors[layer.weights[i]]);
+    let from = |i: usize| layers.extent(layer.from[i]);
     let extent = layer.extent;
     match layer.op {
         Op::State(_) | Op::Time(_) | Op::Class { .. } => Vec::new(),
@@ -142,6 +149,12 @@ pub(super) fn back(
         }
         Op::Attention { heads } => attend_back(read, extent, heads, slope),
         Op::OverTime => vec![slope.iter().map(|g| g / asked.time).collect()],
+        Op::PairRadial { .. } => {
+            vec![pairs::radial_back(read[0], from(0), &weight(0), &weight(1), slope)]
+        }
+        Op::PairAdd => vec![slope.to_vec(), pairs::sum(slope, from(1).height)],
+        Op::PairSum { atoms } => vec![pairs::sum_back(slope, atoms)],
+        Op::PairMove => pairs::shift_back(read[0], read[1], extent, slope),
     }
 }
 
@@ -183,8 +196,10 @@ pub(super) fn along(
             let (t, rate) = (asked.time, moved_time);
             read[0].iter().zip(moved[0]).map(|(x, d)| d / t - x * rate / (t * t)).collect()
         }
+        Op::PairRadial { .. } => pairs::radial_along(read[0], from(0), &weight(0), &weight(1), moved[0]),
+        Op::PairMove => pairs::shift_along(read, moved, extent),
         // What is linear in all it reads and has no weights.
-        Op::Add | Op::Shift | Op::Concat | Op::Upsample | Op::Pool => {
+        Op::Add | Op::Shift | Op::Concat | Op::Upsample | Op::Pool | Op::PairAdd | Op::PairSum { .. } => {
             value(layers, layer, moved, tensors, asked)
         }
     }

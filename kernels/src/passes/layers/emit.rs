@@ -2,7 +2,7 @@
 
 use super::graph::{Do, Graph};
 use super::kernel_point::{By, Form};
-use super::plan::{Given, Plan, Point, Rows, Step, Value, Wanted, What};
+use super::plan::{Given, OfPairs, Pairs, Plan, Point, Rows, Step, Value, Wanted, What};
 use crate::models::layers::Extent;
 
 /// A plan in the making.
@@ -82,6 +82,10 @@ impl<'a> Emit<'a> {
             }
             Do::Pool => self.pool(graph.nodes[node.from[0]].extent, reads),
             Do::Attention(_) => self.step(What::Attend(at), reads, numbers),
+            Do::Radial(bumps) => self.pairs(OfPairs::Radial(bumps), at, reads, None),
+            Do::PairAdd => self.pairs(OfPairs::Both, at, vec![reads[1]], Some(reads[0])),
+            Do::PairSum => self.pairs(OfPairs::Sums, at, reads, None),
+            Do::PairMove => self.pairs(OfPairs::Move, at, reads, None),
         }
     }
 
@@ -89,6 +93,28 @@ impl<'a> Emit<'a> {
     pub fn pool(&mut self, extent: Extent, reads: Vec<Value>) -> Value {
         let scale = 1.0 / extent.pixels() as f64;
         self.step(What::Sums { extent, scale, both: false }, reads, extent.channels)
+    }
+
+    /// A launch over the pairs of node `at`, with a value added.
+    pub fn pairs(&mut self, what: OfPairs, at: usize, mut reads: Vec<Value>, added: Option<Value>) -> Value {
+        let node = &self.graph.nodes[at];
+        let read = |i: usize| self.graph.nodes[node.from[i]].extent;
+        // The state where there is one; else the vectors of atoms are as long as there are atoms.
+        let (state, channels) = match node.what {
+            Do::Radial(_) => (read(0), node.extent.channels),
+            Do::PairMove => (node.extent, 1),
+            Do::PairAdd => (Extent { width: 1, ..read(1) }, node.extent.channels),
+            _ => (Extent { width: 1, ..node.extent }, node.extent.channels),
+        };
+        let (atoms, space) = (state.height, state.width);
+        let numbers = match what {
+            OfPairs::Move => atoms * space,
+            OfPairs::Sums => channels * atoms,
+            OfPairs::RadialBack(_) | OfPairs::Gaps => atoms * (atoms - 1) / 2,
+            OfPairs::Radial(_) | OfPairs::RadialAlong(_) | OfPairs::Both => channels * (atoms * (atoms - 1) / 2),
+        };
+        reads.extend(added);
+        self.step(What::Pairs(Pairs { what, atoms, space, channels, other: added.is_some() }), reads, numbers)
     }
 
     /// The numbers of an entry as a value.

@@ -3,7 +3,7 @@
 use super::emit::{Emit, same};
 use super::graph::{Do, Graph};
 use super::kernel_point::{By, Form};
-use super::plan::{Given, Plan, Point, Rows, Value, Wanted, What};
+use super::plan::{Given, OfPairs, Plan, Point, Rows, Value, Wanted, What};
 use crate::models::layers::Extent;
 
 impl Emit<'_> {
@@ -78,6 +78,15 @@ impl Emit<'_> {
                 reads.extend(moved);
                 reads.push(values[at].expect("the value before its tangent"));
                 self.step(What::AttendAlong(at), reads, numbers)
+            }
+            Do::Radial(bumps) => {
+                self.pairs(OfPairs::RadialAlong(bumps), at, vec![value(0), moved[0]], None)
+            }
+            Do::PairAdd => self.pairs(OfPairs::Both, at, vec![moved[1]], Some(moved[0])),
+            Do::PairSum => self.pairs(OfPairs::Sums, at, moved, None),
+            Do::PairMove => {
+                let first = self.pairs(OfPairs::Move, at, vec![moved[0], value(1)], None);
+                self.pairs(OfPairs::Move, at, vec![value(0), moved[1]], Some(first))
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::emit::{Emit, same};
 use super::graph::{Do, Graph};
 use super::kernel_point::{By, Form};
-use super::plan::{Given, Plan, Point, Rows, Value, Wanted, What};
+use super::plan::{Given, OfPairs, Plan, Point, Rows, Value, Wanted, What};
 
 impl Emit<'_> {
     /// Adds what `make` launches to the slope of node `to`; it is handed what is there already.
@@ -145,6 +145,31 @@ impl Emit<'_> {
                     self.pass(slopes, *f, slope);
                 }
             }
+            Do::Radial(bumps) => {
+                let x = value(0);
+                let by = self.pairs(OfPairs::RadialBack(bumps), at, vec![x, slope], None);
+                self.contribute(slopes, from[0], |emit, there| {
+                    emit.pairs(OfPairs::Move, at, vec![x, by], there)
+                });
+            }
+            Do::PairAdd => {
+                self.pass(slopes, from[0], slope);
+                self.contribute(slopes, from[1], |emit, there| {
+                    emit.pairs(OfPairs::Sums, at, vec![slope], there)
+                });
+            }
+            Do::PairSum => self.contribute(slopes, from[0], |emit, there| {
+                emit.pairs(OfPairs::Both, at, vec![slope], there)
+            }),
+            Do::PairMove => {
+                let (x, w) = (value(0), value(1));
+                self.contribute(slopes, from[0], |emit, there| {
+                    emit.pairs(OfPairs::Move, at, vec![slope, w], there)
+                });
+                self.contribute(slopes, from[1], |emit, there| {
+                    emit.pairs(OfPairs::Gaps, at, vec![x, slope], there)
+                });
+            }
         }
     }
 }
@@ -154,6 +179,7 @@ fn needs(graph: &Graph, at: usize) -> &[usize] {
     let node = &graph.nodes[at];
     match node.what {
         Do::Norm { .. } | Do::Act(_) | Do::Modulate | Do::Attention(_) => &node.from,
+        Do::Radial(_) | Do::PairMove => &node.from,
         _ => &[],
     }
 }

@@ -101,6 +101,14 @@ pub enum Do {
     Pool,
     /// Attention of so many heads.
     Attention(usize),
+    /// Which of the bumps, of the distances of all pairs.
+    Radial(usize),
+    /// Vectors of pairs and of their atoms.
+    PairAdd,
+    /// Vectors of pairs, summed by atoms.
+    PairSum,
+    /// sum of w (x_i - x_j).
+    PairMove,
 }
 
 /// What one launch computes.
@@ -121,6 +129,8 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// The convolutions.
     pub convs: Vec<ConvOf>,
+    /// The layers that make bumps of distances.
+    pub radials: Vec<usize>,
     /// The numbers from the host.
     pub entries: Vec<Entry>,
 }
@@ -254,6 +264,13 @@ impl Join<'_> {
             Op::Upsample => self.plain(Do::Upsample, from, extent),
             Op::Pool => self.plain(Do::Pool, from, extent),
             Op::Attention { heads } => self.plain(Do::Attention(heads), from, extent),
+            Op::PairRadial { .. } => {
+                self.graph.radials.push(at);
+                self.plain(Do::Radial(self.graph.radials.len() - 1), from, extent)
+            }
+            Op::PairAdd => self.plain(Do::PairAdd, from, extent),
+            Op::PairSum { .. } => self.plain(Do::PairSum, from, extent),
+            Op::PairMove => self.plain(Do::PairMove, from, extent),
         })
     }
 

@@ -72,6 +72,7 @@ impl Network {
                 self.moved(device, plan, step, &values)
             }
             What::Sums { extent, scale, both } => self.sums(device, extent, scale, both, &values),
+            What::Pairs(pairs) => self.pairs(device, &pairs, &values),
             What::Attend(node) => self.attend(device, step, node, &values),
             What::AttendSums(node) | What::AttendQueries(node) => self.attend(device, step, node, &values),
             What::AttendKeys(node) | What::AttendAlong(node) => self.attend(device, step, node, &values),

@@ -75,6 +75,40 @@ pub struct Point {
     pub other: bool,
 }
 
+/// What is done with pairs of atoms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfPairs {
+    /// State: these bumps of all distances.
+    Radial(usize),
+    /// State, slope of the bumps: numbers of pairs by which [`OfPairs::Move`] makes the state's slope.
+    RadialBack(usize),
+    /// State, its tangent: the tangents of the bumps.
+    RadialAlong(usize),
+    /// State, numbers of pairs: sum of w (x_i - x_j).
+    Move,
+    /// Two states: <x_i - x_j, y_i - y_j>.
+    Gaps,
+    /// Vectors of atoms: those of both atoms of a pair.
+    Both,
+    /// Vectors of pairs: the sums by atoms.
+    Sums,
+}
+
+/// A launch over atoms or pairs of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pairs {
+    /// What.
+    pub what: OfPairs,
+    /// Atoms.
+    pub atoms: usize,
+    /// Coordinates of an atom, in a state.
+    pub space: usize,
+    /// Numbers of a pair or an atom.
+    pub channels: usize,
+    /// A value is added; it comes last of those read.
+    pub other: bool,
+}
+
 /// What a launch does with the values it reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum What {
@@ -156,6 +190,8 @@ pub enum What {
     AttendKeys(usize),
     /// q, k, v, their tangents, the value.
     AttendAlong(usize),
+    /// Pairs of atoms.
+    Pairs(Pairs),
 }
 
 /// One launch.
@@ -248,6 +284,10 @@ impl Step {
             What::AttendQueries(at) => node(at, "attend back, queries"),
             What::AttendKeys(at) => node(at, "attend back, keys"),
             What::AttendAlong(at) => node(at, "attend along"),
+            What::Pairs(pairs) => {
+                let other = if pairs.other { " + other" } else { "" };
+                format!("pairs of {}, {}: {:?}{other}", pairs.atoms, pairs.channels, pairs.what).to_lowercase()
+            }
         }
     }
 

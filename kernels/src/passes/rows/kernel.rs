@@ -25,6 +25,8 @@ pub struct Sizes {
     pub net: u32,
     /// Level.
     pub level: u32,
+    /// Coordinates of an atom, where the mean of a row over its atoms is subtracted; 0 where it is not.
+    pub space: u32,
     /// Multiplies what is taken.
     pub scale: f32,
     /// Is added to what is taken.
@@ -64,6 +66,21 @@ pub fn take_kernel<L: Size>(
     }
 }
 
+/// The mean over its atoms of the coordinate that number `k` of the row from `first` on is; 0 where there are none.
+#[cube]
+fn mean_of(rows: &[f32], first: u32, k: u32, sizes: &Sizes) -> f32 {
+    let mut sum = 0.0f32.runtime();
+    if sizes.space > 0u32 {
+        let atoms = sizes.dim / sizes.space;
+        let axis = k % sizes.space;
+        for atom in 0..atoms {
+            sum += rows[(first + atom * sizes.space + axis) as usize];
+        }
+        sum /= f32::cast_from(atoms);
+    }
+    sum
+}
+
 /// See the pass page.
 #[cube(launch)]
 pub fn give_kernel<L: Size>(
@@ -92,7 +109,8 @@ pub fn give_kernel<L: Size>(
                 let at = particle * sizes.dim + k;
                 let mut value = f.extract(lane);
                 if direct != 0.0f32 {
-                    value = fma(direct, rows[(sizes.read + at) as usize], value);
+                    let own = rows[(sizes.read + at) as usize] - mean_of(rows, sizes.read + particle * sizes.dim, k, &sizes);
+                    value = fma(direct, own, value);
                 }
                 out[(sizes.written + at) as usize] = value;
             }

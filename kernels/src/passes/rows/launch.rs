@@ -40,7 +40,14 @@ impl Part {
         self.count * self.dim
     }
 
-    fn sizes(&self, lanes: usize, level: &Row, columns: [usize; 2], affine: [f32; 2]) -> SizesLaunch {
+    fn sizes(
+        &self,
+        lanes: usize,
+        level: &Row,
+        columns: [usize; 2],
+        space: usize,
+        affine: [f32; 2],
+    ) -> SizesLaunch {
         SizesLaunch::new(
             self.dim as u32,
             self.count as u32,
@@ -51,6 +58,7 @@ impl Part {
             (level.first() + columns[0]) as u32,
             (level.first() + columns[1]) as u32,
             level.level.word(),
+            space as u32,
             affine[0],
             affine[1],
         )
@@ -61,12 +69,18 @@ impl Part {
 #[derive(Clone, Debug)]
 pub struct Rows {
     spare: Buf<u32>,
+    space: usize,
 }
 
 impl Rows {
     /// Of a device.
     pub fn new(device: &Device) -> Result<Self> {
-        Ok(Rows { spare: device.empty("level of rows", 1)? })
+        Ok(Rows { spare: device.empty("level of rows", 1)?, space: 0 })
+    }
+
+    /// Whose `give` subtracts from rows of atoms with `space` coordinates each their mean, as (9ad) asks; 0: none is.
+    pub fn centred(self, space: usize) -> Self {
+        Rows { space, ..self }
     }
 
     /// Rows into `to` `[dim][n]`: scale c x + shift, with c the first number of `level`'s row and (scale, shift) `affine`.
@@ -92,7 +106,7 @@ impl Rows {
             to.arg_of(lanes),
             level.table.arg(),
             level.level.cell(&self.spare).arg(),
-            part.sizes(lanes, &level, [0, 0], affine),
+            part.sizes(lanes, &level, [0, 0], 0, affine),
             device.is_cpu(),
         );
         device.launched(Work { read: 4 * read as u64, written: 4 * written as u64 })
@@ -123,7 +137,7 @@ impl Rows {
             out.arg(),
             level.table.arg(),
             level.level.cell(&self.spare).arg(),
-            part.sizes(lanes, &level, columns, [1.0, 0.0]),
+            part.sizes(lanes, &level, columns, self.space, [1.0, 0.0]),
             device.is_cpu(),
         );
         device.launched(Work { read: 4 * (read + written) as u64, written: 4 * written as u64 })
