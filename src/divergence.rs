@@ -79,6 +79,7 @@ mod tests {
 
     use super::*;
     use crate::layered::open;
+    use crate::layered::tests::difference;
 
     /// x -> A x + b.
     fn affine(a: &[f32], dim: usize) -> Layered {
@@ -116,13 +117,13 @@ mod tests {
     fn of_a_network_it_is_that_of_differences() {
         let (loaded, _) =
             open(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/gmm40-mlp")).unwrap();
-        let (net, x, h) = (&loaded.net, [0.7, -0.4], 1e-5);
+        let (net, x) = (&loaded.net, [0.7, -0.4]);
         let moved = |k: usize, by: f64| {
             let mut x = x;
             x[k] += by;
             net.forward(&x, 0.2, None).unwrap()[k]
         };
-        let differences: f64 = (0..2).map(|k| (moved(k, h) - moved(k, -h)) / (2.0 * h)).sum();
+        let differences: f64 = (0..2).map(|k| difference(|s| moved(k, s))).sum();
         let found = exact(net, &x, 0.2, None).unwrap();
         assert!((found - differences).abs() < 1e-7 * found.abs().max(1.0), "{found}, {differences}");
         // in the plane signs are (1, 1) or (1, -1) up to their own sign: both average to it

@@ -126,4 +126,4 @@ fn check_length(what: &str, x: &[f64], wanted: Extent) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

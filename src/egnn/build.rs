@@ -24,7 +24,8 @@ pub(super) fn layout(config: &EgnnConfig) -> Result<Layout> {
     let mut b = Builder { config, layers: Layers::default(), tensors: Vec::new() };
     let noise = b.noise()?;
     let state = b.put(Op::State(config.extent()), &[], &[])?;
-    let bumps = [b.tensor("radial.centres", &[config.radial]), b.tensor("radial.sharpness", &[config.radial])];
+    let bumps =
+        [b.tensor("radial.centres", &[config.radial]), b.tensor("radial.sharpness", &[config.radial])];
     let distances = b.put(Op::PairRadial { count: config.radial }, &[state], &bumps)?;
     let mut atoms = None;
     for at in 0..config.layers {
@@ -61,7 +62,11 @@ impl Builder<'_> {
     fn noise(&mut self) -> Result<usize> {
         let (count, cond) = (self.config.time_features, self.config.cond);
         let frequencies = self.tensor("time.freqs", &[count / 2]);
-        let mut e = self.put(Op::Time(Features::Fourier { count, log: true, cosines_first: false }), &[], &[frequencies])?;
+        let mut e = self.put(
+            Op::Time(Features::Fourier { count, log: true, cosines_first: false }),
+            &[],
+            &[frequencies],
+        )?;
         for name in ["time.0", "time.2"] {
             e = self.linear(name, e, cond)?;
             e = self.act(e)?;

@@ -8,6 +8,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::layered::tests::difference;
 use crate::weights::tests::Folder;
 use crate::weights::{Data, Tensor, save};
 
@@ -100,15 +101,12 @@ fn slopes_are_those_of_differences_and_of_each_other() {
     assert_eq!((&value, &value), (&at(&x, 0.7), &same_value));
     let size = dot(&u, &u).sqrt() * dot(&along, &along).sqrt();
     assert!((dot(&u, &along) - dot(&back, &v)).abs() < 1e-12 * size);
-    // Central differences of step h: of order h^2, and rounding over h.
-    let h = 1e-5;
-    let moved = |s: f64| x.iter().zip(&v).map(|(x, v)| x + s * h * v).collect::<Vec<_>>();
-    let difference = |plus: Vec<f64>, minus: Vec<f64>| -> Vec<f64> {
-        plus.iter().zip(minus).map(|(a, b)| (a - b) / (2.0 * h)).collect()
-    };
-    same(&along, &difference(at(&moved(1.0), 0.7), at(&moved(-1.0), 0.7)), 1e-8);
+    let differences =
+        |at: &dyn Fn(f64) -> Vec<f64>| -> Vec<f64> { (0..15).map(|k| difference(|s| at(s)[k])).collect() };
+    let moved = |s: f64| at(&x.iter().zip(&v).map(|(x, v)| x + s * v).collect::<Vec<_>>(), 0.7);
+    same(&along, &differences(&moved), 1e-8);
     let (_, in_time) = net.jvp(&x, 0.7, None, &[0.0; 15], 1.0).unwrap();
-    same(&in_time, &difference(at(&x, 0.7 + h), at(&x, 0.7 - h)), 1e-8);
+    same(&in_time, &differences(&|s| at(&x, 0.7 + s)), 1e-8);
     assert!(largest(&in_time) > 1e-3, "it looks at its time");
 }
 
@@ -126,9 +124,7 @@ fn write(folder: &Path, net: &Egnn, without: &str) {
     let shapes = build::layout(&net.config).unwrap().tensors;
     let kept = shapes.iter().zip(&net.net.tensors).filter(|((name, _), _)| name != without);
     let all: Vec<(String, Tensor)> = kept
-        .map(|((name, shape), data)| {
-            (name.clone(), Tensor { shape: shape.clone(), data: Data::F32(data) })
-        })
+        .map(|((name, shape), data)| (name.clone(), Tensor { shape: shape.clone(), data: Data::F32(data) }))
         .collect();
     save(&folder.join("model.safetensors"), &all, &Default::default()).unwrap();
 }

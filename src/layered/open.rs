@@ -61,8 +61,11 @@ pub(crate) enum Folder {
 
 impl Folder {
     /// By the key `_class_name`.
-    const CLASSES: [(&str, Folder); 3] =
-        [("UNet2DModel", Folder::Diffusers), (classifier::CLASS, Folder::Images), ("EGNN", Folder::Particles)];
+    const CLASSES: [(&str, Folder); 3] = [
+        ("UNet2DModel", Folder::Diffusers),
+        (classifier::CLASS, Folder::Images),
+        ("EGNN", Folder::Particles),
+    ];
 
     /// By the key `class`, which networks of diffusers do not have.
     const NAMES: [(&str, Folder); 2] = [("mlp", Folder::Dense), ("classifier", Folder::Classifier)];
@@ -162,7 +165,10 @@ pub fn open(path: &Path) -> Result<(Loaded, Vec<String>)> {
         Folder::Particles => {
             let (found, warnings) = egnn::load(path)?;
             let (config, scheduler) = (found.config, Some(found.config.scheduler()));
-            (Loaded { name, kind: Kind::Particles(config), net: found.net, scheduler, data: config.data }, warnings)
+            (
+                Loaded { name, kind: Kind::Particles(config), net: found.net, scheduler, data: config.data },
+                warnings,
+            )
         }
     })
 }

@@ -126,7 +126,8 @@ def save(folder, config, p, x, t):
         xw = xw.transpose(1, 2, 0)
         level = common.sigma_of_t(config["schedule"], jnp.asarray(golden["t"], jnp.float64))
         f, d = denoise(config, wide, xw, level)
-        u = jax.random.normal(jax.random.key(9), xw.shape, jnp.float64)
+        # As it is stored.
+        u = jax.random.normal(jax.random.key(9), xw.shape, jnp.float32).astype(jnp.float64)
         back = jax.grad(lambda x: (u * forward(config, wide, x, level)).sum())(xw)
         rows = lambda a: np.ascontiguousarray(a.transpose(2, 0, 1).reshape(len(x), -1), np.float32)
         # `vjp`: of F at x itself, unscaled, with the cotangent `u`

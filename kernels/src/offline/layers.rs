@@ -23,7 +23,8 @@ use crate::passes::layers::kernel_point::{
 use crate::passes::rows::kernel::{SizesCompilationArg as RowSizes, give_kernel, take_kernel};
 
 use crate::passes::layers::kernel_pairs::{
-    PairSizesCompilationArg as PairSizes, Radial, both_kernel, gaps_kernel, move_kernel, pair_sums_kernel, radial_kernel,
+    PairSizesCompilationArg as PairSizes, Radial, both_kernel, gaps_kernel, move_kernel, pair_sums_kernel,
+    radial_kernel,
 };
 
 blank! {

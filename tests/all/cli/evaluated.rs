@@ -201,5 +201,5 @@ fn bad_points_are_refused() {
     refuses("refused-eval", &scratch, &cases);
     fs::create_dir(scratch.path("taken")).expect("a folder");
     let ran = scratch.run("eval --model net --input good --oracle -o taken");
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
 }

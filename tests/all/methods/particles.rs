@@ -84,7 +84,8 @@ fn energies_are_those_of_the_training_scripts() {
                 // a hundred terms of up to some hundreds, each with a few rounding errors of f32
                 assert!((got - f64::from(wanted)).abs() < 1e-3, "{system:?}: {got}, {wanted}");
             }
-            let reference = Reference::open(system, Path::new(WEIGHTS), temperature.parse().unwrap()).unwrap();
+            let reference =
+                Reference::open(system, Path::new(WEIGHTS), temperature.parse().unwrap()).unwrap();
             assert!(wasserstein(&reference.energies, &reference.energies, 1) == 0.0);
         }
     }
@@ -102,7 +103,8 @@ fn four_particles_are_annealed(device: &Device) {
     let found = all(device, Path::new(WEIGHTS), &what, size, |_| {}).expect("the experiment");
     let w1 = |at: &Found| mean_and_error(at.errors.iter().map(|e| e.energy_w1)).0;
     let of = |sde, weights| {
-        let wanted = |f: &&Found| f.temperature == 1.0 && f.sampler.sde == sde && f.sampler.weights == weights;
+        let wanted =
+            |f: &&Found| f.temperature == 1.0 && f.sampler.sde == sde && f.sampler.weights == weights;
         w1(found.iter().find(wanted).expect("it ran"))
     };
     for at in &found {

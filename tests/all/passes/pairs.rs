@@ -12,21 +12,22 @@ on_every_device! { pairs_of_atoms_are_those_of_the_oracle }
 /// A small network of particles: pairs twice, atoms once between them, the state read four times.
 fn network(atoms: usize, space: usize, hidden: usize, rng: &mut StdRng) -> (Layers, Vec<Vec<f32>>) {
     let (mut layers, mut tensors) = (Layers::default(), Vec::new());
-    let mut random = |count: usize, low: f32| -> Vec<f32> {
-        (0..count).map(|_| rng.random_range(low..1.0)).collect()
-    };
+    let mut random =
+        |count: usize, low: f32| -> Vec<f32> { (0..count).map(|_| rng.random_range(low..1.0)).collect() };
     let mut tensor = |values: Vec<f32>| {
         tensors.push(values);
         tensors.len() - 1
     };
     let time = [tensor(random(3, -0.5))];
-    let time = layers.push(Op::Time(Features::Fourier { count: 6, log: true, cosines_first: false }), &[], &time).unwrap();
-    let state = layers.push(Op::State(Extent { channels: 1, height: atoms, width: space }), &[], &[]).unwrap();
+    let time = layers
+        .push(Op::Time(Features::Fourier { count: 6, log: true, cosines_first: false }), &[], &time)
+        .unwrap();
+    let state =
+        layers.push(Op::State(Extent { channels: 1, height: atoms, width: space }), &[], &[]).unwrap();
     let bumps = [tensor(random(5, 0.0)), tensor(random(5, 0.2))];
     let radial = layers.push(Op::PairRadial { count: 5 }, &[state], &bumps).unwrap();
     let mut linear = |layers: &mut Layers, x: usize, out: usize| {
-        let weights =
-            [tensor(random(out * layers.extent(x).channels, -1.0)), tensor(random(out, -1.0))];
+        let weights = [tensor(random(out * layers.extent(x).channels, -1.0)), tensor(random(out, -1.0))];
         layers.push(Op::Conv { out, taps: 1, stride: 1, before: 0 }, &[x], &weights).unwrap()
     };
     let mut pairs = |layers: &mut Layers, x: usize, vector: Option<usize>| {
@@ -72,7 +73,8 @@ fn pairs_of_atoms_are_those_of_the_oracle(device: &Device) {
         let c = [0.8, -0.3, 1.2];
         let level = Level { time: 0.7, rate: 0.5, class: 0, c };
         let settings = Settings { back: true, along: true, ..Settings::default() };
-        let net = Network::new(device, &layers, &tensors, &[level], 1, settings).unwrap_or_else(|e| panic!("{e}"));
+        let net =
+            Network::new(device, &layers, &tensors, &[level], 1, settings).unwrap_or_else(|e| panic!("{e}"));
         let upload = |what, rows: &[f32]| device.upload(what, rows).expect("an upload");
         let [x_in, u_in, v_in] = [upload("x", &x), upload("u", &u), upload("v", &v)];
         let fresh = || upload("out", &vec![f32::MAX; count * dim]);
@@ -95,7 +97,8 @@ fn pairs_of_atoms_are_those_of_the_oracle(device: &Device) {
         net.jvp(device, along, count, 0).expect("along");
         let (mut outputs, mut gradients, mut tangents) = (Vec::new(), Vec::new(), Vec::new());
         for i in 0..count {
-            let row = |of: &[f32]| -> Vec<f64> { of[i * dim..][..dim].iter().map(|v| f64::from(*v)).collect() };
+            let row =
+                |of: &[f32]| -> Vec<f64> { of[i * dim..][..dim].iter().map(|v| f64::from(*v)).collect() };
             let scaled = |of: &[f64], by: f64| -> Vec<f64> { of.iter().map(|v| v * by).collect() };
             let sum = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a + b).collect() };
             let (x, u, v) = (row(&x), row(&u), row(&v));

@@ -111,7 +111,9 @@ impl<'a> Emit<'a> {
             OfPairs::Move => atoms * space,
             OfPairs::Sums => channels * atoms,
             OfPairs::RadialBack(_) | OfPairs::Gaps => atoms * (atoms - 1) / 2,
-            OfPairs::Radial(_) | OfPairs::RadialAlong(_) | OfPairs::Both => channels * (atoms * (atoms - 1) / 2),
+            OfPairs::Radial(_) | OfPairs::RadialAlong(_) | OfPairs::Both => {
+                channels * (atoms * (atoms - 1) / 2)
+            }
         };
         reads.extend(added);
         self.step(What::Pairs(Pairs { what, atoms, space, channels, other: added.is_some() }), reads, numbers)

@@ -79,9 +79,7 @@ impl Emit<'_> {
                 reads.push(values[at].expect("the value before its tangent"));
                 self.step(What::AttendAlong(at), reads, numbers)
             }
-            Do::Radial(bumps) => {
-                self.pairs(OfPairs::RadialAlong(bumps), at, vec![value(0), moved[0]], None)
-            }
+            Do::Radial(bumps) => self.pairs(OfPairs::RadialAlong(bumps), at, vec![value(0), moved[0]], None),
             Do::PairAdd => self.pairs(OfPairs::Both, at, vec![moved[1]], Some(moved[0])),
             Do::PairSum => self.pairs(OfPairs::Sums, at, moved, None),
             Do::PairMove => {

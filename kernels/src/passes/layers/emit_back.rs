@@ -158,9 +158,8 @@ impl Emit<'_> {
                     emit.pairs(OfPairs::Sums, at, vec![slope], there)
                 });
             }
-            Do::PairSum => self.contribute(slopes, from[0], |emit, there| {
-                emit.pairs(OfPairs::Both, at, vec![slope], there)
-            }),
+            Do::PairSum => self
+                .contribute(slopes, from[0], |emit, there| emit.pairs(OfPairs::Both, at, vec![slope], there)),
             Do::PairMove => {
                 let (x, w) = (value(0), value(1));
                 self.contribute(slopes, from[0], |emit, there| {

@@ -286,7 +286,8 @@ impl Step {
             What::AttendAlong(at) => node(at, "attend along"),
             What::Pairs(pairs) => {
                 let other = if pairs.other { " + other" } else { "" };
-                format!("pairs of {}, {}: {:?}{other}", pairs.atoms, pairs.channels, pairs.what).to_lowercase()
+                format!("pairs of {}, {}: {:?}{other}", pairs.atoms, pairs.channels, pairs.what)
+                    .to_lowercase()
             }
         }
     }

@@ -109,7 +109,8 @@ pub fn give_kernel<L: Size>(
                 let at = particle * sizes.dim + k;
                 let mut value = f.extract(lane);
                 if direct != 0.0f32 {
-                    let own = rows[(sizes.read + at) as usize] - mean_of(rows, sizes.read + particle * sizes.dim, k, &sizes);
+                    let own = rows[(sizes.read + at) as usize]
+                        - mean_of(rows, sizes.read + particle * sizes.dim, k, &sizes);
                     value = fma(direct, own, value);
                 }
                 out[(sizes.written + at) as usize] = value;

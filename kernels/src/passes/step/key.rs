@@ -70,7 +70,7 @@ pub struct StepKey {
     pub rows: bool,
     /// 64-bit integers are there.
     pub wide: bool,
-    /// Models look at the point: they do not where the scores come from outside.
+    /// The point is looked at: by models, unless all scores come from outside, and by the backward kernel of the rule `exact`.
     pub looks: bool,
     /// Where coordinates and scores are while models work on them, if not in registers.
     pub scratch: Scratch,

@@ -217,6 +217,10 @@ impl Step<'_> {
         device.max_turns().map_or(usize::MAX, |most| (most / turns).max(1) as usize)
     }
 
+    fn looks(&self) -> bool {
+        self.feed.looking() > 0 || self.keeps.exact
+    }
+
     fn writes_rows(&self) -> bool {
         self.outside && self.stage == Stage::Move
     }
@@ -246,7 +250,7 @@ impl Step<'_> {
             paired: dim <= 2,
             rows: self.writes_rows(),
             wide: device.is_cpu(),
-            looks: self.feed.looking() > 0,
+            looks: self.looks(),
             scratch: self.keeps.scratch(device, self.of),
             sharing: self.keeps.sharing(device, self.of),
         }
@@ -314,7 +318,7 @@ impl Step<'_> {
         let logs = state(keeps.log_rows());
         let scores = self.feed.count * of.dim;
         let outgrown = keeps.scratch(device, of) == Scratch::Particles && self.stage != Stage::Move;
-        let looks = self.feed.looking() > 0;
+        let looks = self.looks();
         let scratch = kept(outgrown, scores + if looks { of.dim } else { 0 });
         let records = if keeps.weighed { self.blocks.bytes() } else { 0 };
         let moved = Work {
