@@ -30,7 +30,7 @@ pub fn together(models: &[Model]) -> Vec<Range<usize>> {
 #[derive(Debug)]
 pub enum Uploaded {
     /// The dense one, every layer in one launch.
-    Dense(mlp::Network),
+    Dense(Box<mlp::Network>),
     /// A list of layers.
     Layers(Box<Field>),
 }
@@ -100,7 +100,8 @@ pub fn networks(
         let asked: Vec<&Asked> = own.iter().filter_map(Model::asked).collect();
         if let Some(network) = dense.first() {
             let classes: Vec<Option<usize>> = dense.iter().map(|network| network.class).collect();
-            all.insert(first, Uploaded::Dense(network.upload(device, levels, &classes, options.compute)?));
+            let dense = network.upload(device, levels, &classes, options.compute)?;
+            all.insert(first, Uploaded::Dense(Box::new(dense)));
         } else if let Some(network) = asked.first() {
             let classes: Vec<Option<usize>> = asked.iter().map(|network| network.class).collect();
             let says = options.says(first, &models[first]);

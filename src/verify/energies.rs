@@ -51,12 +51,12 @@ pub(super) fn energies(device: &Device) -> Result<Verdict> {
                 let slack = 8.0 * EPS * (4.0 * dim as f64 + 2.0);
                 verdict.compare("energy: Laplacian", 0, (i, 0), all[cells + 2 * i + 1], wanted, slack);
             }
-            for i in 0..count {
+            for (i, energy_of) in values.iter().enumerate() {
                 let own = i * dim..(i + 1) * dim;
                 let (shown, f) = (wide(&x[own.clone()], input), wide(&f[own.clone()], 1.0));
                 let wanted = told.0 * value(energy, &shown, &f) + told.1;
                 let slack = 8.0 * EPS * (dim as f64 * 6.0 + 3.0);
-                verdict.compare("energy", 0, (i, 0), values[i], wanted, slack);
+                verdict.compare("energy", 0, (i, 0), *energy_of, wanted, slack);
                 let (seeds, own_part) = (seed(energy, &shown, &f), direct(energy, &shown, &f));
                 for (k, cell) in own.enumerate() {
                     verdict.compare("energy: back", 0, (i, k), back[cell], seeds[k], 32.0 * EPS);

@@ -88,6 +88,7 @@ impl Energies {
 
     /// From the states `rows` and what the network `said` of them: `back`, what goes back through it, and, where `told` is
     /// (cells, first, apart), factor E + offset of particle i in cell first + i apart, conditions one after another.
+    #[allow(clippy::too_many_arguments)]
     pub fn seed(
         &self,
         device: &Device,
@@ -133,6 +134,7 @@ impl Energies {
 
     /// The gradient with respect to the states, times the level's factor, into `out` from element `first` on; `came` is
     /// what came back through the network to the states.
+    #[allow(clippy::too_many_arguments)]
     pub fn gradient(
         &self,
         device: &Device,

@@ -237,7 +237,7 @@ fn divide<L: Size>(
             let mut row = work.base;
             for _channel in 0..sizes.channels {
                 let cell = (row + at_a[i]) as usize;
-                out[cell] = out[cell] * share;
+                out[cell] *= share;
                 row += sizes.pixels * sizes.vectors;
             }
         }

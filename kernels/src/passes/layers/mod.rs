@@ -34,7 +34,7 @@ mod table;
 
 pub use ask::{Along, At, Back, Level, Settings};
 pub use graph::Graph;
-pub use network::Network;
+pub use network::{Each, Network};
 pub use plan::{Asked, Plan, Printed, Step};
 
 /// The launches that answer `asked` of `graph`; `recompute` keeps only values at borders for the way back.

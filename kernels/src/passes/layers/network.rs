@@ -26,6 +26,9 @@ const GPU_PARTICLES: usize = 4096;
 /// The share of a device's free memory that values take unasked.
 const SHARE: u64 = 4;
 
+/// Is handed every step and what launches it.
+pub type Each<'f> = &'f mut dyn FnMut(&Step, &mut dyn FnMut() -> Result<()>) -> Result<()>;
+
 /// A network on a device.
 #[derive(Clone, Debug)]
 pub struct Network {
@@ -168,7 +171,7 @@ impl Network {
         out: &Buf<f32>,
         count: usize,
         level: impl Into<Number<'a>>,
-        each: &mut dyn FnMut(&Step, &mut dyn FnMut() -> Result<()>) -> Result<()>,
+        each: Each,
     ) -> Result<()> {
         let (rows, out) = (At::from(rows), At::from(out));
         self.each(
@@ -188,7 +191,7 @@ impl Network {
         of: Back,
         count: usize,
         level: impl Into<Number<'a>>,
-        each: &mut dyn FnMut(&Step, &mut dyn FnMut() -> Result<()>) -> Result<()>,
+        each: Each,
     ) -> Result<()> {
         let io = Io { rows: of.rows, second: of.cotangent, out: of.out, result: of.slopes };
         self.each(device, Asked::Back, io, count, level.into(), each)
@@ -201,7 +204,7 @@ impl Network {
         io: Io,
         count: usize,
         level: Number<'a>,
-        each: &mut dyn FnMut(&Step, &mut dyn FnMut() -> Result<()>) -> Result<()>,
+        each: Each,
     ) -> Result<()> {
         let Some(plan) = self.plans.get(&asked) else {
             let wanted = "a network uploaded for it: see its settings";

@@ -68,6 +68,7 @@ pub fn take_kernel<L: Size>(
 
 /// The mean over its atoms of the coordinate that number `k` of the row from `first` on is; 0 where there are none.
 #[cube]
+#[allow(clippy::manual_checked_ops)] // a kernel has no checked division
 fn mean_of(rows: &[f32], first: u32, k: u32, sizes: &Sizes) -> f32 {
     let mut sum = 0.0f32.runtime();
     if sizes.space > 0u32 {
