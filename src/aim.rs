@@ -219,7 +219,7 @@ impl Options {
 
     fn exponents_of(&self, beta: f64, powers: &[f64]) -> Vec<f64> {
         match self.method {
-            Method::Plain => vec![1.0],
+            Method::Plain | Method::Tds => vec![1.0],
             Method::FkcAnneal => vec![beta],
             Method::FkcGuidance => {
                 let mut exponents = vec![beta; self.models];

@@ -11,13 +11,14 @@ use crate::langevin::Rows;
 use crate::model::{Model, Noise};
 use crate::options::{Final, Options, Policy, Rule, State};
 use crate::registry::Method;
+use crate::twist;
 
 /// The noise levels of a run: one more than rows of its coefficient table, which are its steps, and the Langevin moves
 /// after them; a move ends at the level where it starts.
 pub fn levels(options: &Options) -> Result<Vec<Noise>> {
     let times = times(options)?;
     let rows = Rows::of(options, &times);
-    let noise = |t: f64| Noise { t, alpha: options.schedule.alpha(t), sigma: options.schedule.sigma(t) };
+    let noise = |t: f64| twist::noise(&options.schedule, t);
     let reached = |step: usize| std::iter::repeat_n(noise(times[step + 1]), rows.of_step(step));
     Ok([noise(times[0])].into_iter().chain((0..rows.steps()).flat_map(reached)).collect())
 }
@@ -28,7 +29,14 @@ pub fn rows(options: &Options) -> Result<Rows> {
 }
 
 fn times(options: &Options) -> Result<Vec<f64>> {
-    options.grid.times(&options.schedule, options.steps, options.t_max, options.t_min)
+    let noisy = |steps| options.grid.times(&options.schedule, steps, options.t_max, options.t_min);
+    if options.twisting.is_none() {
+        return noisy(options.steps);
+    }
+    // Its last step goes to the clean state.
+    let mut times = noisy(options.steps.saturating_sub(1))?;
+    times.push(twist::CLEAN);
+    Ok(times)
 }
 
 /// Whether the run weighs particles at all.
@@ -89,7 +97,7 @@ fn level(options: &Options, levels: &[Noise], at: usize) -> StepCoeffs {
             [zeta2, twice, 2.0 * schedule.drift_rate(t) / schedule.diffusion_sq(t), scheduled]
         }
         Named::Transport => [zeta2, 0.0, 0.0, 0.0],
-        Named::Plain | Named::Compose | Named::Mixture => [0.0; SIDE],
+        Named::Plain | Named::Compose | Named::Mixture | Named::Twisted => [0.0; SIDE],
     };
     StepCoeffs {
         shrink: 1.0,
@@ -126,6 +134,9 @@ fn row(options: &Options, levels: &[Noise], (dim, i): (usize, usize), active: f6
     let (zeta, d) = (options.zeta(), dim as f64);
     let schedule = &options.schedule;
     let (now, next) = (levels[i], levels[i + 1]);
+    if let Some(twisting) = &options.twisting {
+        return twist::row(twisting, now, next, dim, level(options, levels, i));
+    }
     let (t, s) = (now.t, next.t);
     let h = t - s;
     let (noisy, clean) = (schedule.diffusion_sq(t), schedule.diffusion_sq(s));

@@ -17,6 +17,7 @@ use crate::netconfig::{self, DataMoments, NetConfig, NetWeights};
 use crate::options::Options;
 use crate::schedule::Schedule;
 use crate::target::{Scales, Target};
+use crate::twist;
 
 pub(crate) use field::Beside;
 pub use layers::Asked;
@@ -249,7 +250,7 @@ pub fn feed(
 ) -> Result<Feed> {
     let outside = models.iter().filter(|model| model.outside()).count();
     if outside < models.len() || tellers(models, options) > 0 {
-        return Numbers::of(models, levels, options, cells).upload(device, options);
+        return Numbers::of(models, levels, options, cells)?.upload(device, options);
     }
     let first = |m: usize| [(m * cells) as u32, 0, 0];
     let map: Vec<u32> = [0].into_iter().chain((0..outside).flat_map(first)).collect();
@@ -287,7 +288,7 @@ impl Numbers {
     }
 
     /// Of `models`; the scores that those outside write come first, `cells` a model.
-    fn of(models: &[Model], levels: &[Noise], options: &Options, cells: usize) -> Self {
+    fn of(models: &[Model], levels: &[Noise], options: &Options, cells: usize) -> Result<Self> {
         let dim = models.first().map_or(0, Model::dim);
         let mut params = vec![0.0_f32; told_cell(models, options, models.len(), cells)];
         let mut map = vec![0_u32];
@@ -348,8 +349,17 @@ impl Numbers {
                 }
             }
         }
+        if let Some((twisting, variance)) = twist::of(options, models) {
+            let own = twisting.numbers(all, dim, variance)?;
+            map.extend([params.len() as u32, rows.first().map_or(0, Vec::len) as u32]);
+            map.extend(own.map);
+            params.extend(own.params);
+            rows.iter_mut().zip(own.rows).for_each(|(row, own)| row.extend(own));
+            // Its Jacobian costs what the score does.
+            turns += turns + own.turns;
+        }
         map[0] = rows.first().map_or(0, Vec::len) as u32;
-        Self { kinds, params, levels: rows.concat(), map, turns }
+        Ok(Self { kinds, params, levels: rows.concat(), map, turns })
     }
 }
 

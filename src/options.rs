@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::langevin::Langevin;
 use crate::registry::{Method, Scheme};
 use crate::schedule::{Grid, Schedule};
+use crate::twist::Twisting;
 
 /// How log-weights accrue over a step: docs/maths.md (8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +109,9 @@ pub struct Options {
     /// A reward that tilts the target; its density is the last model.
     #[serde(default)]
     pub reward: Option<Reward>,
+    /// What [`Method::Tds`] wants of a sample, and how it gets there.
+    #[serde(default)]
+    pub twisting: Option<Twisting>,
     /// Noise of the sampler.
     pub sde: Sde,
     /// Weight rule.
@@ -237,6 +241,7 @@ impl Options {
             beta_from: None,
             powers_from: Vec::new(),
             reward: None,
+            twisting: None,
             densities: Densities::Exact,
             divergence: Divergence::Exact,
             sde: Sde::TargetScore,
@@ -303,6 +308,7 @@ impl Options {
             return Err(Error::input("beta", self.beta, "a finite number"));
         }
         self.check_aim()?;
+        self.check_twisting()?;
         let zeta = self.zeta();
         if !(zeta.is_finite() && zeta >= 0.0) {
             return Err(Error::input("zeta", zeta, "a finite number, at least 0"));

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::{Model, Noise, together};
 use crate::options::{Options, Rule};
 use crate::registry::Scheme;
+use crate::twist::Twisting;
 
 /// One launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -116,6 +117,7 @@ impl Plan {
             return Err(Error::input("rule", "exact", "left or trap: the network gives no log-density"));
         }
         options.check_transport(own)?;
+        options.twisting.as_ref().map_or(Ok(()), |twisting| twisting.fits(own))?;
         let estimated = options.estimated(models);
         if estimated > 0 {
             options.check_estimates()?;
@@ -132,7 +134,9 @@ impl Plan {
             models: models.len(),
             follows: options.follows(),
             estimated,
+            twist: options.twisting.as_ref().map(Twisting::key),
             carried: outside
+                || options.twisting.is_some()
                 || estimated > 0
                 || options.unfused
                 || options.climbs()

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use feynkac_kernels::methods::oracle::Law;
 use feynkac_kernels::methods::{
-    Compose, Mixture, Needs, Plain, Transport, compose, mixture, plain, transport,
+    Compose, Mixture, Needs, Plain, Transport, Twisted, compose, mixture, plain, transport, twisted,
 };
 use feynkac_kernels::passes::resample::{self, CHAIN_STEPS, MOST_CHAIN_STEPS};
 use feynkac_kernels::passes::step::Named;
@@ -30,6 +30,8 @@ pub enum Method {
     FkcMixture,
     /// q1^beta, carried by the score of q2.
     FkcTransport,
+    /// q given a measurement, or what else is wanted of a sample.
+    Tds,
 }
 
 /// A row of the table of methods.
@@ -115,6 +117,15 @@ pub const METHODS: &[MethodRow] = &[
         needs: Transport::NEEDS,
         kernel: Named::Transport,
         oracle: transport::oracle::LAW,
+    },
+    MethodRow {
+        method: Method::Tds,
+        name: "tds",
+        doc: "the model given a measurement, known coordinates, a motif, inequalities or a reward, by twisted steps; exact weights for its own chain; closed forms",
+        paper: "Wu et al. 2023, arXiv 2306.17775",
+        needs: Twisted::NEEDS,
+        kernel: Named::Twisted,
+        oracle: twisted::oracle::LAW,
     },
 ];
 

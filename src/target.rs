@@ -17,6 +17,7 @@
 //! N(alpha m, alpha^2 C + sigma^2 I), and a mixture stays a mixture with the same weights. Maths: docs/maths.md,
 //! "Gaussians" and "Mixtures of Gaussians".
 
+mod curvature;
 mod parse;
 
 use crate::eigen::Eigen;

@@ -11,6 +11,7 @@ pub mod passes;
 mod paths;
 mod problems;
 mod resampling;
+mod twisted;
 mod weighed;
 
 use std::fmt;
@@ -223,6 +224,9 @@ fn everyone(run: &Run) -> impl Iterator<Item = (usize, usize)> + use<> {
 }
 
 fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdict) -> Result<()> {
+    if twisted::check_start(run, judge, now, verdict)? {
+        return Ok(());
+    }
     for (g, i) in everyone(run) {
         let (x, log_w) = init::oracle::draw(&run.start, run.seeds[g], i);
         let found = particle(run, judge, now, 0, (g, i))?;
@@ -320,6 +324,9 @@ fn check_step(
     after: &Snapshot,
     verdict: &mut Verdict,
 ) -> Result<()> {
+    if twisted::check_step(run, judge, step, before, after, verdict)? {
+        return Ok(());
+    }
     let (law, keeps) = (run.options.law(), &run.plan.keeps);
     let mut weighed = Vec::with_capacity(run.of.particles());
     for (g, i) in everyone(run) {

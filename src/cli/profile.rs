@@ -213,6 +213,7 @@ mod tests {
                 carried: true,
                 follows: false,
                 estimated: 0,
+                twist: None,
                 weighed: true,
                 exact: false,
                 ladder: false,

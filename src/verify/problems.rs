@@ -1,16 +1,17 @@
 //! Runs of every method by every rule, for the passes that steps are made of.
 
-use super::passes::mixture;
+use super::passes::{fraction, mixture};
 use crate::aim::{Densities, Growth, Reward};
 use crate::model::Model;
 use crate::options::{Options, Policy, Rule};
 use crate::registry::{METHODS, Method};
 use crate::schedule::Schedule;
+use crate::twist::{Chain, Spread, Task, Twisting};
 
 /// Runs of every method by every rule, over sizes, dimensions and policies in turn.
 pub fn runs(unfused: bool) -> Vec<(Vec<Model>, Options)> {
     let mut all = Vec::new();
-    for (m, row) in METHODS.iter().enumerate() {
+    for (m, row) in METHODS.iter().enumerate().filter(|(_, row)| row.method != Method::Tds) {
         for (n, rule) in [Rule::Left, Rule::Right, Rule::Trap, Rule::Exact].into_iter().enumerate() {
             for (k, dim) in [1, 2, 5, 64].into_iter().enumerate() {
                 // Each compiles kernels of its own: fewer of those that share the most.
@@ -36,7 +37,68 @@ pub fn runs(unfused: bool) -> Vec<(Vec<Model>, Options)> {
             }
         }
     }
+    all.extend(twisted(unfused));
     all
+}
+
+/// Twisted runs of every task on every chain, over schedules, sizes and policies in turn.
+fn twisted(unfused: bool) -> Vec<(Vec<Model>, Options)> {
+    let schedules = [
+        Schedule::Ve { sigma_min: 0.1, sigma_max: 8.0 },
+        Schedule::VpCosine { c: 0.008 },
+        Schedule::RectifiedFlow,
+    ];
+    let mut all = Vec::new();
+    for (at, (task, dim)) in tasks().into_iter().enumerate().step_by(if unfused { 3 } else { 1 }) {
+        let mut options = Options::new(Method::Tds, schedules[at % 3]);
+        (options.steps, options.unfused, options.weights) = (4, unfused, at != 4);
+        (options.particles, options.groups) = [(257, 3), (17, 40), (1030, 1), (1, 2)][at % 4];
+        options.resample = if options.weights {
+            [Policy::Every, Policy::Ess(0.7), Policy::Never][at % 3]
+        } else {
+            Policy::Never
+        };
+        let spread = [Spread::Data, Spread::Noise, Spread::Tau(0.3)][at % 3];
+        let chain = if at % 2 == 0 || task.pins() { Chain::Forward } else { Chain::Posterior };
+        let (lean, proposal_variance) = [(1.0, 1.0), (0.0, 1.3), (0.7, 1.1)][at % 3];
+        options.twisting = Some(Twisting { spread, chain, lean, proposal_variance, ..Twisting::new(task) });
+        all.push((vec![mixture(dim, at, at % 2 == 0)], options));
+    }
+    all
+}
+
+/// Tasks, and the coordinates of what they are asked of.
+fn tasks() -> Vec<(Task, usize)> {
+    let some = |len: usize, seed: usize| -> Vec<f64> {
+        (0..len).map(|i| 2.0 * fraction(i + 100 * seed + 1) - 1.0).collect()
+    };
+    let measures = |rows: usize, dim: usize| Task::Linear {
+        operator: some(rows * dim, rows),
+        measured: some(rows, dim),
+        noise: (0..rows).map(|i| 0.3 + 0.1 * i as f64).collect(),
+    };
+    let known = |dim: usize, noise: f64| Task::Inpaint {
+        mask: (0..dim).map(|k| k % 3 != 1).collect(),
+        known: some(dim, 5),
+        noise,
+    };
+    let block = |count: usize, offsets: Vec<usize>, noise: f64| Task::Placement {
+        motif: some(count, 6),
+        offsets,
+        noise,
+    };
+    vec![
+        (measures(2, 2), 2),
+        (known(5, 0.0), 5),
+        (block(2, vec![0, 1, 3], 0.0), 5),
+        (measures(7, 64), 64),
+        (Task::Inequalities { operator: some(3 * 2, 8), bounds: vec![0.3, 0.9, 1.5] }, 2),
+        (Task::Reward { slope: some(3, 9), curvature: vec![0.5, 0.0, 2.0], centre: some(3, 10) }, 3),
+        (block(1, vec![1, 0], 0.4), 2),
+        (known(2, 0.3), 2),
+        (Task::Inequalities { operator: some(2 * 5, 12), bounds: vec![1.0, 0.8] }, 5),
+        (block(1, vec![0, 1], 0.0), 2),
+    ]
 }
 
 /// Exponents that change, and rewards, in turn.

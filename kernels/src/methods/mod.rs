@@ -13,6 +13,7 @@ pub mod mixture;
 pub mod plain;
 pub mod tilted;
 pub mod transport;
+pub mod twisted;
 
 use cubecl::prelude::*;
 
@@ -23,6 +24,7 @@ pub use mixture::Mixture;
 pub use plain::Plain;
 pub use tilted::Tilted;
 pub use transport::Transport;
+pub use twisted::Twisted;
 
 /// What one coordinate contributes.
 #[derive(CubeType, Clone, Copy)]

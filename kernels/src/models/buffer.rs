@@ -63,4 +63,19 @@ impl Score for Buffer {
     ) -> Vector<f32, N> {
         Vector::new(0.0f32)
     }
+
+    fn bend<N: Size>(
+        here: &mut Here<N>,
+        scratch: &mut [f32],
+        _models: &Models,
+        #[comptime] _index: usize,
+        #[comptime] _from: usize,
+        #[comptime] to: usize,
+        #[comptime] key: ModelKey,
+    ) {
+        #[unroll(key.registers > 0)]
+        for k in 0..extent(here.dim, key.registers) {
+            put_score::<N>(here, scratch, to, k, Vector::new(0.0f32), key);
+        }
+    }
 }

@@ -60,3 +60,39 @@ pub fn laplacian<N: Size>(here: &Here<N>, models: &Models, #[comptime] index: us
     }
     Vector::new(sum)
 }
+
+/// Minus the precision times a vector; see `Score::bend`.
+#[cube]
+pub fn bend<N: Size>(
+    here: &mut Here<N>,
+    scratch: &mut [f32],
+    models: &Models,
+    #[comptime] index: usize,
+    #[comptime] from: usize,
+    #[comptime] to: usize,
+    #[comptime] key: ModelKey,
+) {
+    let dim = extent(here.dim, key.registers);
+    let axes = models.map[comptime!(1 + 3 * index)] as usize + dim;
+    let row = (here.level * models.map[0] + models.map[comptime!(2 + 3 * index)]) as usize;
+    #[unroll(key.registers > 0)]
+    for k in 0..dim {
+        put_score::<N>(here, scratch, to, k, Vector::new(0.0f32), key);
+    }
+    for j in 0..dim {
+        let axis = axes + j * dim;
+        let mut along = Vector::<f32, N>::new(0.0f32);
+        #[unroll(key.registers > 0)]
+        for k in 0..dim {
+            let own = score_of::<N>(&*here, &*scratch, from, k, key);
+            along = fma(Vector::new(models.params[axis + k]), own, along);
+        }
+        let scaled = along * Vector::new(-models.levels[row + 2usize + j]);
+        #[unroll(key.registers > 0)]
+        for k in 0..dim {
+            let so_far = score_of::<N>(&*here, &*scratch, to, k, key);
+            let value = fma(Vector::new(models.params[axis + k]), scaled, so_far);
+            put_score::<N>(here, scratch, to, k, value, key);
+        }
+    }
+}

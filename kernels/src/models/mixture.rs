@@ -287,3 +287,88 @@ pub fn laplacian<N: Size>(
     }
     bent / sum - square
 }
+
+/// Sum of r_c ((f_c - s) <f_c - s, w> - w / v_c), with f_c the pull of component c and s the score that was put; see
+/// `Score::bend`.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+pub fn bend<N: Size>(
+    here: &mut Here<N>,
+    scratch: &mut [f32],
+    models: &Models,
+    #[comptime] index: usize,
+    #[comptime] from: usize,
+    #[comptime] to: usize,
+    #[comptime] key: ModelKey,
+    #[comptime] diagonal: bool,
+) {
+    let mix = mixed(models, here.level, here.dim, index);
+    let dim = extent(here.dim, key.registers);
+    #[unroll(key.registers > 0)]
+    for k in 0..dim {
+        put_score::<N>(here, scratch, to, k, Vector::new(0.0f32), key);
+    }
+    let mut kept = Array::<Vector<f32, N>>::new(comptime!(key.registers.max(1)));
+    if comptime!(key.registers > 0) {
+        #[unroll]
+        for k in 0..key.registers {
+            kept[k] = here.point[k];
+            here.point[k] *= Vector::new(mix.inverse);
+        }
+    }
+    let mut max = Vector::<f32, N>::new(ZERO_WEIGHT);
+    let mut sum = Vector::<f32, N>::new(0.0f32);
+    for c in 0..mix.count {
+        let own = component(models, &mix, c, here.dim, diagonal);
+        let term = log_term::<N>(&*here, &*scratch, models, &mix, &own, key, diagonal);
+        let top = larger::<N>(max, term);
+        let shrink = exp2_below::<N>(max - top);
+        let weight = exp2_below::<N>(term - top);
+        max = top;
+        sum = fma(sum, shrink, weight);
+        let mut along = Vector::<f32, N>::new(0.0f32);
+        #[unroll(key.registers > 0)]
+        for k in 0..dim {
+            let pull = pull(models, &mix, &own, k, diagonal);
+            let off = apart::<N>(&*here, &*scratch, models, &mix, &own, pull, k, index, key);
+            along = fma(off, score_of::<N>(&*here, &*scratch, from, k, key), along);
+        }
+        #[unroll(key.registers > 0)]
+        for k in 0..dim {
+            let pull = pull(models, &mix, &own, k, diagonal);
+            let off = apart::<N>(&*here, &*scratch, models, &mix, &own, pull, k, index, key);
+            let w = score_of::<N>(&*here, &*scratch, from, k, key);
+            let bent = fma(off, along, w * Vector::new(-pull * mix.inverse));
+            let so_far = score_of::<N>(&*here, &*scratch, to, k, key);
+            put_score::<N>(here, scratch, to, k, fma(so_far, shrink, weight * bent), key);
+        }
+    }
+    let share = Vector::new(1.0f32) / sum;
+    #[unroll(key.registers > 0)]
+    for k in 0..dim {
+        if comptime!(key.registers > 0) {
+            here.point[k] = kept[k];
+        }
+        let total = score_of::<N>(&*here, &*scratch, to, k, key);
+        put_score::<N>(here, scratch, to, k, total * share, key);
+    }
+}
+
+/// Coordinate `k` of f_c - s.
+#[cube]
+#[allow(clippy::too_many_arguments)]
+fn apart<N: Size>(
+    here: &Here<N>,
+    scratch: &[f32],
+    models: &Models,
+    mix: &Mixed,
+    own: &Component,
+    pull: f32,
+    k: usize,
+    #[comptime] index: usize,
+    #[comptime] key: ModelKey,
+) -> Vector<f32, N> {
+    let force = Vector::new(pull)
+        * (Vector::new(models.params[own.mean + k]) - scaled::<N>(here, scratch, mix, k, key));
+    force - score_of::<N>(here, scratch, index, k, key)
+}

@@ -8,10 +8,12 @@ pub mod buffer;
 pub mod gaussian;
 pub mod layers;
 pub mod mixture;
+pub mod twist;
 
 use cubecl::prelude::*;
 
 pub use buffer::{Buffer, told};
+pub use twist::{Twist, TwistKey};
 
 use crate::prims::state::{Grid, Layout, load_row, store_row};
 
@@ -115,6 +117,18 @@ pub trait Score: 'static + Send + Sync {
         #[comptime] index: usize,
         #[comptime] key: ModelKey,
     ) -> Vector<f32, N>;
+
+    /// Puts the Hessian of the log-density of model `index` at `here`, whose score was put there before, times the vector
+    /// in the place of score number `from`, in that of score number `to` (0 where it is not known).
+    fn bend<N: Size>(
+        here: &mut Here<N>,
+        scratch: &mut [f32],
+        models: &Models,
+        #[comptime] index: usize,
+        #[comptime] from: usize,
+        #[comptime] to: usize,
+        #[comptime] key: ModelKey,
+    );
 }
 
 /// The closed-form families, chosen at compile time for each model; rows from outside among them.
@@ -154,6 +168,23 @@ impl Score for Analytic {
             Kind::DiagonalMixture => mixture::laplacian::<N>(here, scratch, models, index, key, true),
             Kind::Rows => Buffer::laplacian::<N>(here, scratch, models, index, key),
             Kind::Told => told::<N>(&*here, models, index, 1usize),
+        }
+    }
+
+    fn bend<N: Size>(
+        here: &mut Here<N>,
+        scratch: &mut [f32],
+        models: &Models,
+        #[comptime] index: usize,
+        #[comptime] from: usize,
+        #[comptime] to: usize,
+        #[comptime] key: ModelKey,
+    ) {
+        match comptime!(key.kinds[index]) {
+            Kind::Gaussian => gaussian::bend::<N>(here, scratch, models, index, from, to, key),
+            Kind::IsotropicMixture => mixture::bend::<N>(here, scratch, models, index, from, to, key, false),
+            Kind::DiagonalMixture => mixture::bend::<N>(here, scratch, models, index, from, to, key, true),
+            Kind::Rows | Kind::Told => Buffer::bend::<N>(here, scratch, models, index, from, to, key),
         }
     }
 }

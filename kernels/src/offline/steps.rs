@@ -128,6 +128,7 @@ fn key(count: usize, stage: Stage, rule: Rule, kind: Kind, dim: usize, sharing: 
         carried: rule != Rule::Left,
         follows: false,
         estimated: 0,
+        twist: None,
         laplacians: false,
         ladder: false,
         handed: false,

@@ -23,6 +23,8 @@ pub mod purpose {
     pub const FINAL: u32 = 5;
     /// Signs along which a divergence is taken; the iteration is the probe.
     pub const PROBE: u32 = 6;
+    /// Where the last step of a twisted run puts a motif.
+    pub const PLACE: u32 = 7;
     /// Bits left for the inner iteration beside the purpose.
     pub const ITERATION_BITS: u32 = 24;
 }

@@ -16,6 +16,7 @@ const KEEPS: Keeps = Keeps {
     follows: false,
     ladder: false,
     estimated: 0,
+    twist: None,
     handed: false,
     weighed: true,
     exact: false,

@@ -5,7 +5,8 @@ use cubecl::prelude::*;
 use super::key::{CarryLaunch, Scratch};
 use crate::device::{Buf, Device};
 use crate::error::Result;
-use crate::models::FEW;
+use crate::models::twist::SLOTS;
+use crate::models::{FEW, TwistKey};
 use crate::passes::Sharing;
 use crate::prims::state::{Element, Population};
 
@@ -28,6 +29,8 @@ pub struct Keeps {
     pub follows: bool,
     /// Models whose log-density is carried as an estimate, a bit each: of methods that follow, with carried scores.
     pub estimated: u32,
+    /// The likelihood that leans the one model, if any: what is carried is its score, and the gradient of log psi.
+    pub twist: Option<TwistKey>,
     /// Log-weights.
     pub weighed: bool,
     /// Log-densities: the exact rule.
@@ -58,7 +61,7 @@ impl Keeps {
     }
 
     fn rows(&self, of: &Population) -> usize {
-        (1 + self.models) * of.dim
+        (1 + self.models + if self.twist.is_some() { SLOTS } else { 0 }) * of.dim
     }
 
     /// How units share blocks: fewer a cube where each wants shared memory.
@@ -88,6 +91,9 @@ impl Keeps {
 
     /// Carried scores, each of dim rows.
     pub fn score_rows(&self) -> usize {
+        if self.twist.is_some() {
+            return 2;
+        }
         match (self.follows, self.estimated) {
             (true, 0) => 1,
             (true, _) => 1 + self.models,
@@ -105,9 +111,9 @@ impl Keeps {
         self.score_rows() * dim + self.log_rows()
     }
 
-    /// A cell a particle is kept for log-densities, or for what is owed.
+    /// A cell a particle is kept for log-densities, for what is owed, or for log psi.
     pub fn cell(&self) -> bool {
-        self.exact || self.follows && self.carried && self.weighed
+        self.exact || self.twist.is_some() && self.weighed || self.follows && self.carried && self.weighed
     }
 }
 

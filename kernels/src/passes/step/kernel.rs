@@ -5,6 +5,7 @@ use cubecl::prelude::*;
 
 use super::kernel_follow::{ask, nothing, reach};
 use super::kernel_move::advance;
+use super::kernel_twist::reach_twisted;
 use super::key::{Carry, Common, Scratch, Stage, StepKey, Tables};
 use crate::methods::{Coeffs, Method, Move, coeffs};
 use crate::models::{Here, Models, Score, coordinate, extent, put_coordinate, score_of};
@@ -194,12 +195,14 @@ fn particles<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
     };
     let mut log_w = if comptime!(key.moves()) {
         advance::<M, P, E, N, H>(
-            before, after, common, scratch, &mut here, shape, &past, &c, &told, &stream, key,
+            before, after, common, scratch, models, &mut here, shape, &past, &c, &told, &stream, key,
         )
     } else {
         recover::<E, N>(&*after, scratch, &mut here, key)
     };
-    if comptime!(key.settles() && key.follows) {
+    if comptime!(key.settles() && key.twist.is_some()) {
+        log_w = reach_twisted::<S, E, N>(after, scratch, models, &mut here, log_w, key);
+    } else if comptime!(key.settles() && key.follows) {
         log_w = reach::<S, M, E, N>(before, after, scratch, models, tables, &mut here, &past, &c, log_w, key);
     } else if comptime!(key.settles()) {
         log_w = settle::<S, M, E, N>(before, after, scratch, models, &mut here, &past, &c, log_w, key);
@@ -223,7 +226,7 @@ fn here<N: Size>(
     let registers = comptime!(key.models.registers);
     let dim = shape.dim as usize;
     let stride = shape.stride();
-    let rows = comptime!(1 + key.models.count) * dim;
+    let rows = comptime!(1 + key.slots()) * dim;
     let units = comptime!(key.sharing.units as usize);
     let scratch_at = match comptime!(key.scratch) {
         Scratch::Workers => ABSOLUTE_POS * N::value(),
@@ -244,7 +247,7 @@ fn here<N: Size>(
     };
     Here::<N> {
         point: Array::new(comptime!(registers.max(1))),
-        score: Array::new(comptime!((registers * key.models.count).max(1))),
+        score: Array::new(comptime!((registers * key.slots()).max(1))),
         at,
         grid: Grid { rows: dim, stride },
         score_grid: Grid {

@@ -5,9 +5,10 @@ use cubecl::prelude::*;
 use super::kernel::coordinate_of;
 use super::kernel_estimate::{Shifted, gain, keep};
 use super::kernel_follow::Told;
+use super::kernel_twist::{choose, leant, pinned, unplaced};
 use super::key::{Carry, Common, StepKey};
 use crate::methods::{Coeffs, Method, Move};
-use crate::models::{Here, coordinate, extent, put_coordinate, scores_of};
+use crate::models::{Here, Models, Twist, coordinate, extent, put_coordinate, scores_of};
 use crate::prims::philox::{Stream, draw};
 use crate::prims::space::Space;
 use crate::prims::state::{Past, Shape, load, recall, recall_row, rounded, scatter, store, store_row};
@@ -20,6 +21,7 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
     after: &mut Carry<E>,
     common: &mut Common,
     scratch: &mut [f32],
+    models: &Models,
     here: &mut Here<N>,
     shape: &Shape,
     past: &Past<N>,
@@ -37,12 +39,18 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
     let mut energy = Vector::<f32, N>::new(0.0f32);
     let mut point = Array::<Vector<f32, N>>::new(ambient);
     let mut shift = Array::<Vector<f32, N>>::new(tangent);
+    let mut pulled = Array::<Vector<f32, N>>::new(tangent);
     let mut z = Array::<Vector<f32, N>>::new(comptime!(4 * tangent));
     let mut gains = Array::<Vector<f32, N>>::new(comptime!(key.carried_logs().max(1)));
     #[unroll]
     for m in 0..comptime!(key.carried_logs()) {
         gains[m] = Vector::new(0.0f32);
     }
+    let placed = if comptime!(key.pins() && matches!(key.twist(), Twist::Placement)) {
+        choose::<E, N>(before, &*here, models, past, c, stream, key)
+    } else {
+        unplaced::<N>()
+    };
     // Four elements at a time: they use `tangent` whole blocks of four normals.
     #[unroll(registers > 0)]
     for chunk in 0..extent(elements.div_ceil(4usize), comptime!(usize::from(registers > 0))) {
@@ -65,7 +73,13 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
                     rate += moved.rate;
                     let noise = z[i * tangent + t];
                     energy = fma(noise, noise, energy);
+                    pulled[t] = Vector::new(c.drift) * moved.score;
                     shift[t] = fma(Vector::new(c.drift), moved.score, Vector::new(c.noise) * noise);
+                    if comptime!(key.twist.is_some()) {
+                        let leant = leant::<E, N>(before, &*here, past, c, noise, k, key);
+                        shift[t] += leant.by;
+                        rate += leant.rate;
+                    }
                 }
                 #[unroll]
                 for a in 0..ambient {
@@ -82,6 +96,12 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
                     let moved = Shifted::<N> { from, to: point[0], by: shift[0] };
                     gain::<E, N>(&mut gains, before, &*here, past, c, &moved, element, key);
                 }
+                if comptime!(key.pins()) {
+                    let mean = fma(Vector::new(c.shrink), from, pulled[0]);
+                    let left = pinned::<N>(&*here, models, c, &placed, mean, point[0], element, key);
+                    point[0] = left.value;
+                    rate += left.log_w;
+                }
                 #[unroll]
                 for a in 0..ambient {
                     put::<E, N>(after, common, scratch, here, shape, element * ambient + a, point[a], key);
@@ -95,6 +115,7 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
     if comptime!(key.estimated > 0) {
         keep::<E, N>(&gains, before, after, &*here, past, c, key);
     }
+    rate += placed.log_w;
     old_weight::<E, N>(before, &*common, here.at, past, c, told, rate, energy, key)
 }
 
@@ -120,7 +141,9 @@ fn old_weight<E: Float, N: Size>(
         } else {
             load::<f32, N>(&before.log_w, at)
         };
-        if comptime!(key.follows && !key.exact) {
+        if comptime!(key.twist.is_some()) {
+            log_w + rate + Vector::new(c.constant) - recall::<f32, N>(&before.log_p, past)
+        } else if comptime!(key.follows && !key.exact) {
             owe::<E, N>(before, past, c, told, rate, log_w, key)
         } else if comptime!(key.exact) {
             let log_w = fma(Vector::new(c.rate_old), rate, log_w);

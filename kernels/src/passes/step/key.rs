@@ -2,7 +2,8 @@
 
 use cubecl::prelude::*;
 
-use crate::models::ModelKey;
+use crate::models::twist::SLOTS;
+use crate::models::{ModelKey, Twist, TwistKey};
 use crate::passes::Sharing;
 use crate::passes::weights::Weights;
 use crate::passes::weights::kernel::TallyKey;
@@ -58,6 +59,8 @@ pub struct StepKey {
     pub ladder: bool,
     /// Models whose log-density is carried as an estimate (docs/maths.md (7.9)), a bit each.
     pub estimated: u32,
+    /// A likelihood leans the steps of one model: docs/maths.md (13). Scores are carried, and beside them its gradient.
+    pub twist: Option<TwistKey>,
     /// Survivors start from the log-weight that their parent hands on, instead of 0.
     pub handed: bool,
     /// Root ancestors are kept.
@@ -111,8 +114,26 @@ impl StepKey {
         self.estimated >> index & 1 == 1
     }
 
+    /// The family of the twist; for keys that have one.
+    pub(super) fn twist(&self) -> Twist {
+        self.twist.map_or(Twist::Linear, |twist| twist.twist)
+    }
+
+    /// The last step may put coordinates in their place.
+    pub(super) fn pins(&self) -> bool {
+        self.twist.is_some_and(|twist| twist.pins)
+    }
+
+    /// Of scores, and what a twist works in: rows a coordinate in the scratch memory.
+    pub(super) fn slots(&self) -> usize {
+        self.models.count + if self.twist.is_some() { SLOTS } else { 0 }
+    }
+
     /// Rows of carried scores for each coordinate.
     pub(super) fn carried_scores(&self) -> usize {
+        if self.twist.is_some() {
+            return 2;
+        }
         match (self.follows, self.estimated) {
             (true, 0) => 1,
             (true, _) => 1 + self.models.count,
@@ -145,13 +166,14 @@ impl StepKey {
 pub struct Carry<E: Float> {
     /// Positions, dim rows.
     pub x: Box<[E]>,
-    /// Scores there, models * dim rows; of methods that follow the score to follow, dim rows;
+    /// Scores there, models * dim rows; of a twisted model its score and the gradient of log psi; of methods that follow the score to follow, dim rows;
     /// where log-densities are estimated, behind it those of the models, and a row of log-densities a model.
     pub scores: Box<[E]>,
     /// Log-weights, `[stride]`.
     pub log_w: Box<[f32]>,
     /// Log-densities of the target, `[stride]`: the exact rule has them. Methods that follow keep here, under the
-    /// other rules, what the next step owes its old state; between a step and [`Stage::Aim`] the reward.
+    /// other rules, what the next step owes its old state; between a step and [`Stage::Aim`] the reward. log psi of a
+    /// twisted model.
     pub log_p: Box<[f32]>,
     /// First ancestor of each particle at the start of the run.
     pub roots: Box<[u32]>,

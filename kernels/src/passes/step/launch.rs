@@ -5,7 +5,7 @@ use super::kernel::step_kernel;
 use super::key::{CommonLaunch, Scratch, Stage, StepKey, TablesLaunch};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument, enough};
-use crate::methods::{Compose, Method, Mixture, Plain, ROW, Tilted, Transport};
+use crate::methods::{Compose, Method, Mixture, Plain, ROW, Tilted, Transport, Twisted};
 use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, ModelsLaunch, Score};
 use crate::passes::ladder::RUNG;
 use crate::passes::{Number, Work};
@@ -109,6 +109,7 @@ impl Step<'_> {
             Named::Mixture => self.launch::<Mixture>(device, step),
             Named::Tilted => self.launch::<Tilted>(device, step),
             Named::Transport => self.launch::<Transport>(device, step),
+            Named::Twisted => self.launch::<Twisted>(device, step),
         }
     }
 
@@ -143,6 +144,15 @@ impl Step<'_> {
         }
         if self.keeps.estimated > 0 && self.keeps.element != Element::F32 {
             return Err(argument("state with estimated log-densities", self.keeps.element, "f32"));
+        }
+        if self.keeps.twist.is_some()
+            && (self.feed.count > 1 || self.feed.outside() > 0 || !self.keeps.carried)
+        {
+            return Err(argument(
+                "twist",
+                "a model outside, or several",
+                "one closed form, its score carried",
+            ));
         }
         if self.keeps.exact && self.feed.silent() > 0 {
             return Err(argument("weight rule", "exact", "left or trap: the model gives no log-density"));
@@ -237,6 +247,7 @@ impl Step<'_> {
             carried: self.keeps.carried,
             follows: self.keeps.follows,
             estimated: self.keeps.estimated,
+            twist: self.keeps.twist,
             laplacians: self.feed.laplacians,
             ladder: self.keeps.ladder,
             handed: self.keeps.handed,
@@ -369,6 +380,8 @@ pub enum Named {
     Tilted,
     /// [`Transport`].
     Transport,
+    /// [`Twisted`].
+    Twisted,
 }
 
 impl Named {

@@ -14,9 +14,11 @@ pub(crate) mod kernel;
 mod kernel_estimate;
 mod kernel_follow;
 mod kernel_move;
+mod kernel_twist;
 pub(crate) mod key;
 mod launch;
 pub mod oracle;
+pub mod oracle_twist;
 
 pub use carried::{Carried, Cells, Keeps};
 pub use key::{Scratch, Stage, StepKey};

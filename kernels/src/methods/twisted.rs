@@ -1,0 +1,79 @@
+//! The model's own chain, leant towards what is wanted of a sample and weighed by it: the twisted diffusion sampler of
+//! L. Wu et al., "Practical and Asymptotically Exact Conditional Sampling in Diffusion Models", 2023 (arXiv 2306.17775).
+//! Move and weight: docs/maths.md (13.1).
+//!
+//! The model's kernel is N(mu, v) with mu = shrink x + drift s. With G = grad_x log psi_t(x) a particle is drawn from
+//! N(mu + l v G, k v), and its log-weight grows by log p(x'|x) - log q(x'|x) + log psi(x') - log psi(x). Four numbers of
+//! a row are its own: l v, l sqrt(v), sqrt(k) - 1, and 1/v where the step ends in coordinates that are put in their
+//! place, else 0.
+
+use cubecl::prelude::*;
+
+use super::{Coeffs, Joint, Method, Move, Needs, powers};
+
+/// See the page.
+pub struct Twisted;
+
+impl Twisted {
+    /// The score of one model, and the Jacobian of its denoiser.
+    pub const NEEDS: Needs = Needs { models: (1, 1), vjp: true, weights: true, densities: false };
+}
+
+/// What a twist makes of one coordinate's move.
+#[derive(CubeType, Clone, Copy)]
+pub struct Lean<N: Size> {
+    /// Added to the model's mean.
+    pub by: Vector<f32, N>,
+    /// The coordinate's part of log p(x'|x) - log q(x'|x), but for its constant.
+    pub rate: Vector<f32, N>,
+}
+
+/// By the gradient of log psi at the old state and the noise of the step: with u = l sqrt(v) G + (sqrt(k) - 1) z the
+/// difference of the squares is -u (u + 2 z)/2.
+#[cube]
+pub fn lean<N: Size>(pull: Vector<f32, N>, noise: Vector<f32, N>, c: &Coeffs) -> Lean<N> {
+    let u = fma(Vector::new(c.side1), pull, Vector::new(c.side2) * noise);
+    Lean::<N> {
+        by: Vector::new(c.side0) * pull,
+        rate: u * Vector::new(-0.5f32) * fma(Vector::new(2.0f32), noise, u),
+    }
+}
+
+#[cube]
+impl Method for Twisted {
+    fn coordinate<N: Size>(
+        scores: &Sequence<Vector<f32, N>>,
+        _shares: &Sequence<Vector<f32, N>>,
+        _x: Vector<f32, N>,
+        _c: &Coeffs,
+        #[comptime] _models: usize,
+    ) -> Move<N> {
+        Move::<N> { score: scores[0], rate: Vector::new(0.0f32), back: scores[0] }
+    }
+
+    fn joint<N: Size>(log_q: &Sequence<Vector<f32, N>>, c: &Coeffs, #[comptime] models: usize) -> Joint<N> {
+        powers::<N>(log_q, c, models)
+    }
+
+    fn whole<N: Size>(
+        _laplacians: &Sequence<Vector<f32, N>>,
+        _c: &Coeffs,
+        #[comptime] _models: usize,
+    ) -> Vector<f32, N> {
+        Vector::new(0.0f32)
+    }
+}
+
+pub mod oracle {
+    //! The move of the model, which twists lean: the step in f64 is [`crate::passes::step::oracle_twist`].
+
+    use crate::methods::oracle::{Law, Local, Turn, nothing, powers};
+
+    /// All of it.
+    pub const LAW: Law = Law { coordinate, log_p: powers, whole: nothing };
+
+    /// One coordinate.
+    pub fn coordinate(at: &Local) -> Turn {
+        Turn { score: at.scores[0], rate: 0.0, back: at.scores[0] }
+    }
+}

@@ -1,0 +1,107 @@
+//! A step of the twisted sampler in f64, from the formulas of docs/maths.md (13): densities as they are defined. No
+//! kernel code is shared.
+
+use super::oracle::At;
+use crate::methods::StepCoeffs;
+use crate::prims::philox::oracle::{Stream, normal, uniform, words};
+use crate::prims::philox::{purpose, tag};
+
+/// What the model and the twist say at a point.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// Score of the model `[dim]`.
+    pub score: Vec<f64>,
+    /// Gradient of log psi `[dim]`.
+    pub pull: Vec<f64>,
+    /// log psi.
+    pub log_psi: f64,
+}
+
+/// One particle.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Twisted {
+    /// Position `[dim]`.
+    pub x: Vec<f64>,
+    /// What was said there.
+    pub told: Told,
+    /// Log-weight.
+    pub log_w: f64,
+}
+
+/// What a step puts in its place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pins<'a> {
+    /// Nothing.
+    None,
+    /// Coordinates that are known, by their number and value.
+    Known(&'a [(usize, f64)]),
+    /// A block of these coordinates, at one of these places.
+    Block(&'a [f64], &'a [usize]),
+}
+
+fn log_normal(x: f64, mean: f64, variance: f64) -> f64 {
+    -0.5 * ((x - mean).powi(2) / variance + (std::f64::consts::TAU * variance).ln())
+}
+
+/// Mean and variance of the model's kernel, and those of the proposal, at the old state.
+fn kernels(parent: &Twisted, c: &StepCoeffs) -> (Vec<f64>, f64, Vec<f64>, f64) {
+    let proposed = c.noise * c.noise;
+    let own = proposed / (1.0 + c.side[2]).powi(2);
+    let mean: Vec<f64> =
+        parent.x.iter().zip(&parent.told.score).map(|(x, s)| c.shrink * x + c.drift * s).collect();
+    let leant = mean.iter().zip(&parent.told.pull).map(|(m, pull)| m + c.side[0] * pull).collect();
+    (mean, own, leant, proposed)
+}
+
+/// The place of a block that a uniform number draws, and ln of its mean density over places.
+fn place(motif: &[f64], places: &[usize], mean: &[f64], variance: f64, drawn: f64) -> (usize, f64) {
+    let fit = |at: &usize| motif.iter().zip(&mean[*at..]).map(|(y, m)| log_normal(*y, *m, variance)).sum();
+    let fits: Vec<f64> = places.iter().map(fit).collect();
+    let most = fits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let total: f64 = fits.iter().map(|f| (f - most).exp()).sum();
+    let mut sum = 0.0;
+    let found = fits.iter().position(|f| {
+        sum += (f - most).exp();
+        sum >= drawn * total
+    });
+    (places[found.unwrap_or(places.len() - 1)], most + (total / places.len() as f64).ln())
+}
+
+/// Moves `parent` to the next level; `evaluate` says what model and twist do at x'.
+pub fn step(
+    parent: &Twisted,
+    at: At,
+    c: &StepCoeffs,
+    pins: Pins,
+    evaluate: impl Fn(&[f64]) -> Told,
+) -> Twisted {
+    let dim = parent.x.len();
+    let stream =
+        Stream { seed: at.seed, slot: at.slot as u32, step: at.step as u32, tag: tag(purpose::MOVE, 0) };
+    let (mean, own, leant, proposed) = kernels(parent, c);
+    let mut x: Vec<f64> = (0..dim).map(|k| leant[k] + c.noise * normal(stream, k, dim)).collect();
+    // A kernel without noise is its own proposal.
+    let ratio = |k: usize, x: f64| match proposed {
+        0.0 => 0.0,
+        _ => log_normal(x, mean[k], own) - log_normal(x, leant[k], proposed),
+    };
+    let mut gained: f64 = x.iter().enumerate().map(|(k, x)| ratio(k, *x)).sum();
+    match pins {
+        Pins::None => (),
+        Pins::Known(known) => {
+            for (k, value) in known {
+                x[*k] = *value;
+                gained += log_normal(*value, mean[*k], own);
+            }
+        }
+        Pins::Block(motif, places) => {
+            let drawn = uniform(words(Stream { tag: tag(purpose::PLACE, 0), ..stream }, 0)[0]);
+            let (at, log_w) = place(motif, places, &mean, own, drawn);
+            x[at..at + motif.len()].copy_from_slice(motif);
+            gained += log_w;
+        }
+    }
+    let told = evaluate(&x);
+    let log_w = parent.log_w + gained - parent.told.log_psi + told.log_psi;
+    Twisted { x, told, log_w }
+}

@@ -1,0 +1,98 @@
+//! What the twisted sampler is told: what is wanted of a sample, how sure a denoised state is of it, and the chain that is
+//! twisted. docs/maths.md (13).
+
+mod chain;
+mod check;
+mod numbers;
+mod read;
+mod task;
+
+use feynkac_kernels::models::TwistKey;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Model, Noise};
+use crate::options::Options;
+
+pub(crate) use chain::{CLEAN, noise, row};
+pub use read::TASKS;
+pub use task::Task;
+
+/// The variance that a denoised state is taken to have about the sample it leads to, with v = sigma^2/alpha^2:
+/// docs/maths.md (13.3).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spread {
+    /// v t/(v + t), with t the variance of the model's samples: what it would be, were they a Gaussian.
+    Data,
+    /// v: the noise itself.
+    Noise,
+    /// v t/(v + t) with this t, above 0.
+    Tau(f64),
+}
+
+/// The model's own kernels between two levels: docs/maths.md (13.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Chain {
+    /// With the variance that the forward chain adds.
+    Forward,
+    /// With that of the forward chain given both ends; none on the last step.
+    Posterior,
+}
+
+/// A run of the twisted sampler, beyond what all runs are told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Twisting {
+    /// What is wanted of a sample.
+    pub task: Task,
+    /// How far the sample may be from the denoised state.
+    pub spread: Spread,
+    /// Factor of that variance, above 0.
+    pub scale: f64,
+    /// How far the proposal leans: 1 by v grad log psi, 0 not at all, which is the model itself.
+    pub lean: f64,
+    /// Variance of the proposal over that of the model, at least 1.
+    pub proposal_variance: f64,
+    /// The chain.
+    pub chain: Chain,
+}
+
+impl Twisting {
+    /// The usual settings for `task`.
+    pub fn new(task: Task) -> Self {
+        Self {
+            task,
+            spread: Spread::Data,
+            scale: 1.0,
+            lean: 1.0,
+            proposal_variance: 1.0,
+            chain: Chain::Forward,
+        }
+    }
+
+    /// What the kernels are compiled for.
+    pub(crate) fn key(&self) -> TwistKey {
+        TwistKey { twist: self.task.family(), pins: self.task.pins() }
+    }
+
+    /// The variance of a denoised state at `at`, where samples have `variance`; 0 at the clean state.
+    pub(crate) fn variance(&self, at: Noise, variance: f64) -> f64 {
+        let noise = (at.sigma / at.alpha).powi(2);
+        let about = |tau: f64| noise * tau / (noise + tau);
+        self.scale
+            * match self.spread {
+                Spread::Data => about(variance),
+                Spread::Noise => noise,
+                Spread::Tau(tau) => about(tau),
+            }
+    }
+}
+
+/// The twist of a run and the variance of its model's samples, where there is one.
+pub(crate) fn of<'a>(options: &'a Options, models: &[Model]) -> Option<(&'a Twisting, f64)> {
+    let variance = models.first()?.moments().1;
+    options.twisting.as_ref().map(|twisting| (twisting, variance))
+}
+
+#[cfg(test)]
+mod tests;

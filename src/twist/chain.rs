@@ -1,0 +1,59 @@
+//! The chain that is twisted: the model's own kernels from level to level, the last of them to the clean state.
+//! docs/maths.md (13.4).
+
+use feynkac_kernels::methods::StepCoeffs;
+
+use super::{Chain, Task, Twisting};
+use crate::model::Noise;
+use crate::schedule::Schedule;
+
+/// The time of the clean state, below all noise times: where a schedule ends there is still noise.
+pub(crate) const CLEAN: f64 = -1.0;
+
+/// The level at time `t`, which may be [`CLEAN`].
+pub(crate) fn noise(schedule: &Schedule, t: f64) -> Noise {
+    if t == CLEAN {
+        return Noise { t, alpha: 1.0, sigma: 0.0 };
+    }
+    Noise { t, alpha: schedule.alpha(t), sigma: schedule.sigma(t) }
+}
+
+/// Factors of x and of the score in the mean of the model's kernel from `now` to `next`, and its variance.
+fn kernel(chain: Chain, now: Noise, next: Noise) -> (f64, f64, f64) {
+    let kept = now.alpha / next.alpha;
+    let added = now.sigma.powi(2) - (kept * next.sigma).powi(2);
+    let variance = match chain {
+        Chain::Forward => added,
+        Chain::Posterior => added * (next.sigma / now.sigma).powi(2),
+    };
+    (1.0 / kept, added / kept, variance)
+}
+
+/// The numbers of the step from `now` to `next`, over those of its level.
+pub(crate) fn row(twisting: &Twisting, now: Noise, next: Noise, dim: usize, level: StepCoeffs) -> StepCoeffs {
+    let (shrink, drift, variance) = kernel(twisting.chain, now, next);
+    let pins = twisting.task.pins() && next.sigma == 0.0;
+    // What is put in its place is drawn by the model, and so is a step without noise.
+    let (lean, broader) = match variance {
+        _ if pins => (0.0, 1.0),
+        0.0 => (0.0, 1.0),
+        _ => (twisting.lean, twisting.proposal_variance),
+    };
+    let log_normaliser = -0.5 * (std::f64::consts::TAU * variance).ln();
+    let constant = match &twisting.task {
+        Task::Inpaint { mask, .. } if pins => mask.iter().filter(|m| **m).count() as f64 * log_normaliser,
+        Task::Placement { motif, offsets, .. } if pins => {
+            motif.len() as f64 * log_normaliser - (offsets.len() as f64).ln()
+        }
+        _ => 0.5 * dim as f64 * broader.ln(),
+    };
+    let precision = if pins { 1.0 / variance } else { 0.0 };
+    StepCoeffs {
+        shrink,
+        drift,
+        noise: (broader * variance).sqrt(),
+        constant,
+        side: [lean * variance, lean * variance.sqrt(), broader.sqrt() - 1.0, precision],
+        ..level
+    }
+}

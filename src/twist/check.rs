@@ -1,0 +1,183 @@
+//! What a twisted run refuses, by name.
+
+use super::{Chain, Spread, Task, Twisting};
+use crate::aim::Densities;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::options::{Options, Policy, Rule, Sde, State};
+use crate::registry::Method;
+
+impl Options {
+    /// Refuses a twist without its method, a method without its twist, and what does not go with both.
+    pub(crate) fn check_twisting(&self) -> Result<()> {
+        let name = self.method.row().name;
+        let twisting = match (&self.twisting, self.method) {
+            (Some(twisting), Method::Tds) => twisting,
+            (None, Method::Tds) => {
+                return Err(Error::input("task of tds", "none", "what is wanted of a sample"));
+            }
+            (Some(_), _) => return Err(Error::input("task", name, "the method tds")),
+            (None, _) => return Ok(()),
+        };
+        let refused = |what: &str, found: &dyn std::fmt::Display, wanted: &str| {
+            Err(Error::input(format!("{what} with tds"), found, wanted))
+        };
+        if self.beta != 1.0 || self.changes() {
+            return refused("beta", &self.beta, "1: the model is as it is");
+        }
+        if self.rule != Rule::Trap {
+            return refused("rule", &self.rule, "none: the weights of its steps are exact");
+        }
+        if self.sde != Sde::TargetScore {
+            return refused("sde", &self.sde, "none: the noise is that of its chain");
+        }
+        if self.densities != Densities::Exact {
+            return refused("densities", &self.densities, "exact");
+        }
+        if self.langevin.moves > 0 {
+            return refused("langevin", &self.langevin, "no moves");
+        }
+        if self.refine > 0 {
+            return refused("refine", &self.refine, "0");
+        }
+        if self.state != State::F32 {
+            return refused("state", &self.state, "f32: rounded moves are not those of its weights");
+        }
+        if let Policy::Window(..) = self.resample {
+            return refused("resample", &self.resample, "never, every, ess:F or interval:N");
+        }
+        if self.steps < 2 {
+            return refused("steps", &self.steps, "at least 2, of which the last goes to the clean state");
+        }
+        twisting.check()
+    }
+}
+
+impl Twisting {
+    fn check(&self) -> Result<()> {
+        let least = |what: &str, found: f64, least: f64, open: bool| {
+            if found.is_finite() && (found > least || found == least && !open) {
+                return Ok(());
+            }
+            let wanted = if open { "above" } else { "at least" };
+            Err(Error::input(what, found, format!("a finite number, {wanted} {least}")))
+        };
+        least("twist-scale", self.scale, 0.0, true)?;
+        least("twist-lean", self.lean, 0.0, false)?;
+        least("proposal-variance", self.proposal_variance, 1.0, false)?;
+        if let Spread::Tau(tau) = self.spread {
+            least("twist-variance tau", tau, 0.0, true)?;
+        }
+        if self.task.pins() && self.chain == Chain::Posterior {
+            let wanted =
+                "forward, or noise above 0: its last step has no noise in which to weigh what is known";
+            return Err(Error::input("chain", "posterior with noise 0", wanted));
+        }
+        Ok(())
+    }
+
+    /// Refuses a model that it cannot lean, or a task for another one.
+    pub(crate) fn fits(&self, models: &[Model]) -> Result<()> {
+        let dim = models[0].dim();
+        if let Some(model) = models.iter().find(|model| model.outside()) {
+            return Err(Error::input("model of tds", model.describe(), "a closed form (TOML target)"));
+        }
+        self.task.check(dim)
+    }
+}
+
+impl Task {
+    /// Refuses what no sample of `dim` coordinates can be asked.
+    pub(crate) fn check(&self, dim: usize) -> Result<()> {
+        match self {
+            Task::Linear { operator, measured, noise } => {
+                some("y", measured)?;
+                sized("A", operator, measured.len() * dim, &format!("{} x {dim}", measured.len()))?;
+                sized("noise", noise, measured.len(), "one a component of y")?;
+                noise.iter().try_for_each(|noise| noisy(*noise, false))
+            }
+            Task::Inpaint { mask, known, noise } => {
+                sized("y", known, dim, "one a coordinate of the model")?;
+                if mask.len() != dim {
+                    return Err(Error::input(
+                        "mask of the task",
+                        mask.len(),
+                        format!("{dim}, one a coordinate of the model"),
+                    ));
+                }
+                if !mask.contains(&true) {
+                    return Err(Error::input(
+                        "mask of the task",
+                        "no coordinate",
+                        "at least one that is known",
+                    ));
+                }
+                noisy(*noise, true)
+            }
+            Task::Placement { motif, offsets, noise } => {
+                some("motif", motif)?;
+                if offsets.is_empty() {
+                    return Err(Error::input("offsets of the task", "none", "at least one place"));
+                }
+                match offsets.iter().find(|at| at.checked_add(motif.len()).is_none_or(|end| end > dim)) {
+                    Some(at) => {
+                        let found = format!("{at}, {} coordinates from there", motif.len());
+                        Err(Error::input(
+                            "offsets of the task",
+                            found,
+                            format!("places within {dim} coordinates"),
+                        ))
+                    }
+                    None => noisy(*noise, true),
+                }
+            }
+            Task::Inequalities { operator, bounds } => {
+                some("b", bounds)?;
+                sized("A", operator, bounds.len() * dim, &format!("{} x {dim}", bounds.len()))?;
+                match operator.chunks_exact(dim).position(|row| row.iter().all(|a| *a == 0.0)) {
+                    Some(row) => {
+                        Err(Error::input(format!("row {row} of A of the task"), "zeros", "a direction"))
+                    }
+                    None => Ok(()),
+                }
+            }
+            Task::Reward { slope, curvature, centre } => {
+                let each = "one a coordinate of the model";
+                sized("slope", slope, dim, each)?;
+                sized("curvature", curvature, dim, each)?;
+                sized("centre", centre, dim, each)?;
+                match curvature.iter().find(|c| **c < 0.0) {
+                    Some(odd) => Err(Error::input("curvature of the task", odd, "numbers of at least 0")),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+fn some(what: &str, values: &[f64]) -> Result<()> {
+    if values.is_empty() {
+        return Err(Error::input(format!("{what} of the task"), "no numbers", "at least one"));
+    }
+    sized(what, values, values.len(), "")
+}
+
+/// Refuses other than `count` finite numbers.
+fn sized(what: &str, values: &[f64], count: usize, wanted: &str) -> Result<()> {
+    let what = || format!("{what} of the task");
+    if values.len() != count {
+        return Err(Error::input(what(), format!("{} numbers", values.len()), format!("{count}, {wanted}")));
+    }
+    match values.iter().find(|v| !v.is_finite()) {
+        Some(odd) => Err(Error::input(what(), odd, "finite numbers")),
+        None => Ok(()),
+    }
+}
+
+fn noisy(noise: f64, none: bool) -> Result<()> {
+    if noise.is_finite() && (noise > 0.0 || none && noise == 0.0) {
+        return Ok(());
+    }
+    let wanted = if none { "a standard deviation, at least 0" } else { "a standard deviation above 0" };
+    Err(Error::input("noise of the task", noise, wanted))
+}

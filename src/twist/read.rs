@@ -1,0 +1,93 @@
+//! A task from a safetensors file.
+
+use std::path::Path;
+
+use super::Task;
+use crate::error::{Error, Result};
+use crate::weights::Weights;
+
+/// (name, tensors, doc) of every task.
+pub const TASKS: &[(&str, &str, &str)] = &[
+    ("linear", "A [M, D], y [M]", "A x0 measures y with noise; `noise` [M] in the file: one a component"),
+    (
+        "inpaint",
+        "mask [D], y [D]",
+        "coordinates whose mask is not 0 are known; noise 0 puts them in their place",
+    ),
+    ("placement", "motif [M], offsets [P]", "a block is at one of P places; noise 0 puts it there"),
+    ("inequalities", "A [M, D], b [M]", "A x0 <= b"),
+    ("reward", "slope, curvature, centre [D]", "psi = exp(sum of slope x0 - curvature (x0 - centre)^2/2)"),
+];
+
+impl Task {
+    /// Reads the task `name` for a model of `dim` coordinates. `noise` is a standard deviation.
+    pub fn open(path: &Path, name: &str, noise: Option<f64>, dim: usize) -> Result<Self> {
+        let file = Weights::open(path)?;
+        let row = |name: &str| -> Result<Vec<f64>> {
+            let shape = file.shape(name)?.to_vec();
+            let flat: usize = shape.iter().product();
+            if shape.len() != 1 {
+                let wanted = "one dimension";
+                return Err(Error::weights(path, format!("tensor {name}"), format!("{shape:?}"), wanted));
+            }
+            Ok(file.f32(name, &[flat])?.into_iter().map(f64::from).collect())
+        };
+        let each = |name: &str| -> Result<Vec<f64>> {
+            Ok(file.f32(name, &[dim])?.into_iter().map(f64::from).collect())
+        };
+        let table = |rows: usize| -> Result<Vec<f64>> {
+            Ok(file.f32("A", &[rows, dim])?.into_iter().map(f64::from).collect())
+        };
+        let needed = || {
+            noise.ok_or_else(|| Error::input("--noise", "none", "the standard deviation of what is known"))
+        };
+        let none = |task: Task| match noise {
+            Some(noise) => Err(Error::input("--noise", noise, format!("none with --task {name}"))),
+            None => Ok(task),
+        };
+        let task = match name {
+            "linear" => {
+                let measured = row("y")?;
+                let noise = match (file.has("noise"), noise) {
+                    (true, Some(noise)) => {
+                        let wanted = "none, where the file has a noise of each component";
+                        return Err(Error::input("--noise", noise, wanted));
+                    }
+                    (true, None) => row("noise")?,
+                    (false, _) => vec![needed()?; measured.len()],
+                };
+                Task::Linear { operator: table(measured.len())?, measured, noise }
+            }
+            "inpaint" => {
+                let mask = each("mask")?.iter().map(|m| *m != 0.0).collect();
+                Task::Inpaint { mask, known: each("y")?, noise: needed()? }
+            }
+            "placement" => {
+                let place = |at: i32| {
+                    let wanted = "numbers of coordinates, at least 0";
+                    usize::try_from(at).map_err(|_| Error::weights(path, "tensor offsets", at, wanted))
+                };
+                let offsets = file.i32("offsets")?.into_iter().map(place).collect::<Result<_>>()?;
+                Task::Placement { motif: row("motif")?, offsets, noise: needed()? }
+            }
+            "inequalities" => {
+                let bounds = row("b")?;
+                none(Task::Inequalities { operator: table(bounds.len())?, bounds })?
+            }
+            "reward" => {
+                let zeros = |name: &str| if file.has(name) { each(name) } else { Ok(vec![0.0; dim]) };
+                none(Task::Reward {
+                    slope: zeros("slope")?,
+                    curvature: zeros("curvature")?,
+                    centre: zeros("centre")?,
+                })?
+            }
+            other => {
+                let names: Vec<&str> = TASKS.iter().map(|row| row.0).collect();
+                return Err(Error::input("--task", other, format!("one of {}", names.join(", "))));
+            }
+        };
+        task.check(dim)?;
+        Ok(task)
+    }
+}

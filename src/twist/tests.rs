@@ -1,0 +1,81 @@
+//! Gradients against differences, and the numbers of the device against the definition.
+
+use super::*;
+use crate::target::{Mixture, Scales, Target};
+
+fn tasks() -> Vec<Task> {
+    let operator = vec![1.0, 0.5, -0.2, 0.0, 1.0, 2.0];
+    vec![
+        Task::Linear { operator: operator.clone(), measured: vec![0.4, -1.0], noise: vec![0.3, 0.7] },
+        Task::Inpaint { mask: vec![true, false, true], known: vec![0.5, 0.0, -1.0], noise: 0.2 },
+        Task::Placement { motif: vec![0.5, -0.3], offsets: vec![0, 1], noise: 0.4 },
+        Task::Inequalities { operator, bounds: vec![0.1, 1.0] },
+        Task::Reward {
+            slope: vec![1.0, 0.0, -0.5],
+            curvature: vec![0.0, 2.0, 0.3],
+            centre: vec![0.0, 1.0, 2.0],
+        },
+    ]
+}
+
+/// Differences of `f` along each coordinate.
+fn differences(f: impl Fn(&[f64]) -> f64, at: &[f64]) -> Vec<f64> {
+    let step = 1.0e-5;
+    let moved = |k: usize, by: f64| {
+        let mut at = at.to_vec();
+        at[k] += by;
+        f(&at)
+    };
+    (0..at.len()).map(|k| (moved(k, step) - moved(k, -step)) / (2.0 * step)).collect()
+}
+
+fn close(found: &[f64], wanted: &[f64], within: f64) {
+    for (found, wanted) in found.iter().zip(wanted) {
+        assert!((found - wanted).abs() < within * (1.0 + wanted.abs()), "found {found}, wanted {wanted}");
+    }
+}
+
+#[test]
+fn gradients_are_those_of_log_psi() {
+    let d = [0.3, -0.8, 0.6];
+    for task in tasks() {
+        task.check(3).unwrap();
+        let (_, pull) = task.log_psi(&d, 0.6);
+        close(&pull, &differences(|d| task.log_psi(d, 0.6).0, &d), 1.0e-7);
+    }
+}
+
+#[test]
+fn a_hessian_bends_as_differences_of_the_score_do() {
+    let mixture = Target::Mixture(Mixture {
+        dim: 3,
+        weights: vec![0.3, 0.7],
+        means: vec![-1.0, 0.0, 0.5, 1.0, 0.4, -0.3],
+        scales: Scales::Diagonal(vec![0.4, 0.5, 0.6, 0.7, 0.3, 0.9]),
+    });
+    let (x, w) = ([0.2, -0.1, 0.7], [0.5, -1.0, 0.8]);
+    let along = |x: &[f64]| mixture.score(x, 0.8, 0.5).iter().zip(&w).map(|(s, w)| s * w).sum();
+    close(&mixture.bend(&x, &w, 0.8, 0.5), &differences(along, &x), 1.0e-7);
+}
+
+/// A clean state is told from one that is known very well.
+#[test]
+fn what_is_known_without_noise_says_nothing_at_the_end() {
+    let pinned = Task::Inpaint { mask: vec![true, false], known: vec![1.0, 0.0], noise: 0.0 };
+    assert_eq!(pinned.log_psi(&[9.0, 9.0], 0.0), (0.0, vec![0.0; 2]));
+    assert!(pinned.log_psi(&[9.0, 9.0], 1.0e-4).0 < -1.0e5);
+    let walls = Task::Inequalities { operator: vec![1.0], bounds: vec![0.5] };
+    assert_eq!(walls.log_psi(&[0.4], 0.0).0, 0.0);
+    assert_eq!(walls.log_psi(&[0.6], 0.0).0, f64::NEG_INFINITY);
+}
+
+/// Each place counts once: where all places fit alike, ln of the mean is that of one of them.
+#[test]
+fn a_mean_over_places_counts_each_once() {
+    let one = Task::Placement { motif: vec![1.0], offsets: vec![0], noise: 0.5 };
+    let four = Task::Placement { motif: vec![1.0], offsets: vec![0, 1, 2, 3], noise: 0.5 };
+    for variance in [0.0, 0.7] {
+        let (alone, all) = (one.log_psi(&[0.2; 4], variance).0, four.log_psi(&[0.2; 4], variance).0);
+        assert!((alone - all).abs() < 1.0e-12, "found {all}, wanted {alone}");
+    }
+}

@@ -1,0 +1,272 @@
+//! Twisted runs beside their oracle: docs/maths.md (13).
+
+use feynkac_kernels::methods::StepCoeffs;
+use feynkac_kernels::passes::init;
+use feynkac_kernels::passes::step::oracle::At;
+use feynkac_kernels::passes::step::oracle_twist::{Pins, Told, Twisted, step as oracle_step};
+
+use super::judge::Judge;
+use super::{EPS, Snapshot, Verdict, Weighed, everyone, particle, resampling};
+use crate::error::Result;
+use crate::model::{Model, Noise};
+use crate::run::Run;
+use crate::target::Target;
+use crate::twist::{self, Task, Twisting};
+
+/// What a device holds behind a wall, where the oracle has nothing.
+const NOTHING: f64 = -1.0e30;
+
+/// The one model of a run, and its twist.
+struct Own<'a> {
+    target: &'a Target,
+    twisting: &'a Twisting,
+    variance: f64,
+    judge: &'a Judge<'a>,
+}
+
+/// What rounding can do to what is said at a state.
+struct Slack {
+    score: f64,
+    log_psi: f64,
+    pull: f64,
+}
+
+impl<'a> Own<'a> {
+    fn of(judge: &'a Judge) -> Option<Self> {
+        let (twisting, variance) = twist::of(judge.options, judge.models)?;
+        let Model::Analytic(target) = judge.models.first()? else { return None };
+        Some(Self { target, twisting, variance, judge })
+    }
+
+    fn spread(&self, at: Noise) -> f64 {
+        self.twisting.variance(at, self.variance)
+    }
+
+    /// The denoised state, and the score behind it.
+    fn denoised(&self, x: &[f64], at: Noise) -> (Vec<f64>, Vec<f64>) {
+        let score = self.target.score(x, at.alpha, at.sigma);
+        let d = x.iter().zip(&score).map(|(x, s)| (x + at.sigma.powi(2) * s) / at.alpha).collect();
+        (d, score)
+    }
+
+    /// What model and twist say at `x`.
+    fn told(&self, x: &[f64], level: usize) -> Told {
+        let at = self.judge.levels[level];
+        let (d, score) = self.denoised(x, at);
+        let (log_psi, w) = self.twisting.task.log_psi(&d, self.spread(at));
+        let bent = self.target.bend(x, &w, at.alpha, at.sigma);
+        let pull = w.iter().zip(&bent).map(|(w, bent)| (w + at.sigma.powi(2) * bent) / at.alpha).collect();
+        Told { score, pull, log_psi: log_psi.max(NOTHING) }
+    }
+
+    /// The denoised state is off by a few eps of what it is made of; log psi and w by what that does to them, which is
+    /// tried, and by their own sums; the gradient by that, and by sums whose large terms cancel.
+    fn slack(&self, x: &[f64], level: usize) -> Slack {
+        let at = self.judge.levels[level];
+        let (noise, spread, dim) = (at.sigma.powi(2), self.spread(at), x.len() as f64);
+        let model = self.judge.slack(0, x, level);
+        let (d, score) = self.denoised(x, at);
+        let most = |values: &[f64]| values.iter().map(|v| v.abs()).fold(0.0, f64::max);
+        let terms = (most(x) + noise * most(&score)) / at.alpha + most(&d) + reach(&self.twisting.task);
+        let off = 8.0 * EPS * terms + noise * model.score / at.alpha;
+        let (log_psi, w) = self.twisting.task.log_psi(&d, spread);
+        let mut turned = 0.0;
+        for k in 0..x.len() {
+            let mut near = d.clone();
+            near[k] += off;
+            let (_, other) = self.twisting.task.log_psi(&near, spread);
+            turned += w.iter().zip(&other).map(|(w, other)| (w - other).abs()).fold(0.0, f64::max);
+        }
+        let size: f64 = w.iter().map(|w| w.abs()).sum();
+        let exponent = 1.0 + log_psi.abs().min(-NOTHING) + 12.0 * rows(&self.twisting.task);
+        let shares = if matches!(self.twisting.task, Task::Placement { .. }) { exponent } else { 1.0 };
+        let turned = 2.0 * turned + 64.0 * EPS * shares * size;
+        let curve = (0..x.len()).map(|k| {
+            let mut axis = vec![0.0; x.len()];
+            axis[k] = 1.0;
+            self.target.bend(x, &axis, at.alpha, at.sigma).iter().map(|b| b.abs()).sum::<f64>()
+        });
+        let curve = noise * curve.fold(0.0, f64::max);
+        let bent = 16.0 * EPS * dim * (1.0 + curve) * size + noise * model.laplacian * size;
+        Slack {
+            score: model.score,
+            log_psi: 4.0 * size * off + 32.0 * EPS * exponent,
+            pull: (turned * (1.0 + curve) + bent) / at.alpha,
+        }
+    }
+}
+
+/// The largest number of a task.
+fn reach(task: &Task) -> f64 {
+    let most = |values: &[f64]| values.iter().map(|v| v.abs()).fold(0.0, f64::max);
+    match task {
+        Task::Linear { measured, .. } => most(measured),
+        Task::Inpaint { known, .. } => most(known),
+        Task::Placement { motif, .. } => most(motif),
+        Task::Inequalities { bounds, .. } => most(bounds),
+        Task::Reward { centre, .. } => most(centre),
+    }
+}
+
+/// Terms of its log psi.
+fn rows(task: &Task) -> f64 {
+    let count = match task {
+        Task::Linear { measured, .. } => measured.len(),
+        Task::Inpaint { known, .. } => known.len(),
+        Task::Placement { motif, .. } => motif.len() + 1,
+        Task::Inequalities { bounds, .. } => bounds.len(),
+        Task::Reward { centre, .. } => centre.len(),
+    };
+    count as f64
+}
+
+/// A particle as the device holds it.
+fn held(run: &Run, judge: &Judge, s: &Snapshot, level: usize, at: (usize, usize)) -> Result<Twisted> {
+    let mut own = particle(run, judge, s, level, at)?;
+    let pull = own.scores.pop().unwrap_or_default();
+    let score = own.scores.pop().unwrap_or_default();
+    Ok(Twisted { x: own.x, told: Told { score, pull, log_psi: own.log_p }, log_w: own.log_w })
+}
+
+/// What is carried of a state.
+fn compare(
+    run: &Run,
+    (wanted, slack): (&Told, &Slack),
+    found: &Told,
+    step: usize,
+    at: (usize, usize),
+    verdict: &mut Verdict,
+) {
+    for (k, wanted) in wanted.score.iter().enumerate() {
+        let allowed = slack.score + 8.0 * EPS * wanted.abs();
+        verdict.compare("step: score", step, at, found.score[k] as f32, *wanted, allowed);
+    }
+    for (k, wanted) in wanted.pull.iter().enumerate() {
+        let allowed = slack.pull + 8.0 * EPS * wanted.abs();
+        verdict.compare("step: gradient of log psi", step, at, found.pull[k] as f32, *wanted, allowed);
+    }
+    if run.plan.keeps.weighed {
+        let allowed = slack.log_psi + 8.0 * EPS * wanted.log_psi.abs();
+        verdict.compare("step: log psi", step, at, found.log_psi as f32, wanted.log_psi, allowed);
+    }
+}
+
+/// The start of a twisted run; `false` where the run is none.
+pub fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdict) -> Result<bool> {
+    let Some(own) = Own::of(judge) else { return Ok(false) };
+    for (g, i) in everyone(run) {
+        let (x, drawn) = init::oracle::draw(&run.start, run.seeds[g], i);
+        let found = held(run, judge, now, 0, (g, i))?;
+        for (k, wanted) in x.iter().enumerate() {
+            let allowed = 4.0e-6 * run.start.std + 4.0 * EPS * wanted.abs();
+            verdict.compare("init: x", 0, (g, i), found.x[k] as f32, *wanted, allowed);
+        }
+        let (told, slack) = (own.told(&found.x, 0), own.slack(&found.x, 0));
+        compare(run, (&told, &slack), &found.told, 0, (g, i), verdict);
+        if run.plan.keeps.weighed {
+            let at = judge.levels[0];
+            let log_q = own.target.log_density(&found.x, at.alpha, at.sigma);
+            let wanted = drawn + told.log_psi + if run.start.weighted { log_q } else { 0.0 };
+            let sizes = wanted.abs() + drawn.abs() + told.log_psi.abs();
+            let allowed = judge.slack(0, &found.x, 0).log_q
+                + slack.log_psi
+                + 4.0e-5 * run.of.dim as f64
+                + 8.0 * EPS * sizes;
+            verdict.compare("start: log-weight", 0, (g, i), found.log_w as f32, wanted, allowed);
+        }
+    }
+    Ok(true)
+}
+
+/// What the last step puts in its place.
+fn pins<'a>(task: &'a Task, known: &'a [(usize, f64)], c: &StepCoeffs) -> Pins<'a> {
+    match task {
+        _ if c.side[3] == 0.0 => Pins::None,
+        Task::Placement { motif, offsets, .. } => Pins::Block(motif, offsets),
+        _ => Pins::Known(known),
+    }
+}
+
+/// A step of a twisted run; `false` where the run is none.
+pub fn check_step(
+    run: &Run,
+    judge: &Judge,
+    step: usize,
+    before: &Snapshot,
+    after: &Snapshot,
+    verdict: &mut Verdict,
+) -> Result<bool> {
+    let Some(own) = Own::of(judge) else { return Ok(false) };
+    let (c, weighs) = (run.row(step), run.plan.keeps.weighed);
+    let known: Vec<(usize, f64)> = match &own.twisting.task {
+        Task::Inpaint { mask, known, .. } => {
+            mask.iter().zip(known).enumerate().filter(|(_, (m, _))| **m).map(|(k, (_, y))| (k, *y)).collect()
+        }
+        _ => Vec::new(),
+    };
+    let pins = pins(&own.twisting.task, &known, c);
+    let mut weighed = Vec::with_capacity(run.of.particles());
+    for (g, i) in everyone(run) {
+        let place = g * run.of.padded();
+        let resampled = before.norms[4 * g + 3] > 0.5;
+        let parent = if resampled { before.ancestors[place + i] as usize } else { i };
+        let mut from = held(run, judge, before, step, (g, parent))?;
+        if resampled {
+            from.log_w = if run.plan.keeps.handed { f64::from(before.handed[place + parent]) } else { 0.0 };
+        }
+        let found = held(run, judge, after, step + 1, (g, i))?;
+        let (told, slack) = (own.told(&found.x, step + 1), own.slack(&found.x, step + 1));
+        let at = At { seed: run.seeds[g], slot: i, step };
+        let wanted = oracle_step(&from, at, c, pins, |_| told.clone());
+        for k in 0..run.of.dim {
+            let parts = c.shrink * from.x[k].abs()
+                + c.drift * from.told.score[k].abs()
+                + c.side[0] * from.told.pull[k].abs();
+            let allowed = 8.0 * EPS * (parts + wanted.x[k].abs() + 7.0 * c.noise) + 4.0e-6 * c.noise;
+            verdict.compare("step: x", step, (g, i), found.x[k] as f32, wanted.x[k], allowed);
+        }
+        compare(run, (&told, &slack), &found.told, step, (g, i), verdict);
+        let allowed = slack.log_psi + moved_slack(c, &from, &pins) + {
+            let told = from.told.log_psi.abs() + told.log_psi.abs();
+            8.0 * EPS * (from.log_w.abs() + told + wanted.log_w.abs() + c.constant.abs())
+        };
+        let (wanted, log_w) = if weighs { (wanted.log_w, found.log_w) } else { (0.0, 0.0) };
+        weighed.push(Weighed {
+            before: from.log_w,
+            wanted,
+            found: log_w as f32,
+            allowed,
+            rewarded: Default::default(),
+        });
+    }
+    for (g, group) in weighed.chunks_mut(run.of.slots).enumerate() {
+        resampling::check_weights(run, step, g, after, group, verdict);
+    }
+    Ok(true)
+}
+
+/// What rounding can do to log p(x'|x) - log q(x'|x), or to the density of what is put in its place.
+fn moved_slack(c: &StepCoeffs, from: &Twisted, pins: &Pins) -> f64 {
+    // A normal is at most 7, and off by 4e-6.
+    let ratio = |pull: &f64| {
+        let u = (c.side[1] * pull).abs() + 7.0 * c.side[2];
+        16.0 * EPS * u * (u + 14.0) + 4.0e-6 * (u + 7.0 * c.side[2] + u * c.side[2])
+    };
+    let drawn: f64 = from.told.pull.iter().map(ratio).sum();
+    let mean = |k: usize| c.shrink * from.x[k] + c.drift * from.told.score[k];
+    let parts = |k: usize| (c.shrink * from.x[k]).abs() + (c.drift * from.told.score[k]).abs();
+    let placed = |k: usize, wanted: f64| {
+        let off = (wanted - mean(k)).abs();
+        c.side[3] * off * (16.0 * EPS * (parts(k) + wanted.abs()) + 16.0 * EPS * off)
+    };
+    let most =
+        |motif: &[f64], at: usize| -> f64 { motif.iter().enumerate().map(|(j, y)| placed(at + j, *y)).sum() };
+    drawn
+        + match pins {
+            Pins::None => 0.0,
+            Pins::Known(known) => known.iter().map(|(k, y)| placed(*k, *y)).sum(),
+            Pins::Block(motif, places) => {
+                2.0e-6 + places.iter().map(|at| most(motif, *at)).fold(0.0, f64::max)
+            }
+        }
+}
