@@ -91,7 +91,8 @@ impl<'a> Own<'a> {
         Slack {
             score: model.score,
             log_psi: 4.0 * size * off + 32.0 * EPS * exponent,
-            pull: (turned * (1.0 + curve) + bent) / at.alpha,
+            // Far before a wall its pull is below what f32 exponentials say.
+            pull: (turned * (1.0 + curve) + bent) / at.alpha + 1.0e-30,
         }
     }
 }

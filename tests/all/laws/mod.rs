@@ -22,4 +22,5 @@ mod priorities;
 mod schemes;
 mod sweep;
 mod trust;
+mod twisted;
 mod verify;

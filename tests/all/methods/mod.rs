@@ -1,6 +1,7 @@
 //! Samplers against closed forms.
 
 mod aims;
+mod chain;
 #[cfg(feature = "cli")]
 mod experiments;
 mod halving;
@@ -8,3 +9,4 @@ mod particles;
 pub mod s1;
 mod s2;
 mod s3;
+pub mod tds;

@@ -1,0 +1,156 @@
+//! The twisted sampler against the closed form of its own chain (S5 of the experiments): evidence that is unbiased at any
+//! number of particles and steps, and a posterior mean whose error falls as one over the number of particles.
+
+use feynkac::kernels::device::Device;
+use feynkac::{Chain, Method, Model, Options, Policy, Schedule, Spread, Target, Task, Twisting, sample};
+
+use super::chain::{clean, posterior};
+use super::s1::{seed, slow};
+use crate::reference::{evidence, target};
+
+on_every_device! { unbiased_evidence, errors_fall_with_particles }
+
+const VE: Schedule = Schedule::Ve { sigma_min: 0.1, sigma_max: 10.0 };
+
+/// A Gaussian in three dimensions whose coordinates know of each other.
+pub fn gaussian() -> Target {
+    target(
+        "kind = 'gaussian'\nmean = [0.5, -0.3, 0.2]\n\
+         covariance = [[1.0, 0.6, 0.2], [0.6, 1.2, -0.3], [0.2, -0.3, 0.8]]\n",
+    )
+}
+
+pub fn linear() -> Task {
+    Task::Linear {
+        operator: vec![1.0, 0.5, 0.0, 0.0, -0.4, 1.0],
+        measured: vec![1.2, -0.6],
+        noise: vec![0.3, 0.5],
+    }
+}
+
+pub fn inpainting(noise: f64) -> Task {
+    Task::Inpaint { mask: vec![true, false, true], known: vec![1.1, 0.0, -0.4], noise }
+}
+
+pub fn placement(noise: f64) -> Task {
+    Task::Placement { motif: vec![0.8, 0.1], offsets: vec![0, 1], noise }
+}
+
+/// Groups of 16 particles.
+pub fn tiny(task: Task, schedule: Schedule) -> Options {
+    let mut options = Options::new(Method::Tds, schedule);
+    (options.particles, options.steps) = (16, 12);
+    options.twisting = Some(Twisting::new(task));
+    options
+}
+
+/// The logarithm of the evidence that `options` estimates, and the posterior mean.
+pub fn exact(options: &Options) -> (f64, Vec<f64>) {
+    let Target::Gaussian(model) = gaussian() else { panic!("a Gaussian") };
+    let task = &options.twisting.as_ref().expect("a twist").task;
+    posterior(&clean(&model, options), task)
+}
+
+/// Every task, schedule, chain, proposal and policy: |mean Z / Z - 1| < 4 standard errors.
+fn unbiased_evidence(device: &Device) {
+    let with = |task: Task, schedule: Schedule, change: &dyn Fn(&mut Options, &mut Twisting)| {
+        let mut options = tiny(task, schedule);
+        let mut twisting = options.twisting.take().expect("a twist");
+        change(&mut options, &mut twisting);
+        options.twisting = Some(twisting);
+        options
+    };
+    let same = |_: &mut Options, _: &mut Twisting| ();
+    let cosine = Schedule::VpCosine { c: 0.008 };
+    let walls = Task::Inequalities { operator: vec![1.0, -0.5, 0.3], bounds: vec![0.2] };
+    let reward = Task::Reward {
+        slope: vec![0.5, 0.0, -0.3],
+        curvature: vec![0.0, 0.7, 0.4],
+        centre: vec![0.0, 1.0, 0.5],
+    };
+    let cases = [
+        ("linear, by the ESS", with(linear(), VE, &same)),
+        ("linear, every step", with(linear(), VE, &|o, _| o.resample = Policy::Every)),
+        ("linear, never", with(linear(), VE, &|o, _| o.resample = Policy::Never)),
+        ("from the model", with(linear(), VE, &|_, t| t.lean = 0.0)),
+        ("a broader proposal", with(linear(), VE, &|_, t| t.proposal_variance = 1.3)),
+        ("the noise as the spread", with(linear(), VE, &|_, t| (t.spread, t.scale) = (Spread::Noise, 0.7))),
+        ("posterior chain", with(linear(), VE, &|_, t| t.chain = Chain::Posterior)),
+        ("vp-cosine", with(linear(), cosine, &same)),
+        (
+            "vp-linear, posterior",
+            with(linear(), Schedule::VpLinear { b0: 0.1, b1: 20.0 }, &|_, t| t.chain = Chain::Posterior),
+        ),
+        ("rectified flow", with(linear(), Schedule::RectifiedFlow, &same)),
+        ("inpainting", with(inpainting(0.0), VE, &same)),
+        ("inpainting, vp-cosine", with(inpainting(0.0), cosine, &|o, _| o.resample = Policy::Every)),
+        ("inpainting with noise", with(inpainting(0.3), VE, &same)),
+        ("placement", with(placement(0.0), VE, &same)),
+        ("placement with noise", with(placement(0.4), Schedule::RectifiedFlow, &same)),
+        ("a wall", with(walls, VE, &same)),
+        ("a reward", with(reward, VE, &same)),
+    ];
+    let mut wrong = Vec::new();
+    for (at, (name, mut options)) in cases.into_iter().enumerate() {
+        options.groups = if slow(device) { 400 } else { 6000 };
+        options.seed = seed(5000 + at as u64);
+        let (wanted, _) = exact(&options);
+        let out = sample(device, &[Model::Analytic(gaussian())], &options, None).expect("a run");
+        let (ratio, error) = evidence(&out.log_z, wanted);
+        println!("S5 {:<5} {name:<24} mean Z / Z = {ratio:.4} +- {error:.4}", device.backend());
+        if (ratio - 1.0).abs() >= 4.0 * error || error >= if slow(device) { 0.08 } else { 0.02 } {
+            wrong.push(format!("{name}: {ratio} +- {error}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+/// Mean over runs of the square error of the posterior mean.
+fn square_error(device: &Device, options: &Options) -> f64 {
+    let out = sample(device, &[Model::Analytic(gaussian())], options, None).expect("a run");
+    let (k, dim) = (options.particles, 3);
+    let (_, wanted) = exact(options);
+    let runs = out.log_w.chunks(k).zip(out.x.chunks(k * dim));
+    let errors = runs.map(|(log_w, x)| {
+        let weights = crate::reference::normalised(log_w);
+        let mean =
+            |c: usize| weights.iter().enumerate().map(|(i, w)| w * f64::from(x[i * dim + c])).sum::<f64>();
+        (0..dim).map(|c| (mean(c) - wanted[c]).powi(2)).sum::<f64>()
+    });
+    errors.sum::<f64>() / options.groups as f64
+}
+
+/// Slope of a line through points.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let n = points.len() as f64;
+    let (x, y) = (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n);
+    let (xy, xx) =
+        points.iter().fold((0.0, 0.0), |(xy, xx), p| (xy + (p.0 - x) * (p.1 - y), xx + (p.0 - x).powi(2)));
+    xy / xx
+}
+
+/// The slope of log MSE against log K is in [-1.2, -0.8].
+fn errors_fall_with_particles(device: &Device) {
+    if slow(device) {
+        return;
+    }
+    for (at, (name, task)) in
+        [("linear", linear()), ("inpainting", inpainting(0.0)), ("placement", placement(0.0))]
+            .into_iter()
+            .enumerate()
+    {
+        let mut points = Vec::new();
+        for particles in [4, 16, 64, 256, 1024] {
+            let mut options = tiny(task.clone(), VE);
+            (options.particles, options.steps) = (particles, 60);
+            options.groups = (40_000 / particles).clamp(100, 2000);
+            options.seed = seed(6000 + 10 * at as u64 + particles as u64);
+            let error = square_error(device, &options);
+            println!("S5 {:<5} {name:<10} K = {particles:<4} MSE {error:.5}", device.backend());
+            points.push(((particles as f64).ln(), error.ln()));
+        }
+        let found = slope(&points);
+        println!("S5 {:<5} {name:<10} slope {found:.3}", device.backend());
+        assert!((-1.2..=-0.8).contains(&found), "{name}: slope {found}");
+    }
+}
