@@ -5,8 +5,9 @@ use std::sync::Arc;
 use cubecl::prelude::*;
 
 use super::{APART, Blank, LANES, Offline, SHARED, TOGETHER, UNITS, properties};
-use crate::methods::{Compose, Method, Mixture, Plain, Tilted, Transport};
-use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, Score};
+use crate::methods::{Compose, Method, Mixture, Plain, Tilted, Transport, Twisted};
+use crate::models::twist::SLOTS;
+use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, Score, Twist, TwistKey};
 use crate::passes::Sharing;
 use crate::passes::crew::Crew;
 use crate::passes::step::carried::shared_units;
@@ -30,12 +31,54 @@ pub fn all(list: &mut Vec<Offline>) {
     climbing(list);
     estimating::<Compose>(list, "compose 2");
     estimating::<Mixture>(list, "mixture 2");
+    twisted(list);
     for (stage, dim) in [(Stage::Start, 2), (Stage::Move, 2), (Stage::Weigh, 2), (Stage::Weigh, 784)] {
         let mut key = key(2, stage, Rule::Trap, Kind::IsotropicMixture, dim, TOGETHER);
         key.models.kinds[0] = Kind::Rows;
         key.follows = true;
         list.push(one::<Analytic, Tilted>(format!("tilted, rows and a reward, D={dim}, {stage:?}"), key));
     }
+}
+
+/// A model that every family of likelihoods leans: whole steps and their parts, in registers, in shared memory, beyond.
+fn twisted(list: &mut Vec<Offline>) {
+    let (fused, mixture) = (Stage::Fused, Kind::IsotropicMixture);
+    for (twist, pins) in [
+        (Twist::Linear, false),
+        (Twist::Separable, true),
+        (Twist::Placement, true),
+        (Twist::Inequalities, false),
+    ] {
+        for (stage, kind, dim) in [
+            (Stage::Start, Kind::Gaussian, 3),
+            (fused, mixture, 2),
+            (fused, Kind::DiagonalMixture, FEW),
+            (fused, Kind::Gaussian, 64),
+            (fused, mixture, 784),
+            (Stage::Move, mixture, 2),
+            (Stage::Weigh, mixture, 2),
+        ] {
+            let sharing = if dim == 64 { shared(1 + SLOTS) } else { TOGETHER };
+            let own = key(1, stage, Rule::Trap, kind, dim, sharing);
+            let scratch = match own.scratch {
+                Scratch::Shared(_) => Scratch::Shared((2 + SLOTS) * dim * sharing.units as usize),
+                other => other,
+            };
+            let own = StepKey { twist: Some(TwistKey { twist, pins }), rows: false, scratch, ..own };
+            let weighted_start = stage == Stage::Start;
+            let own = StepKey { weighted_start, ..own };
+            list.push(one::<Analytic, Twisted>(
+                format!("twisted, {twist:?}, {kind:?}, D={dim}, {stage:?}"),
+                own,
+            ));
+        }
+    }
+    let twist = Some(TwistKey { twist: Twist::Placement, pins: true });
+    let key = StepKey { twist, ..key(1, fused, Rule::Trap, mixture, 2, TOGETHER) };
+    let variant = format!("twisted, Placement, D=2, {:?}", Crew::Cube);
+    list.push(entry!(variant, steps_kernel::StepsKernel<Analytic, Twisted, Euclid>(
+        a b common history scratch models tables shape first last; LANES, LANES, Crew::Cube, key, Element::F32.kind()
+    )));
 }
 
 /// A reward whose weight is raised by the ESS.

@@ -72,7 +72,7 @@ fn every_task_agrees(device: &Device) {
             _ if at % 2 == 0 => gaussian(),
             _ => mixture(),
         };
-        let name = format!("{task:?}");
+        let name = format!("{task:?}").split(' ').next().unwrap_or_default().to_owned();
         let mut options = tiny(task, schedules[at % 5]);
         (options.particles, options.groups) = [(1, 1), (17, 3), (257, 2), (33, 4)][at % 4];
         options.resample = [Policy::Every, Policy::Ess(0.7), Policy::Never][at % 3];
