@@ -3,6 +3,7 @@
 
 mod chain;
 mod check;
+mod names;
 mod numbers;
 mod read;
 mod task;
@@ -14,7 +15,7 @@ use crate::model::{Model, Noise};
 use crate::options::Options;
 
 pub(crate) use chain::{CLEAN, noise, row};
-pub use read::TASKS;
+pub use names::{CHAINS, SPREADS, TASKS};
 pub use task::Task;
 
 /// The variance that a denoised state is taken to have about the sample it leads to, with v = sigma^2/alpha^2:

@@ -337,7 +337,7 @@ mod tests {
         }
         assert_eq!(
             named::<Method>("fkc").unwrap_err(),
-            "wanted one of plain, fkc-anneal, fkc-guidance, fkc-product, fkc-compose, fkc-mixture, fkc-transport"
+            "wanted one of plain, fkc-anneal, fkc-guidance, fkc-product, fkc-compose, fkc-mixture, fkc-transport, tds"
         );
         for bad in ["", "roulette", "systematic:3", "metropolis:", "metropolis:x", "metropolis:1:2"] {
             let wanted = "wanted one of systematic, stratified, multinomial, residual, metropolis:B, \

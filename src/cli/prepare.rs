@@ -1,6 +1,8 @@
 //! From settings to a run: models opened, defaults filled in, everything checked that can be checked before
 //! a kernel is launched.
 
+mod twisted;
+
 use std::path::{Path, PathBuf};
 
 use feynkac_kernels::device::Request;
@@ -148,6 +150,7 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         beta_from: settings.aim.beta_from,
         powers_from: settings.aim.exponent_from.clone(),
         reward: reward(&settings.aim)?,
+        twisting: twisted::twisting(settings, options.method, models)?,
         densities: settings.aim.densities.unwrap_or(usual.densities),
         divergence: settings.aim.divergence.unwrap_or(usual.divergence),
         sde: settings.sde.unwrap_or(usual.sde),
@@ -323,6 +326,9 @@ fn config(options: &Options, settings: &Settings) -> Value {
     }
     if options.divergence != Divergence::Exact {
         put("divergence", json!(options.divergence.to_string()));
+    }
+    for (key, value) in twisted::config(options, settings) {
+        put(key, value);
     }
     put("sde", json!(options.sde.to_string()));
     put("particles", json!(options.particles));

@@ -2,6 +2,7 @@
 //! cannot differ.
 
 mod aim;
+mod twist;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ use crate::schedule::{Grid, Schedule};
 use crate::weights::read_text;
 
 pub use aim::Aim;
+pub use twist::Twist;
 
 /// The most bytes a run file may have.
 const LIMIT: u64 = 1 << 20;
@@ -44,6 +46,9 @@ pub struct Settings {
     /// The rest of the target.
     #[command(flatten)]
     pub aim: Aim,
+    /// What tds is told.
+    #[command(flatten)]
+    pub twist: Twist,
     /// Noise: target-score, tempered-noise, ode or zeta:F [default: target-score]
     #[arg(long, value_parser = named::<Sde>)]
     pub sde: Option<Sde>,
@@ -207,6 +212,7 @@ impl Settings {
                     class: if self.class.is_empty() { below.class } else { self.class },
                     exponent: if self.exponent.is_empty() { below.exponent } else { self.exponent },
                     aim: self.aim.over(below.aim),
+                    twist: self.twist.over(below.twist),
                     no_weights: self.no_weights || below.no_weights,
                     centre: self.centre || below.centre,
                     no_roots: self.no_roots || below.no_roots,

@@ -2,22 +2,9 @@
 
 use std::path::Path;
 
-use super::Task;
+use super::{TASKS, Task};
 use crate::error::{Error, Result};
 use crate::weights::Weights;
-
-/// (name, tensors, doc) of every task.
-pub const TASKS: &[(&str, &str, &str)] = &[
-    ("linear", "A [M, D], y [M]", "A x0 measures y with noise; `noise` [M] in the file: one a component"),
-    (
-        "inpaint",
-        "mask [D], y [D]",
-        "coordinates whose mask is not 0 are known; noise 0 puts them in their place",
-    ),
-    ("placement", "motif [M], offsets [P]", "a block is at one of P places; noise 0 puts it there"),
-    ("inequalities", "A [M, D], b [M]", "A x0 <= b"),
-    ("reward", "slope, curvature, centre [D]", "psi = exp(sum of slope x0 - curvature (x0 - centre)^2/2)"),
-];
 
 impl Task {
     /// Reads the task `name` for a model of `dim` coordinates. `noise` is a standard deviation.
@@ -75,6 +62,10 @@ impl Task {
                 none(Task::Inequalities { operator: table(bounds.len())?, bounds })?
             }
             "reward" => {
+                if !file.has("slope") && !file.has("curvature") {
+                    let wanted = "tensor slope, curvature or both";
+                    return Err(Error::weights(path, "reward", "neither slope nor curvature", wanted));
+                }
                 let zeros = |name: &str| if file.has(name) { each(name) } else { Ok(vec![0.0; dim]) };
                 none(Task::Reward {
                     slope: zeros("slope")?,

@@ -1,0 +1,53 @@
+//! What is wanted of a sample, for the method tds.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{named, number};
+use crate::twist::{Chain, Spread};
+
+/// A task, and how a twisted run goes about it.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct Twist {
+    /// What tds wants of a sample: linear, inpaint, placement, inequalities or reward
+    #[arg(long, value_name = "WHAT")]
+    pub task: Option<String>,
+    /// safetensors file with the numbers of the task: see `feynkac list`
+    #[arg(long, value_name = "FILE")]
+    pub operator: Option<PathBuf>,
+    /// Standard deviation of what is known of the sample; 0, with inpaint and placement, puts it in its place
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
+    pub noise: Option<f64>,
+    /// Variance of a denoised state about its sample: data, noise or tau:F [default: data]
+    #[arg(long, value_name = "WHAT", value_parser = named::<Spread>)]
+    pub twist_variance: Option<Spread>,
+    /// Factor of that variance, above 0 [default: 1]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
+    pub twist_scale: Option<f64>,
+    /// How far the steps lean towards the task; 0 proposes from the model alone [default: 1]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
+    pub twist_lean: Option<f64>,
+    /// Variance of the steps over that of the model's own, at least 1 [default: 1]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
+    pub proposal_variance: Option<f64>,
+    /// The model's own steps: forward or posterior, by their variance [default: forward]
+    #[arg(long, value_parser = named::<Chain>)]
+    pub chain: Option<Chain>,
+}
+
+impl Twist {
+    /// These, and `below` where these say nothing.
+    pub fn over(self, below: Self) -> Self {
+        Self {
+            task: self.task.or(below.task),
+            operator: self.operator.or(below.operator),
+            noise: self.noise.or(below.noise),
+            twist_variance: self.twist_variance.or(below.twist_variance),
+            twist_scale: self.twist_scale.or(below.twist_scale),
+            twist_lean: self.twist_lean.or(below.twist_lean),
+            proposal_variance: self.proposal_variance.or(below.proposal_variance),
+            chain: self.chain.or(below.chain),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The names of tasks, spreads and chains: what is displayed can be parsed again.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Chain, Spread, Task};
+use crate::error::{Error, Result};
+
+/// (name, tensors of its file, doc) of every task.
+pub const TASKS: &[(&str, &str, &str)] = &[
+    (
+        "linear",
+        "A [M, D], y [M]",
+        "A x0 measures y with noise; noise [M] in the file is that of each component",
+    ),
+    (
+        "inpaint",
+        "mask [D], y [D]",
+        "coordinates whose mask is not 0 are known; noise 0 puts them in their place",
+    ),
+    ("placement", "motif [M], offsets [P]", "a block is at one of P places; noise 0 puts it there"),
+    ("inequalities", "A [M, D], b [M]", "A x0 <= b"),
+    (
+        "reward",
+        "slope, curvature, centre [D]",
+        "the target is multiplied by exp(sum of slope x0 - curvature (x0 - centre)^2/2); what is not there is 0",
+    ),
+];
+
+/// (spelling, doc) of every variance of a denoised state.
+pub const SPREADS: &[(&str, &str)] = &[
+    ("data", "v t/(v + t), v = sigma^2/alpha^2, t the variance of the model's samples; the default"),
+    ("noise", "v"),
+    ("tau:F", "v F/(v + F)"),
+];
+
+/// (name, chain, doc) of every chain.
+pub const CHAINS: &[(&str, Chain, &str)] = &[
+    ("forward", Chain::Forward, "steps with the variance that the forward chain adds; the default"),
+    ("posterior", Chain::Posterior, "with that of the forward chain given both ends, none on the last step"),
+];
+
+fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    format!("one of {}", all.collect::<Vec<_>>().join(", "))
+}
+
+impl Task {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Task::Linear { .. } => "linear",
+            Task::Inpaint { .. } => "inpaint",
+            Task::Placement { .. } => "placement",
+            Task::Inequalities { .. } => "inequalities",
+            Task::Reward { .. } => "reward",
+        }
+    }
+}
+
+impl FromStr for Spread {
+    type Err = Error;
+
+    /// `data`, `noise`, `tau:0.3`.
+    fn from_str(text: &str) -> Result<Self> {
+        let found = match text.trim() {
+            "data" => Some(Spread::Data),
+            "noise" => Some(Spread::Noise),
+            other => other.strip_prefix("tau:").and_then(|tau| tau.parse().ok()).map(Spread::Tau),
+        };
+        let wanted = || names(SPREADS.iter().map(|row| row.0));
+        found.map_or_else(|| Err(Error::input("twist-variance", format!("{text:?}"), wanted())), Ok)
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Spread::Data => f.write_str("data"),
+            Spread::Noise => f.write_str("noise"),
+            Spread::Tau(tau) => write!(f, "tau:{tau}"),
+        }
+    }
+}
+
+impl FromStr for Chain {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wanted = || names(CHAINS.iter().map(|row| row.0));
+        let found = CHAINS.iter().find(|row| row.0 == text.trim()).map(|row| row.1);
+        found.map_or_else(|| Err(Error::input("chain", format!("{text:?}"), wanted())), Ok)
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(CHAINS.iter().find(|row| row.1 == *self).map_or("", |row| row.0))
+    }
+}
