@@ -20,6 +20,8 @@ fn a_file_says_what_flags_say() {
          no-graph = true\nstate = 'f16'\nsteps-per-launch = 4\ncompute = 'bf16'\nclass = [3, 5]\nexponent = [1.5, -0.5]\n\
          weight = [2, 3]\nbeta-from = 0.5\nexponent-from = [1, 2]\nreward = 'r.toml'\nreward-scale = 2\n\
          reward-growth = 'linear'\nreward-drift = 1.5\n\
+         task = 'linear'\noperator = 'o.safetensors'\nnoise = 0.3\ntwist-variance = 'tau:0.5'\n\
+         twist-scale = 2\ntwist-lean = 0\nproposal-variance = 1.5\nchain = 'posterior'\n\
          output = 'o'\nno-picture = true\njson = false",
     )
     .unwrap();
@@ -75,6 +77,14 @@ fn a_file_says_what_flags_say() {
         "--reward-scale=2",
         "--reward-growth=linear",
         "--reward-drift=1.5",
+        "--task=linear",
+        "--operator=o.safetensors",
+        "--noise=0.3",
+        "--twist-variance=tau:0.5",
+        "--twist-scale=2",
+        "--twist-lean=0",
+        "--proposal-variance=1.5",
+        "--chain=posterior",
     ]);
     assert_eq!(file, same);
     assert_eq!(writing, Writing { output: Some("o".into()), no_picture: true, json: false });

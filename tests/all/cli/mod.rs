@@ -9,6 +9,7 @@ mod measured;
 mod refused;
 mod resampled;
 mod shown;
+mod twisted;
 mod weights;
 mod written;
 

@@ -10,3 +10,4 @@ pub mod s1;
 mod s2;
 mod s3;
 pub mod tds;
+mod tds_mistakes;

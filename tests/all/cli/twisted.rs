@@ -1,0 +1,123 @@
+//! tds from the command line: tasks from files, what it reports, what it refuses.
+
+use std::collections::BTreeMap;
+
+use feynkac::weights::{Data, Tensor, save};
+
+use super::Scratch;
+use super::refused::refuses;
+
+/// Numbers of a file by name and shape; whole ones as integers.
+fn put(scratch: &Scratch, name: &str, tensors: &[(&str, &[usize], &[f32])]) {
+    let whole: Vec<Vec<i32>> =
+        tensors.iter().map(|(_, _, v)| v.iter().map(|v| *v as i32).collect()).collect();
+    let all: Vec<(String, Tensor)> = tensors
+        .iter()
+        .zip(&whole)
+        .map(|((name, shape, values), whole)| {
+            let data = if *name == "offsets" { Data::I32(whole) } else { Data::F32(values) };
+            (name.to_string(), Tensor { shape: shape.to_vec(), data })
+        })
+        .collect();
+    save(&scratch.path(name), &all, &BTreeMap::new()).expect("a file");
+}
+
+/// A file for each task in the plane, and bad ones.
+fn scratch(name: &str) -> Scratch {
+    let scratch = Scratch::new(name);
+    put(&scratch, "linear", &[("A", &[1, 2], &[1.0, 0.5]), ("y", &[1], &[0.8])]);
+    put(&scratch, "noisy", &[("A", &[1, 2], &[1.0, 0.5]), ("y", &[1], &[0.8]), ("noise", &[1], &[0.3])]);
+    put(&scratch, "inpaint", &[("mask", &[2], &[1.0, 0.0]), ("y", &[2], &[0.8, 0.0])]);
+    put(&scratch, "placement", &[("motif", &[1], &[0.8]), ("offsets", &[2], &[0.0, 1.0])]);
+    put(&scratch, "inequalities", &[("A", &[1, 2], &[1.0, 0.0]), ("b", &[1], &[0.0])]);
+    put(&scratch, "reward", &[("slope", &[2], &[0.5, 0.0])]);
+    put(&scratch, "short", &[("mask", &[3], &[1.0; 3]), ("y", &[3], &[0.0; 3])]);
+    put(&scratch, "unmasked", &[("mask", &[2], &[0.0; 2]), ("y", &[2], &[0.0; 2])]);
+    put(&scratch, "nan", &[("A", &[1, 2], &[1.0, f32::NAN]), ("y", &[1], &[0.8])]);
+    put(&scratch, "nowhere", &[("motif", &[1], &[0.8]), ("offsets", &[0], &[])]);
+    put(&scratch, "outside", &[("motif", &[1], &[0.8]), ("offsets", &[1], &[2.0])]);
+    put(&scratch, "before", &[("motif", &[1], &[0.8]), ("offsets", &[1], &[-1.0])]);
+    scratch
+}
+
+const TDS: &str = "sample --model two.toml --method tds --device cpu:1";
+
+/// Every task runs, and what is reported runs again.
+#[test]
+fn tasks_run_and_report() {
+    let scratch = scratch("tasks");
+    for (task, more) in [
+        ("linear", "--noise 0.3 --twist-variance tau:0.5 --twist-scale 1.1"),
+        ("inpaint", "--noise 0 --schedule vp-cosine"),
+        ("placement", "--noise 0 --twist-lean 0.5"),
+        ("inequalities", "--chain posterior --schedule rectified-flow"),
+        ("reward", "--proposal-variance 1.2 --resample never"),
+    ] {
+        let line = format!("{TDS} --task {task} --operator {task} {more} --particles 200 --steps 20");
+        scratch.run(&format!("{line} -o out --no-picture")).fine();
+        let read = || -> serde_json::Value {
+            serde_json::from_slice(&scratch.read("out/report.json")).expect("a report")
+        };
+        let first = read();
+        assert_eq!(first["config"]["task"], task);
+        let log_z = |report: &serde_json::Value| report["log_z"].clone();
+        assert!(log_z(&first).as_f64().is_some_and(f64::is_finite), "{task}: {first}");
+        let keys: toml::Table = serde_json::from_value(first["config"].clone()).expect("keys");
+        scratch.put("again.toml", toml::to_string(&keys).expect("a run file"));
+        scratch.run("sample --config again.toml -o out --no-picture").fine();
+        assert_eq!(log_z(&read()), log_z(&first), "{task}");
+    }
+}
+
+/// The file may know the noise of each component.
+#[test]
+fn a_file_brings_its_noise() {
+    let scratch = scratch("noise");
+    let run = |more: &str| {
+        scratch
+            .run(&format!("{TDS} --task linear {more} --particles 50 --steps 5 -o out --no-picture"))
+            .fine();
+        let report: serde_json::Value =
+            serde_json::from_slice(&scratch.read("out/report.json")).expect("a report");
+        report["log_z"].clone()
+    };
+    // 0.3 as an f32, which is what the file has.
+    assert_eq!(run("--operator noisy"), run("--operator linear --noise 0.30000001192092896"));
+}
+
+#[test]
+fn what_is_refused() {
+    let cases = [
+        ("no task", "--operator linear"),
+        ("no file", "--task linear --noise 0.3"),
+        ("an unknown task", "--task guess --operator linear"),
+        ("no noise", "--task linear --operator linear"),
+        ("noise twice", "--task linear --operator noisy --noise 0.3"),
+        ("noise of a reward", "--task reward --operator reward --noise 0.3"),
+        ("noise below zero", "--task inpaint --operator inpaint --noise -1"),
+        ("no noise at all, of a measurement", "--task linear --operator linear --noise 0"),
+        ("the file of another task", "--task linear --operator inpaint --noise 0.3"),
+        ("a file that is not there", "--task linear --operator none --noise 0.3"),
+        ("a mask of another shape", "--task inpaint --operator short --noise 0.3"),
+        ("a mask of nothing", "--task inpaint --operator unmasked --noise 0.3"),
+        ("a number that is none", "--task linear --operator nan --noise 0.3"),
+        ("no places", "--task placement --operator nowhere --noise 0.3"),
+        ("a place outside", "--task placement --operator outside --noise 0.3"),
+        ("a place before the first", "--task placement --operator before --noise 0.3"),
+        ("an empty reward", "--task reward --operator linear"),
+        ("an unknown variance", "--task reward --operator reward --twist-variance tau"),
+        ("an unknown chain", "--task reward --operator reward --chain daisy"),
+        ("a proposal narrower than the model", "--task reward --operator reward --proposal-variance 0.5"),
+        ("a chain that ends without noise", "--task inpaint --operator inpaint --noise 0 --chain posterior"),
+        ("a weight rule", "--task reward --operator reward --rule exact"),
+        ("a window", "--task reward --operator reward --resample window:0.1:0.5"),
+    ];
+    let mut lines: Vec<(&str, String)> =
+        cases.iter().map(|(what, more)| (*what, format!("{TDS} {more}"))).collect();
+    lines.push((
+        "a task of another method",
+        "sample --model two.toml --method fkc-anneal --device cpu:1 --task reward --operator reward".into(),
+    ));
+    let cases: Vec<(&str, &str)> = lines.iter().map(|(what, line)| (*what, line.as_str())).collect();
+    refuses("refused-tds", &scratch("refused-tds"), &cases);
+}
