@@ -356,7 +356,7 @@ impl Numbers {
             params.extend(own.params);
             rows.iter_mut().zip(own.rows).for_each(|(row, own)| row.extend(own));
             // Its Jacobian costs what the score does.
-            turns += turns + own.turns;
+            turns = 2 * turns + own.turns;
         }
         map[0] = rows.first().map_or(0, Vec::len) as u32;
         Ok(Self { kinds, params, levels: rows.concat(), map, turns })

@@ -31,15 +31,14 @@ impl Twisting {
                 let count = mask.iter().filter(|m| **m).count();
                 let params = known.iter().zip(mask).map(|(y, m)| if *m { *y } else { 0.0 });
                 let params = params.chain(mask.iter().map(|m| f64::from(u8::from(*m))));
-                let own = |spread: &f64| {
-                    vec![gaussian(noise, spread, count, 0.0), precision(noise, spread), vec![0.0]].concat()
-                };
+                let own =
+                    |spread: &f64| vec![gaussian(*noise, *spread, count), precision(*noise, *spread), 0.0];
                 (params.chain(vec![0.0; dim]).collect(), spreads.iter().map(own).collect(), vec![dim, 0])
             }
             Task::Placement { motif, offsets, noise } => {
                 let places = (offsets.len() as f64).ln();
                 let own = |spread: &f64| {
-                    vec![gaussian(noise, spread, motif.len(), places), precision(noise, spread)].concat()
+                    vec![gaussian(*noise, *spread, motif.len()) - places, precision(*noise, *spread)]
                 };
                 let map = [motif.len(), offsets.len()].into_iter().chain(offsets.iter().copied()).collect();
                 (motif.clone(), spreads.iter().map(own).collect(), map)
@@ -87,17 +86,16 @@ impl Twisting {
     }
 }
 
-/// 1 / variance of a number known with `noise`, of a denoised state; nothing where it is put in its place.
-fn precision(noise: &f64, spread: &f64) -> Vec<f64> {
+/// 1 / variance of a number known with `noise`, of a denoised state; 0 where it is put in its place.
+fn precision(noise: f64, spread: f64) -> f64 {
     let variance = noise * noise + spread;
-    vec![if variance > 0.0 { 1.0 / variance } else { 0.0 }]
+    if variance > 0.0 { 1.0 / variance } else { 0.0 }
 }
 
-/// The constant of the log-density of `count` of them, less `more`.
-fn gaussian(noise: &f64, spread: &f64, count: usize, more: f64) -> Vec<f64> {
+/// The constant of the log-density of `count` of them.
+fn gaussian(noise: f64, spread: f64, count: usize) -> f64 {
     let variance = noise * noise + spread;
-    let log = if variance > 0.0 { (std::f64::consts::TAU * variance).ln() } else { 0.0 };
-    vec![-0.5 * count as f64 * log - more]
+    if variance > 0.0 { -0.5 * count as f64 * (std::f64::consts::TAU * variance).ln() } else { 0.0 }
 }
 
 /// Static numbers, those of each level, and the map.

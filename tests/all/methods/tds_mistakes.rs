@@ -52,8 +52,8 @@ impl Plain {
         let (noise, data) = ((sigma / alpha).powi(2), self.model.moments().1);
         let score = self.model.score(x, alpha, sigma);
         let d: Vec<f64> = x.iter().zip(&score).map(|(x, s)| (x + sigma * sigma * s) / alpha).collect();
-        let task = &self.options.twisting.as_ref().expect("a twist").task;
-        let (log_psi, w) = task.log_psi(&d, noise * data / (noise + data));
+        let twisting = self.options.twisting.as_ref().expect("a twist");
+        let (log_psi, w) = twisting.task.log_psi(&d, twisting.scale * noise * data / (noise + data));
         let bent = self.model.bend(x, &w, alpha, sigma);
         let pull = w.iter().zip(&bent).map(|(w, b)| (w + sigma * sigma * b) / alpha).collect();
         Told { score, pull, log_psi }
@@ -136,26 +136,36 @@ fn options(policy: Policy) -> Options {
     options
 }
 
+/// Few steps that end in much noise, twisted as if there were less: there the last one has something to say.
+fn coarse() -> Options {
+    let mut options = options(Policy::Every);
+    (options.schedule, options.steps) = (Schedule::Ve { sigma_min: 1.0, sigma_max: 10.0 }, 6);
+    options.twisting.as_mut().expect("a twist").scale = 0.25;
+    options
+}
+
 /// The mean evidence of many tiny runs is exact within 4 standard errors, or it is not.
 #[test]
 fn each_mistake_misses_the_evidence() {
-    for (mistake, policy) in [
-        (Mistake::None, Policy::Every),
-        (Mistake::None, Policy::Ess(0.5)),
-        (Mistake::LastUnused, Policy::Every),
-        (Mistake::NoRatio, Policy::Every),
-        (Mistake::NoRatio, Policy::Never),
-        (Mistake::StaleTwists, Policy::Every),
-        (Mistake::ScoreOfNewState, Policy::Every),
+    for (mistake, options) in [
+        (Mistake::None, options(Policy::Every)),
+        (Mistake::None, options(Policy::Ess(0.5))),
+        (Mistake::None, coarse()),
+        (Mistake::LastUnused, coarse()),
+        (Mistake::NoRatio, options(Policy::Every)),
+        (Mistake::NoRatio, options(Policy::Never)),
+        (Mistake::StaleTwists, options(Policy::Every)),
+        (Mistake::ScoreOfNewState, options(Policy::Every)),
     ] {
-        let plain = Plain::new(options(policy), mistake);
+        let policy = options.resample;
+        let plain = Plain::new(options, mistake);
         let (wanted, _) = exact(&plain.options);
         let log_z: Vec<f64> = (0..500).map(|g| plain.run(group_seed(seed(12), g))).collect();
         let (ratio, error) = evidence(&log_z, wanted);
         println!("{mistake:?}, {policy:?}: mean Z / Z = {ratio:.3e} +- {error:.1e}, ln {:+.2}", ratio.ln());
         let off = (ratio - 1.0).abs();
         if mistake == Mistake::None {
-            assert!(off < 4.0 * error && error < 0.02, "{ratio} +- {error}");
+            assert!(off < 4.0 * error && error < 0.05, "{ratio} +- {error}");
         } else {
             assert!(off > 4.0 * error, "{mistake:?} must fail: {ratio} +- {error}");
         }
