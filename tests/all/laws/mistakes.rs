@@ -1,6 +1,6 @@
 //! Mistakes that stand in released samplers, made on purpose: each must fail the check that the right version
 //! passes. The numbers are those of the list of known mistakes: 1 to 9, 14 to 16 here; 10 is with the command line, 11
-//! with resampling; 12, 13, 17 and 18 belong to samplers that are not here.
+//! with resampling; 12 and 18 are with the twisted sampler; 13 and 17 belong to samplers that are not here.
 
 use std::path::Path;
 
