@@ -19,7 +19,7 @@ use crate::schedule::Schedule;
 use crate::target::{Scales, Target};
 use crate::twist;
 
-pub(crate) use field::Beside;
+pub(crate) use field::{Beside, Field};
 pub use layers::Asked;
 pub(crate) use network::{Uploaded, networks, together};
 pub use network::{dense_network, shape, with_numbers};

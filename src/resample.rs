@@ -114,7 +114,13 @@ pub fn resample(
         Given::Weights(_) => (Weights::Linear, 0.0),
         Given::LogWeights(_) => (Weights::Log, f32::NEG_INFINITY),
     };
-    let of = Population { groups, slots, dim: 1, lanes: device.lanes_for(slots), max_block: BLOCK };
+    let of = Population {
+        groups,
+        slots,
+        dim: 1,
+        lanes: device.lanes_for(slots, 1),
+        max_block: device.block_for(BLOCK, slots),
+    };
     let mut padded = Vec::with_capacity(of.stride());
     for group in given.values().chunks_exact(slots) {
         padded.extend_from_slice(group);

@@ -137,8 +137,8 @@ impl<'a> Run<'a> {
             groups: groups.len(),
             slots: options.particles,
             dim: models[0].dim(),
-            lanes: device.lanes_for(options.particles),
-            max_block: options.block,
+            lanes: device.lanes_for(options.particles, models[0].dim()),
+            max_block: device.block_for(options.block, options.particles),
         };
         let levels = coeffs::levels(options)?;
         let mut table_rows = coeffs::table(options, &levels, of.dim)?;

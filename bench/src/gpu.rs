@@ -65,7 +65,7 @@ pub struct Part {
     pub passes: Vec<Checked>,
     /// Bytes a second of a copy, read and written.
     pub copy: Option<Quartiles>,
-    /// What was timed; nothing unless every pass agrees.
+    /// What was timed, each compared with its own oracle first.
     pub figures: Vec<Figure>,
 }
 
@@ -122,7 +122,7 @@ impl Part {
             tell(&format!("{pass}: {}{said}", if agrees { "" } else { "WRONG: " }));
             part.passes.push(Checked { pass: (*pass).to_owned(), said, agrees });
         }
-        if !(timed && part.right()) {
+        if !timed {
             return part;
         }
         match caught(|| copy_rate(&device, figures::ROUNDS).map_err(|error| error.to_string())) {

@@ -26,7 +26,13 @@ impl Problem {
     /// Always resampled, by weights or log-weights; rows of `dim` numbers.
     pub fn new(device: Device, kind: Weights, weights: &[f32], dim: usize) -> Result<Self, KernelError> {
         let slots = weights.len();
-        let of = Population { groups: 1, slots, dim, lanes: device.lanes_for(slots), max_block: BLOCK };
+        let of = Population {
+            groups: 1,
+            slots,
+            dim,
+            lanes: device.lanes_for(slots, dim),
+            max_block: device.block_for(BLOCK, slots),
+        };
         let mut padded = weights.to_vec();
         padded.resize(of.stride(), 0.0);
         let rows: Vec<f32> = (0..slots * dim).map(|i| (i % 977) as f32).collect();

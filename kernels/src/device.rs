@@ -15,8 +15,9 @@ use crate::counts::Counters;
 use crate::error::{KernelError, Result};
 use crate::graph;
 use crate::guard::Guards;
+use crate::models::FEW;
 use crate::passes::Work;
-use crate::prims::state::{Element, Layout};
+use crate::prims::state::{BLOCK, Element, Layout};
 
 pub use crate::counts::Counts;
 pub use crate::graph::Graph;
@@ -28,6 +29,10 @@ pub use crate::request::{Backend, Request};
 const CPU_QUEUE: u64 = 16;
 /// Slots from which a group's padding to double vectors no longer matters.
 const LONG_GROUP: usize = 256;
+/// Slots from which a GPU is busy though a unit takes a vector of them.
+const WIDE_GROUP: usize = 1 << 17;
+/// Blocks of a group, while they are smaller than [`BLOCK`]: a GPU of 132 processors took 38 us for 16 blocks of 1024.
+const BUSY: usize = 128;
 
 /// An opened device.
 #[derive(Clone)]
@@ -121,10 +126,24 @@ impl Device {
         self.lanes
     }
 
-    /// The same for groups of `slots`: twice as many where they are long, so that two vectors of the
-    /// processor are under way at a time.
-    pub fn lanes_for(&self, slots: usize) -> usize {
-        if self.is_cpu() && slots >= LONG_GROUP { 2 * self.lanes } else { self.lanes }
+    /// The same for groups of `slots` of `dim` coordinates: twice as many where they are long, so that two vectors of the
+    /// processor are under way at a time; on CUDA four in large groups whose coordinates fit into registers, which share
+    /// what is loaded of a model.
+    pub fn lanes_for(&self, slots: usize, dim: usize) -> usize {
+        match self.is_cpu() {
+            true if slots >= LONG_GROUP => 2 * self.lanes,
+            false if self.is_cuda() && slots >= WIDE_GROUP && dim <= FEW => 4 * self.lanes,
+            _ => self.lanes,
+        }
+    }
+
+    /// Slots of a block at most in groups of `slots`, where `asked` were asked for: on CUDA fewer in groups that would
+    /// keep few of its processors busy, unless it was another number that was asked for.
+    pub fn block_for(&self, asked: usize, slots: usize) -> usize {
+        if !self.is_cuda() || asked != BLOCK {
+            return asked;
+        }
+        (slots / BUSY).next_power_of_two().min(BLOCK)
     }
 
     /// How coordinates lie in memory: on the CPU tiles take 0.25 to 0.9 of the time of columns
@@ -142,6 +161,11 @@ impl Device {
     /// runtime cost up to milliseconds).
     pub fn is_cpu(&self) -> bool {
         matches!(self.backend, Backend::Cpu(_))
+    }
+
+    /// True on CUDA: what a launch is shaped for there was measured there (bench/records/cuda).
+    pub fn is_cuda(&self) -> bool {
+        matches!(self.backend, Backend::Cuda(_))
     }
 
     /// Bytes in use on the device by this process, and bytes it has reserved there.

@@ -201,7 +201,7 @@ pub fn all() -> Vec<Offline> {
         }
         let (together, apart) = (key(TOGETHER), key(APART));
         list.push(entry!(format!("{kind:?}"), resample_kernel::ResampleKernel(
-            values records coeffs norms history seeds ancestors clock shape step; together
+            values records coeffs norms history seeds ancestors clock shape step pieces; together
         )));
         list.push(entry!(format!("{kind:?}"), resample_serial_kernel::ResampleSerialKernel(
             values records coeffs norms history seeds ancestors clock shape step pieces; LANES, apart

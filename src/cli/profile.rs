@@ -1,9 +1,10 @@
 //! `feynkac profile`: where the time of a run goes, pass by pass, and how much of the device's copy rate each pass
-//! reaches.
+//! reaches; and of networks that are lists of layers, launch by launch.
 //!
 //! No backend alone can say how long a kernel took, so the device's time is the host's: each pass is enqueued and
 //! waited for. That keeps passes apart, and costs a wait each that a run does not pay.
 
+mod layers;
 mod trace;
 
 use std::path::{Path, PathBuf};
@@ -76,6 +77,7 @@ pub fn run(arguments: Profile) -> Result<()> {
     // A launch does not say that it failed; a read does.
     run.records()?;
     let mut text = format!("{}\n{}", header(&job, &device, copy), table(&lines, &spans, copy.median));
+    text.push_str(&layers::tables(&run, &job.models)?);
     if let Some(path) = &arguments.trace {
         write_atomically(path, trace::chrome(&lines, &spans).as_bytes())?;
         text.push_str(&format!("\nwritten {}: open it with https://ui.perfetto.dev\n", path.display()));

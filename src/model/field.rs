@@ -4,7 +4,7 @@
 use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::passes::divergence::{Probes, Tally};
 use feynkac_kernels::passes::energy::{Energies, EnergyLevel};
-use feynkac_kernels::passes::layers::{Along, Back, Level, Network, Settings};
+use feynkac_kernels::passes::layers::{Along, Back, Each, Level, Network, Settings};
 use feynkac_kernels::passes::{Number, Work};
 use feynkac_kernels::prims::state::Population;
 
@@ -141,6 +141,34 @@ impl Field {
             probes.tally(device, to, probe, count)?;
         }
         Ok(())
+    }
+
+    /// What of the network one [`Field::launch`] asks for at least once, and back through it where it goes back: `each` is
+    /// handed every launch, to measure it. `out` is as there, and is written from its beginning.
+    pub fn launch_by_steps(
+        &self,
+        device: &Device,
+        rows: &Buf<f32>,
+        out: &Buf<f32>,
+        count: usize,
+        level: usize,
+        each: Each,
+    ) -> Result<()> {
+        let (said, cotangent, slopes) = match (&self.gradient, &self.probing) {
+            (Some(Gradient { said, back, came, .. }), _) => (said, back, came),
+            (None, Some(Probing { probes, said, came })) => (said, probes.vectors(), came),
+            (None, None) => {
+                return Ok(self.network.launch_by_steps(device, rows, out, count, level, each)?);
+            }
+        };
+        let of =
+            Back { rows: rows.into(), cotangent: cotangent.into(), out: said.into(), slopes: slopes.into() };
+        Ok(self.network.vjp_by_steps(device, of, count, level, each)?)
+    }
+
+    /// The network itself.
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// The same of an energy.

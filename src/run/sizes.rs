@@ -1,6 +1,7 @@
 //! What a run holds and moves, before it runs.
 
 use feynkac_kernels::device::Buf;
+use feynkac_kernels::passes::layers::Each;
 use feynkac_kernels::passes::step::{Carried, Cells, Stage};
 use feynkac_kernels::passes::{
     Work, genealogy, increments, jumps, ladder, paths, priority, resample, retain,
@@ -9,11 +10,26 @@ use feynkac_kernels::passes::{
 use super::Run;
 use crate::aim::Divergence;
 use crate::error::Result;
-use crate::model::{Model, Uploaded};
+use crate::model::{Field, Model, Uploaded};
 use crate::plan::Pass;
 use crate::registry::Scheme;
 
 impl Run<'_> {
+    /// The networks of layers among the models, each by the first of the models that it is.
+    pub(crate) fn layered(&self) -> impl Iterator<Item = (usize, &Field)> {
+        self.networks.iter().filter_map(|(model, network)| match network {
+            Uploaded::Layers(field) => Some((*model, &**field)),
+            Uploaded::Dense(_) => None,
+        })
+    }
+
+    /// Asks `field` of the rows of the last step, as at its level: `each` is handed every launch, to measure it. What the
+    /// networks said there is lost.
+    pub(crate) fn by_steps(&self, field: &Field, each: Each) -> Result<()> {
+        let (count, level) = (self.of.particles(), self.coeffs.len());
+        field.launch_by_steps(self.device, &self.rows, &self.feed.params, count, level, each)
+    }
+
     /// Particles after the last step.
     pub fn last(&self) -> &Carried {
         &self.carried[self.coeffs.len() % 2]

@@ -61,7 +61,7 @@ pub(super) fn fraction(i: usize) -> f64 {
 
 /// One group of particles on the line.
 pub(super) fn population(device: &Device, slots: usize, max_block: usize) -> Population {
-    Population { groups: 1, slots, dim: 1, lanes: device.lanes_for(slots), max_block }
+    Population { groups: 1, slots, dim: 1, lanes: device.lanes_for(slots, 1), max_block }
 }
 
 impl Verdict {

@@ -11,7 +11,7 @@
 use cubecl::prelude::*;
 
 use super::{Here, ModelKey, Models, coordinate, extent, put_score, score_of};
-use crate::prims::math::{exp2_below, larger, ln};
+use crate::prims::math::{exp2_weight, larger, ln};
 use crate::prims::monoid::ZERO_WEIGHT;
 
 /// Numbers of a level in front of the components.
@@ -108,6 +108,12 @@ fn log_term<N: Size>(
     fma(quadratic, Vector::new(factor), Vector::new(own.constant))
 }
 
+/// 2^t for t <= 0.
+#[cube]
+fn weigh<N: Size>(t: Vector<f32, N>, #[comptime] key: ModelKey) -> Vector<f32, N> {
+    exp2_weight::<N>(t, key.own_exp)
+}
+
 /// Coordinate `k` of y. In registers the point was scaled before.
 #[cube]
 fn scaled<N: Size>(
@@ -168,7 +174,7 @@ fn in_registers<N: Size>(
     for c in 0..mix.count {
         let own = component(models, mix, c, here.dim, diagonal);
         let weight =
-            exp2_below::<N>(log_term::<N>(&*here, &*scratch, models, mix, &own, key, diagonal) - max);
+            weigh::<N>(log_term::<N>(&*here, &*scratch, models, mix, &own, key, diagonal) - max, key);
         sum += weight;
         let shared = weight * Vector::new(own.pull);
         #[unroll]
@@ -212,8 +218,8 @@ fn in_memory<N: Size>(
         let own = component(models, mix, c, here.dim, diagonal);
         let term = log_term::<N>(&*here, &*scratch, models, mix, &own, key, diagonal);
         let top = larger::<N>(max, term);
-        let shrink = exp2_below::<N>(max - top);
-        let weight = exp2_below::<N>(term - top);
+        let shrink = weigh::<N>(max - top, key);
+        let weight = weigh::<N>(term - top, key);
         max = top;
         sum = fma(sum, shrink, weight);
         for k in 0..here.dim {
@@ -259,8 +265,8 @@ pub fn laplacian<N: Size>(
         let own = component(models, &mix, c, here.dim, diagonal);
         let term = log_term::<N>(&*here, scratch, models, &mix, &own, key, diagonal);
         let top = larger::<N>(max, term);
-        let shrink = exp2_below::<N>(max - top);
-        let weight = exp2_below::<N>(term - top);
+        let shrink = weigh::<N>(max - top, key);
+        let weight = weigh::<N>(term - top, key);
         max = top;
         let mut part = Vector::<f32, N>::new(0.0f32);
         #[unroll(key.registers > 0)]
@@ -322,8 +328,8 @@ pub fn bend<N: Size>(
         let own = component(models, &mix, c, here.dim, diagonal);
         let term = log_term::<N>(&*here, &*scratch, models, &mix, &own, key, diagonal);
         let top = larger::<N>(max, term);
-        let shrink = exp2_below::<N>(max - top);
-        let weight = exp2_below::<N>(term - top);
+        let shrink = weigh::<N>(max - top, key);
+        let weight = weigh::<N>(term - top, key);
         max = top;
         sum = fma(sum, shrink, weight);
         let mut along = Vector::<f32, N>::new(0.0f32);

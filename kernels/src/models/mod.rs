@@ -93,6 +93,8 @@ pub struct ModelKey {
     pub registers: usize,
     /// How rows lie in memory.
     pub layout: Layout,
+    /// Exponentials are the device's own.
+    pub own_exp: bool,
 }
 
 /// A score at a point and noise level.

@@ -181,6 +181,7 @@ fn key(count: usize, stage: Stage, rule: Rule, kind: Kind, dim: usize, sharing: 
             kinds: [kind; MAX_MODELS],
             registers: if dim <= FEW { dim } else { 0 },
             layout: Layout::Columns,
+            own_exp: true,
         },
         paired: dim <= 2,
         rows: stage == Stage::Move,

@@ -203,3 +203,21 @@ fn bad_points_are_refused() {
     let ran = scratch.run("eval --model net --input good --oracle -o taken");
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
 }
+
+#[test]
+fn what_has_no_room_says_how_many_bytes_it_needs_and_how_many_there_are() {
+    let scratch = Scratch::new("eval-room");
+    copy(&scratch, "pipeline", "net");
+    let input = "net/golden.safetensors";
+    for (device, points) in [("cpu", 1 << 34), ("wgpu", 1 << 34), ("cpu", usize::MAX)] {
+        let line =
+            format!("eval --model net --input {input} --device {device} --micro-batch {points} -o out");
+        let ran = scratch.run(&line);
+        assert_eq!((ran.code.is_some_and(|code| code > 0), ran.stdout.as_str()), (true, ""), "{ran:?}");
+        assert!(!scratch.path("out").exists(), "something was written");
+        println!("{device}, {points} points: {}", ran.stderr.trim_end());
+        let numbers: Vec<u64> = ran.stderr.split(' ').filter_map(|word| word.parse().ok()).collect();
+        assert!(numbers.len() == 2 && numbers[0] > numbers[1] && numbers[1] > 0, "{}", ran.stderr);
+        assert!(ran.stderr.contains("smaller micro-batch"), "{}", ran.stderr);
+    }
+}

@@ -25,7 +25,7 @@ const KEEPS: Keeps = Keeps {
 };
 
 fn population(device: &Device, groups: usize, slots: usize, dim: usize) -> Population {
-    Population { groups, slots, dim, lanes: device.lanes_for(slots), max_block: 1024 }
+    Population { groups, slots, dim, lanes: device.lanes_for(slots, dim), max_block: 1024 }
 }
 
 /// What every cell holds: its level, group, slot and coordinate.

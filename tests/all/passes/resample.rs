@@ -87,7 +87,7 @@ pub fn resampled_by(
 
 /// One population of particles on the line.
 pub fn population(device: &Device, groups: usize, slots: usize, max_block: usize) -> Population {
-    Population { groups, slots, dim: 1, lanes: device.lanes_for(slots), max_block }
+    Population { groups, slots, dim: 1, lanes: device.lanes_for(slots, 1), max_block }
 }
 
 fn resample(device: &Device, weights: &[f32], max_block: usize, seed: u64) -> Vec<u32> {

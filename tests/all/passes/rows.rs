@@ -25,7 +25,7 @@ fn gathered_rows_are_those_of_their_parents(device: &Device) {
     let mut rng = StdRng::seed_from_u64(3);
     for (groups, slots) in [(1, 1), (1, 70), (3, 7), (2, 5000)] {
         for dim in [1, 2, 3, 4, 6, 8, 16, 24, 64] {
-            let of = Population { groups, slots, dim, lanes: device.lanes_for(slots), max_block: BLOCK };
+            let of = Population { groups, slots, dim, lanes: device.lanes_for(slots, dim), max_block: BLOCK };
             let rows: Vec<f32> = (0..of.particles() * dim).map(|i| i as f32).collect();
             let parents: Vec<u32> = (0..of.stride()).map(|_| rng.random_range(0..slots as u32)).collect();
             let input = device.upload("rows", &rows).expect("an upload");

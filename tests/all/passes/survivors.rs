@@ -30,7 +30,7 @@ fn rows_are_those_of_three_launches(device: &Device) {
 
 fn one_case(device: &Device, groups: usize, slots: usize, dim: usize, share: f32) {
     let what = format!("{groups} groups of {slots}, {dim} numbers, share {share}");
-    let of = Population { groups, slots, dim, lanes: device.lanes_for(slots), max_block: BLOCK };
+    let of = Population { groups, slots, dim, lanes: device.lanes_for(slots, dim), max_block: BLOCK };
     let mut rng = StdRng::seed_from_u64((slots + dim) as u64);
     // Every other group is nearly even, and stays as it is at the smaller share.
     let spread = |group: usize| if group.is_multiple_of(2) { 2.5_f32 } else { 0.1 };
@@ -88,7 +88,7 @@ fn one_case(device: &Device, groups: usize, slots: usize, dim: usize, share: f32
 }
 
 fn what_does_not_fit_is_refused(device: &Device) {
-    let of = Population { groups: 1, slots: 64, dim: 2, lanes: device.lanes_for(64), max_block: BLOCK };
+    let of = Population { groups: 1, slots: 64, dim: 2, lanes: device.lanes_for(64, 2), max_block: BLOCK };
     let floats = |n: usize| device.empty::<f32>("numbers", n).expect("a buffer");
     let words = |n: usize| device.empty::<u32>("words", n).expect("a buffer");
     let (values, records, ancestors) = (floats(of.stride()), words(RECORD), words(of.stride()));

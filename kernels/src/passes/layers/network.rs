@@ -362,10 +362,10 @@ fn convolutions(
 /// are free.
 fn lanes_of_batch(device: &Device, slots: &[usize], images: bool, settings: &Settings) -> Result<usize> {
     let lanes = lanes(device);
-    let bytes = |n: usize| 4 * n as u64 * slots.iter().sum::<usize>() as u64;
+    let bytes = |n: usize| (4 * n as u64).saturating_mul(slots.iter().sum::<usize>() as u64);
     let free = device.capacity().map(|all| all.saturating_sub(device.memory().0));
     let fits = |n: usize, share: u64| {
-        let largest = 4 * n as u64 * slots.iter().copied().max().unwrap_or(0) as u64;
+        let largest = (4 * n as u64).saturating_mul(slots.iter().copied().max().unwrap_or(0) as u64);
         largest <= device.max_binding().min(u64::from(u32::MAX))
             && free.is_none_or(|free| bytes(n) <= free / share)
     };
@@ -376,7 +376,7 @@ fn lanes_of_batch(device: &Device, slots: &[usize], images: bool, settings: &Set
         hint: "use a smaller micro-batch, or compute values again on the way back",
     };
     if let Some(asked) = settings.micro_batch {
-        let n = asked.next_multiple_of(lanes);
+        let n = asked.checked_next_multiple_of(lanes).unwrap_or(usize::MAX / 8);
         return match (asked, fits(n.max(lanes), 1)) {
             (0, _) => Err(argument("micro-batch", 0, "at least 1 particle")),
             (_, false) => Err(refused(n)),

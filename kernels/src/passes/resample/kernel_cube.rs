@@ -17,7 +17,7 @@ use crate::prims::state::{MAX_BLOCKS, Shape};
 /// Consecutive particles of a unit in a turn.
 pub const EACH: u32 = 4;
 
-/// One cube a piece; a group has as many pieces as blocks.
+/// One cube a piece, of `pieces` of a group.
 #[cube(launch)]
 pub fn resample_kernel(
     values: &[f32],
@@ -30,6 +30,7 @@ pub fn resample_kernel(
     clock: &[u32],
     shape: Shape,
     step: u32,
+    pieces: u32,
     #[comptime] key: TallyKey,
 ) {
     let units = comptime!(key.sharing.units);
@@ -37,11 +38,11 @@ pub fn resample_kernel(
     let mut offsets = Shared::<[u32]>::new_slice(comptime!(2 * MAX_BLOCKS));
     let mut ends = Shared::<[u32]>::new_slice(comptime!((EACH * units) as usize));
     let step = number(step, clock);
-    let total = shape.total_blocks();
+    let total = shape.groups * pieces;
     let mut piece = CUBE_POS as u32;
     while piece < total {
-        let group = piece / shape.blocks;
-        let own = piece - group * shape.blocks;
+        let group = piece / pieces;
+        let own = piece - group * pieces;
         resample_piece(
             values,
             records,
@@ -54,7 +55,7 @@ pub fn resample_kernel(
             step,
             group,
             own,
-            shape.blocks,
+            pieces,
             &mut memory,
             &mut offsets,
             &mut ends,

@@ -9,7 +9,10 @@ use crate::methods::ROW;
 use crate::passes::weights::kernel::TallyKey;
 use crate::passes::weights::{RECORD, Weights};
 use crate::passes::{Number, Sharing, Work};
-use crate::prims::state::Population;
+use crate::prims::state::{BLOCK, Population};
+
+/// Pieces of all groups that a GPU is busy with.
+const PIECES: usize = 512;
 
 /// Everything a resampling binds.
 #[derive(Debug, Clone, Copy)]
@@ -78,11 +81,27 @@ impl Resampling<'_> {
         let (seeds, ancestors, shape) = (self.seeds.arg(), self.ancestors.arg(), of.arg());
         let (clock, step) = (step.cell(self.seeds).arg(), step.word());
         if sharing.together {
-            let cubes = sharing.cubes(device, of.groups * of.blocks());
-            let dim = sharing.dim();
+            // Each cube adds up all blocks of its group before it starts.
+            let few = device.is_cuda() && of.block() <= BLOCK;
+            let most = if few { (PIECES / of.groups).max(1) } else { of.blocks() };
+            let pieces = of.blocks().min(most);
+            let (cubes, dim) = (sharing.cubes(device, of.groups * pieces), sharing.dim());
             resample_kernel::launch(
-                client, cubes, dim, values, records, coeffs, norms, history, seeds, ancestors, clock, shape,
-                step, key,
+                client,
+                cubes,
+                dim,
+                values,
+                records,
+                coeffs,
+                norms,
+                history,
+                seeds,
+                ancestors,
+                clock,
+                shape,
+                step,
+                pieces as u32,
+                key,
             );
         } else {
             // Few groups are cut up for the threads; many are not.

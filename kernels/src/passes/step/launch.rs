@@ -257,6 +257,7 @@ impl Step<'_> {
                 kinds,
                 registers: if dim <= FEW { dim } else { 0 },
                 layout: device.layout(),
+                own_exp: device.is_cuda(),
             },
             paired: dim <= 2,
             rows: self.writes_rows(),
