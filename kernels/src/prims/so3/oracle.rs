@@ -39,8 +39,7 @@ pub fn normalised(q: Quaternion) -> Quaternion {
 pub fn exp(v: Tangent) -> Quaternion {
     let angle = length(v);
     // sin(angle/2)/angle
-    let factor =
-        if angle < 1.0e-4 { 0.5 - angle * angle / 48.0 } else { (0.5 * angle).sin() / angle };
+    let factor = if angle < 1.0e-4 { 0.5 - angle * angle / 48.0 } else { (0.5 * angle).sin() / angle };
     [(0.5 * angle).cos(), factor * v[0], factor * v[1], factor * v[2]]
 }
 
