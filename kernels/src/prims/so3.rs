@@ -132,7 +132,7 @@ fn arctangent<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
     let square = x * x;
     let p = fma(Vector::new(8.053_744_5e-2f32), square, Vector::new(-1.387_768_6e-1f32));
     let p = fma(p, square, Vector::new(1.997_771_1e-1f32));
-    let p = fma(p, square, Vector::new(-3.333_294_9e-1f32));
+    let p = fma(p, square, Vector::new(-3.333_295e-1f32));
     fma(p * square, x, x)
 }
 

@@ -45,7 +45,7 @@ impl Prior {
         let mut table = Vec::with_capacity(PRIOR * priors.len());
         for (frame, prior) in priors.iter().enumerate() {
             let length = prior.rotation.iter().map(|q| q * q).sum::<f64>().sqrt();
-            if !((length - 1.0).abs() < 1.0e-5) {
+            if length.is_nan() || (length - 1.0).abs() >= 1.0e-5 {
                 let found = format!("{:?} of length {length} for frame {frame}", prior.rotation);
                 return Err(argument("mean rotation", found, "a quaternion (w, x, y, z) of length 1"));
             }
