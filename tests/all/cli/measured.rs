@@ -181,3 +181,20 @@ fn a_trace_without_a_place_is_refused() {
     }
     assert_eq!(scratch.names("taken"), ["mine"]);
 }
+
+#[test]
+fn a_profile_of_a_network_of_layers_has_its_launches() {
+    let scratch = Scratch::new("profile-layers");
+    super::folders::copy(&scratch, "pipeline", "net");
+    let text =
+        scratch.run("profile --model net --method plain --particles 24 --steps 3 --device cpu:1").fine();
+    let (_, layers) = text.split_once("launches of net at the last level, 24 particles").expect(&text);
+    let rows: Vec<Vec<&str>> = layers.lines().skip(2).map(|line| line.split_whitespace().collect()).collect();
+    let count = |row: &[&str]| row[0].parse::<usize>().expect("a count");
+    let (all, parts) = rows.split_last().expect("rows");
+    assert_eq!((all.last(), count(all)), (Some(&"all"), parts.iter().map(|row| count(row)).sum()), "{text}");
+    assert!(
+        parts.iter().any(|row| row.contains(&"conv")) && parts.iter().any(|row| row.contains(&"norm")),
+        "{text}"
+    );
+}
