@@ -4,7 +4,6 @@
 mod climb;
 mod energies;
 mod estimates;
-mod frames;
 mod images;
 mod judge;
 mod layers;

@@ -7,7 +7,6 @@ mod divergence;
 mod draws;
 mod energy;
 mod every;
-mod frames;
 mod ladder;
 pub mod layers;
 pub mod mlp;
