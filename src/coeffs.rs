@@ -97,7 +97,7 @@ fn level(options: &Options, levels: &[Noise], at: usize) -> StepCoeffs {
             [zeta2, twice, 2.0 * schedule.drift_rate(t) / schedule.diffusion_sq(t), scheduled]
         }
         Named::Transport => [zeta2, 0.0, 0.0, 0.0],
-        Named::Plain | Named::Compose | Named::Mixture | Named::Twisted => [0.0; SIDE],
+        Named::Plain | Named::Compose | Named::Mixture => [0.0; SIDE],
     };
     StepCoeffs {
         shrink: 1.0,

@@ -113,7 +113,7 @@ fn orthogonalise(rows: &mut [f64], n: usize) -> Result<(), NoEigen> {
 }
 
 /// The inner product, in eight strands so that it runs at the speed of the machine.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a8, a_rest) = a.as_chunks::<8>();
     let (b8, b_rest) = b.as_chunks::<8>();
     let mut strands = [0.0; 8];

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use feynkac_kernels::methods::oracle::Law;
 use feynkac_kernels::methods::{
-    Compose, Mixture, Needs, Plain, Transport, Twisted, compose, mixture, plain, transport, twisted,
+    Compose, Mixture, Needs, Plain, Transport, compose, mixture, plain, transport, twisted,
 };
 use feynkac_kernels::passes::resample::{self, CHAIN_STEPS, MOST_CHAIN_STEPS};
 use feynkac_kernels::passes::step::Named;
@@ -123,9 +123,9 @@ pub const METHODS: &[MethodRow] = &[
         name: "tds",
         doc: "the model given a measurement, known coordinates, a motif, inequalities or a reward, by twisted steps; exact weights for its own chain; closed forms",
         paper: "Wu et al. 2023, arXiv 2306.17775",
-        needs: Twisted::NEEDS,
-        kernel: Named::Twisted,
-        oracle: twisted::oracle::LAW,
+        needs: twisted::NEEDS,
+        kernel: Named::Plain,
+        oracle: plain::oracle::LAW,
     },
 ];
 

@@ -118,7 +118,7 @@ impl Target {
 }
 
 /// The log-density of N(mean, variance) at `x`.
-fn log_normal(x: f64, mean: f64, variance: f64) -> f64 {
+pub(crate) fn log_normal(x: f64, mean: f64, variance: f64) -> f64 {
     -0.5 * ((x - mean).powi(2) / variance + variance.ln() + std::f64::consts::TAU.ln())
 }
 
@@ -207,7 +207,7 @@ impl Mixture {
 }
 
 /// ln of the sum of exponentials, without overflow.
-fn log_sum_exp(values: &[f64]) -> f64 {
+pub(crate) fn log_sum_exp(values: &[f64]) -> f64 {
     let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if largest == f64::NEG_INFINITY {
         return values.iter().sum(); // all -inf, or a NaN that `max` passes over

@@ -91,8 +91,8 @@ impl Twisting {
 
 /// The twist of a run and the variance of its model's samples, where there is one.
 pub(crate) fn of<'a>(options: &'a Options, models: &[Model]) -> Option<(&'a Twisting, f64)> {
-    let variance = models.first()?.moments().1;
-    options.twisting.as_ref().map(|twisting| (twisting, variance))
+    let twisting = options.twisting.as_ref()?;
+    Some((twisting, models.first()?.moments().1))
 }
 
 #[cfg(test)]

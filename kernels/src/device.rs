@@ -130,10 +130,12 @@ impl Device {
     /// processor are under way at a time; on CUDA four in large groups whose coordinates fit into registers, which share
     /// what is loaded of a model.
     pub fn lanes_for(&self, slots: usize, dim: usize) -> usize {
-        match self.is_cpu() {
-            true if slots >= LONG_GROUP => 2 * self.lanes,
-            false if self.is_cuda() && slots >= WIDE_GROUP && dim <= FEW => 4 * self.lanes,
-            _ => self.lanes,
+        if self.is_cpu() && slots >= LONG_GROUP {
+            2 * self.lanes
+        } else if self.is_cuda() && slots >= WIDE_GROUP && dim <= FEW {
+            4 * self.lanes
+        } else {
+            self.lanes
         }
     }
 

@@ -1,10 +1,7 @@
 //! The Hessian of a log-density, times a vector.
 
 use super::Target;
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
+use crate::eigen::dot;
 
 impl Target {
     /// The Hessian of [`log_density`](Self::log_density) at `x`, times `w`: of a mixture the sum of

@@ -1,8 +1,8 @@
 //! The numbers of a twist on a device: what kernels read at [`feynkac_kernels::models::twist`].
 
-use super::task::{LOGISTIC, dot};
+use super::task::LOGISTIC;
 use super::{Task, Twisting};
-use crate::eigen::positive_definite;
+use crate::eigen::{dot, positive_definite};
 use crate::error::{Error, Result};
 use crate::model::Noise;
 
@@ -25,7 +25,7 @@ impl Twisting {
     /// At `levels`, of a model of `dim` coordinates whose samples have `variance`.
     pub(crate) fn numbers(&self, levels: &[Noise], dim: usize, variance: f64) -> Result<Numbers> {
         let spreads: Vec<f64> = levels.iter().map(|at| self.variance(*at, variance)).collect();
-        let (params, own, map) = match &self.task {
+        let (params, own, map): Parts = match &self.task {
             Task::Linear { operator, measured, noise } => measurement(operator, measured, noise, &spreads)?,
             Task::Inpaint { mask, known, noise } => {
                 let count = mask.iter().filter(|m| **m).count();
@@ -62,7 +62,6 @@ impl Twisting {
                 (params, vec![vec![0.0, 1.0, 1.0]; levels.len()], vec![dim, 0])
             }
         };
-        let (params, own, map): (Vec<f64>, Vec<Vec<f64>>, Vec<usize>) = (params, own, map);
         let row = |(at, own): (&Noise, &Vec<f64>)| -> Vec<f32> {
             [1.0 / at.alpha, at.sigma * at.sigma].iter().chain(own).map(|v| *v as f32).collect()
         };

@@ -3,6 +3,9 @@
 use feynkac_kernels::models::Twist;
 use serde::{Deserialize, Serialize};
 
+use crate::eigen::dot;
+use crate::target::{log_normal, log_sum_exp};
+
 /// What is wanted of a sample x0 of D coordinates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -55,15 +58,6 @@ pub enum Task {
 /// Slope of the logistic function whose integral is closest to that of a Gaussian of variance 1.
 pub(super) const LOGISTIC: f64 = 1.702;
 
-/// log N(x; mean, variance).
-fn log_normal(x: f64, mean: f64, variance: f64) -> f64 {
-    -0.5 * ((x - mean).powi(2) / variance + (std::f64::consts::TAU * variance).ln())
-}
-
-pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
 impl Task {
     /// The kernel's family.
     pub(super) fn family(&self) -> Twist {
@@ -103,11 +97,10 @@ impl Task {
                     motif.iter().zip(&d[*at..]).map(|(y, d)| log_normal(*y, *d, variance)).sum()
                 };
                 let fits: Vec<f64> = offsets.iter().map(fit).collect();
-                let most = fits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let total: f64 = fits.iter().map(|f| (f - most).exp()).sum();
-                let mut said = (most + (total / offsets.len() as f64).ln(), nothing.1);
+                let total = log_sum_exp(&fits);
+                let mut said = (total - (offsets.len() as f64).ln(), nothing.1);
                 for (at, fit) in offsets.iter().zip(&fits) {
-                    let share = (fit - most).exp() / total;
+                    let share = (fit - total).exp();
                     for (j, y) in motif.iter().enumerate() {
                         said.1[at + j] += share * (y - d[at + j]) / variance;
                     }

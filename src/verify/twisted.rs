@@ -63,23 +63,25 @@ impl<'a> Own<'a> {
     /// tried, and by their own sums; the gradient by that, and by sums whose large terms cancel.
     fn slack(&self, x: &[f64], level: usize) -> Slack {
         let at = self.judge.levels[level];
-        let (noise, spread, dim) = (at.sigma.powi(2), self.spread(at), x.len() as f64);
+        let (task, noise, spread, dim) =
+            (&self.twisting.task, at.sigma.powi(2), self.spread(at), x.len() as f64);
         let model = self.judge.slack(0, x, level);
         let (d, score) = self.denoised(x, at);
-        let most = |values: &[f64]| values.iter().map(|v| v.abs()).fold(0.0, f64::max);
-        let terms = (most(x) + noise * most(&score)) / at.alpha + most(&d) + reach(&self.twisting.task);
+        let terms = (most(x) + noise * most(&score)) / at.alpha + most(&d) + most(asked(task));
         let off = 8.0 * EPS * terms + noise * model.score / at.alpha;
-        let (log_psi, w) = self.twisting.task.log_psi(&d, spread);
+        let (log_psi, w) = task.log_psi(&d, spread);
         let mut turned = 0.0;
         for k in 0..x.len() {
             let mut near = d.clone();
             near[k] += off;
-            let (_, other) = self.twisting.task.log_psi(&near, spread);
+            let (_, other) = task.log_psi(&near, spread);
             turned += w.iter().zip(&other).map(|(w, other)| (w - other).abs()).fold(0.0, f64::max);
         }
         let size: f64 = w.iter().map(|w| w.abs()).sum();
-        let exponent = 1.0 + log_psi.abs().min(-NOTHING) + 12.0 * rows(&self.twisting.task);
-        let shares = if matches!(self.twisting.task, Task::Placement { .. }) { exponent } else { 1.0 };
+        // The mean over places is one term more.
+        let (places, terms) = (matches!(task, Task::Placement { .. }), asked(task).len());
+        let exponent = 1.0 + log_psi.abs().min(-NOTHING) + 12.0 * (terms + usize::from(places)) as f64;
+        let shares = if places { exponent } else { 1.0 };
         let turned = 2.0 * turned + 64.0 * EPS * shares * size;
         let curve = (0..x.len()).map(|k| {
             let mut axis = vec![0.0; x.len()];
@@ -97,28 +99,19 @@ impl<'a> Own<'a> {
     }
 }
 
-/// The largest number of a task.
-fn reach(task: &Task) -> f64 {
-    let most = |values: &[f64]| values.iter().map(|v| v.abs()).fold(0.0, f64::max);
-    match task {
-        Task::Linear { measured, .. } => most(measured),
-        Task::Inpaint { known, .. } => most(known),
-        Task::Placement { motif, .. } => most(motif),
-        Task::Inequalities { bounds, .. } => most(bounds),
-        Task::Reward { centre, .. } => most(centre),
-    }
+fn most(values: &[f64]) -> f64 {
+    values.iter().map(|v| v.abs()).fold(0.0, f64::max)
 }
 
-/// Terms of its log psi.
-fn rows(task: &Task) -> f64 {
-    let count = match task {
-        Task::Linear { measured, .. } => measured.len(),
-        Task::Inpaint { known, .. } => known.len(),
-        Task::Placement { motif, .. } => motif.len() + 1,
-        Task::Inequalities { bounds, .. } => bounds.len(),
-        Task::Reward { centre, .. } => centre.len(),
-    };
-    count as f64
+/// The numbers that a task compares a sample with, one a term of its log psi.
+fn asked(task: &Task) -> &[f64] {
+    match task {
+        Task::Linear { measured, .. } => measured,
+        Task::Inpaint { known, .. } => known,
+        Task::Placement { motif, .. } => motif,
+        Task::Inequalities { bounds, .. } => bounds,
+        Task::Reward { centre, .. } => centre,
+    }
 }
 
 /// A particle as the device holds it.

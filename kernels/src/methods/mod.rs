@@ -24,7 +24,6 @@ pub use mixture::Mixture;
 pub use plain::Plain;
 pub use tilted::Tilted;
 pub use transport::Transport;
-pub use twisted::Twisted;
 
 /// What one coordinate contributes.
 #[derive(CubeType, Clone, Copy)]

@@ -5,19 +5,15 @@
 //! The model's kernel is N(mu, v) with mu = shrink x + drift s. With G = grad_x log psi_t(x) a particle is drawn from
 //! N(mu + l v G, k v), and its log-weight grows by log p(x'|x) - log q(x'|x) + log psi(x') - log psi(x). Four numbers of
 //! a row are its own: l v, l sqrt(v), sqrt(k) - 1, and 1/v where the step ends in coordinates that are put in their
-//! place, else 0.
+//! place, else 0. What the model itself moves by is [`super::Plain`]'s; a key of the step adds the twist to it
+//! ([`crate::models::TwistKey`]). The step in f64 is [`crate::passes::step::oracle_twist`].
 
 use cubecl::prelude::*;
 
-use super::{Coeffs, Joint, Method, Move, Needs, powers};
+use super::{Coeffs, Needs};
 
-/// See the page.
-pub struct Twisted;
-
-impl Twisted {
-    /// The score of one model, and the Jacobian of its denoiser.
-    pub const NEEDS: Needs = Needs { models: (1, 1), vjp: true, weights: true, densities: false };
-}
+/// The score of one model, and the Jacobian of its denoiser.
+pub const NEEDS: Needs = Needs { models: (1, 1), vjp: true, weights: true, densities: false };
 
 /// What a twist makes of one coordinate's move.
 #[derive(CubeType, Clone, Copy)]
@@ -36,44 +32,5 @@ pub fn lean<N: Size>(pull: Vector<f32, N>, noise: Vector<f32, N>, c: &Coeffs) ->
     Lean::<N> {
         by: Vector::new(c.side0) * pull,
         rate: u * Vector::new(-0.5f32) * fma(Vector::new(2.0f32), noise, u),
-    }
-}
-
-#[cube]
-impl Method for Twisted {
-    fn coordinate<N: Size>(
-        scores: &Sequence<Vector<f32, N>>,
-        _shares: &Sequence<Vector<f32, N>>,
-        _x: Vector<f32, N>,
-        _c: &Coeffs,
-        #[comptime] _models: usize,
-    ) -> Move<N> {
-        Move::<N> { score: scores[0], rate: Vector::new(0.0f32), back: scores[0] }
-    }
-
-    fn joint<N: Size>(log_q: &Sequence<Vector<f32, N>>, c: &Coeffs, #[comptime] models: usize) -> Joint<N> {
-        powers::<N>(log_q, c, models)
-    }
-
-    fn whole<N: Size>(
-        _laplacians: &Sequence<Vector<f32, N>>,
-        _c: &Coeffs,
-        #[comptime] _models: usize,
-    ) -> Vector<f32, N> {
-        Vector::new(0.0f32)
-    }
-}
-
-pub mod oracle {
-    //! The move of the model, which twists lean: the step in f64 is [`crate::passes::step::oracle_twist`].
-
-    use crate::methods::oracle::{Law, Local, Turn, nothing, powers};
-
-    /// All of it.
-    pub const LAW: Law = Law { coordinate, log_p: powers, whole: nothing };
-
-    /// One coordinate.
-    pub fn coordinate(at: &Local) -> Turn {
-        Turn { score: at.scores[0], rate: 0.0, back: at.scores[0] }
     }
 }

@@ -11,7 +11,7 @@
 use cubecl::prelude::*;
 
 use super::{Here, ModelKey, Models, coordinate, extent, put_score, score_of};
-use crate::prims::math::{exp2_weight, larger, ln};
+use crate::prims::math::{exp2_below, larger, ln};
 use crate::prims::monoid::ZERO_WEIGHT;
 
 /// Numbers of a level in front of the components.
@@ -108,10 +108,49 @@ fn log_term<N: Size>(
     fma(quadratic, Vector::new(factor), Vector::new(own.constant))
 }
 
-/// 2^t for t <= 0.
+/// 2^t for t <= 0: by the device's own exponential where that takes fewer and cheaper instructions.
 #[cube]
 fn weigh<N: Size>(t: Vector<f32, N>, #[comptime] key: ModelKey) -> Vector<f32, N> {
-    exp2_weight::<N>(t, key.own_exp)
+    if comptime!(key.own_exp) { (t * Vector::new(std::f32::consts::LN_2)).exp() } else { exp2_below::<N>(t) }
+}
+
+/// A term of sums of 2^t that are taken in one pass.
+#[derive(CubeType, Clone, Copy)]
+struct Turn<N: Size> {
+    /// The largest term so far.
+    top: Vector<f32, N>,
+    /// What was summed is multiplied by it.
+    shrink: Vector<f32, N>,
+    /// 2^(term - top).
+    weight: Vector<f32, N>,
+}
+
+/// The next term, after the largest before it.
+#[cube]
+fn turn<N: Size>(max: Vector<f32, N>, term: Vector<f32, N>, #[comptime] key: ModelKey) -> Turn<N> {
+    let top = larger::<N>(max, term);
+    Turn::<N> { top, shrink: weigh::<N>(max - top, key), weight: weigh::<N>(term - top, key) }
+}
+
+/// Multiplies a point in registers by 1 / alpha, as [`scaled`] wants it, and hands back what it was.
+#[cube]
+fn scale<N: Size>(here: &mut Here<N>, mix: &Mixed, #[comptime] key: ModelKey) -> Array<Vector<f32, N>> {
+    let mut kept = Array::<Vector<f32, N>>::new(comptime!(key.registers.max(1)));
+    #[unroll]
+    for k in 0..key.registers {
+        kept[k] = here.point[k];
+        here.point[k] *= Vector::new(mix.inverse);
+    }
+    kept
+}
+
+/// Puts back what [`scale`] handed out.
+#[cube]
+fn restore<N: Size>(here: &mut Here<N>, kept: &Array<Vector<f32, N>>, #[comptime] key: ModelKey) {
+    #[unroll]
+    for k in 0..key.registers {
+        here.point[k] = kept[k];
+    }
 }
 
 /// Coordinate `k` of y. In registers the point was scaled before.
@@ -157,12 +196,10 @@ fn in_registers<N: Size>(
     #[comptime] diagonal: bool,
 ) -> Vector<f32, N> {
     let registers = comptime!(key.registers);
-    let mut kept = Array::<Vector<f32, N>>::new(registers);
+    let kept = scale::<N>(here, mix, key);
     let mut drawn = Array::<Vector<f32, N>>::new(registers);
     #[unroll]
     for k in 0..registers {
-        kept[k] = here.point[k];
-        here.point[k] *= Vector::new(mix.inverse);
         drawn[k] = Vector::new(0.0f32);
     }
     let mut max = Vector::<f32, N>::new(ZERO_WEIGHT);
@@ -189,10 +226,10 @@ fn in_registers<N: Size>(
             drawn[k] = fma(force, apart, drawn[k]);
         }
     }
+    restore::<N>(here, &kept, key);
     let share = Vector::new(-1.0f32) / sum;
     #[unroll]
     for k in 0..registers {
-        here.point[k] = kept[k];
         put_score::<N>(here, scratch, index, k, drawn[k] * share, key);
     }
     fma(max, Vector::new(std::f32::consts::LN_2), ln::<N>(sum))
@@ -217,17 +254,15 @@ fn in_memory<N: Size>(
     for c in 0..mix.count {
         let own = component(models, mix, c, here.dim, diagonal);
         let term = log_term::<N>(&*here, &*scratch, models, mix, &own, key, diagonal);
-        let top = larger::<N>(max, term);
-        let shrink = weigh::<N>(max - top, key);
-        let weight = weigh::<N>(term - top, key);
-        max = top;
-        sum = fma(sum, shrink, weight);
+        let turn = turn::<N>(max, term, key);
+        max = turn.top;
+        sum = fma(sum, turn.shrink, turn.weight);
         for k in 0..here.dim {
             let apart =
                 Vector::new(models.params[own.mean + k]) - scaled::<N>(&*here, &*scratch, mix, k, key);
-            let force = weight * Vector::new(pull(models, mix, &own, k, diagonal)) * apart;
+            let force = turn.weight * Vector::new(pull(models, mix, &own, k, diagonal)) * apart;
             let so_far = score_of::<N>(&*here, &*scratch, index, k, key);
-            put_score::<N>(here, scratch, index, k, fma(so_far, shrink, force), key);
+            put_score::<N>(here, scratch, index, k, fma(so_far, turn.shrink, force), key);
         }
     }
     let share = Vector::new(1.0f32) / sum;
@@ -250,24 +285,15 @@ pub fn laplacian<N: Size>(
 ) -> Vector<f32, N> {
     let mix = mixed(models, here.level, here.dim, index);
     let dim = extent(here.dim, key.registers);
-    let mut kept = Array::<Vector<f32, N>>::new(comptime!(key.registers.max(1)));
-    if comptime!(key.registers > 0) {
-        #[unroll]
-        for k in 0..key.registers {
-            kept[k] = here.point[k];
-            here.point[k] *= Vector::new(mix.inverse);
-        }
-    }
+    let kept = scale::<N>(here, &mix, key);
     let mut max = Vector::<f32, N>::new(ZERO_WEIGHT);
     let mut sum = Vector::<f32, N>::new(0.0f32);
     let mut bent = Vector::<f32, N>::new(0.0f32);
     for c in 0..mix.count {
         let own = component(models, &mix, c, here.dim, diagonal);
         let term = log_term::<N>(&*here, scratch, models, &mix, &own, key, diagonal);
-        let top = larger::<N>(max, term);
-        let shrink = weigh::<N>(max - top, key);
-        let weight = weigh::<N>(term - top, key);
-        max = top;
+        let turn = turn::<N>(max, term, key);
+        max = turn.top;
         let mut part = Vector::<f32, N>::new(0.0f32);
         #[unroll(key.registers > 0)]
         for k in 0..dim {
@@ -276,15 +302,10 @@ pub fn laplacian<N: Size>(
             let force = Vector::new(pull) * apart;
             part = fma(force, force, part) - Vector::new(pull * mix.inverse);
         }
-        sum = fma(sum, shrink, weight);
-        bent = fma(bent, shrink, weight * part);
+        sum = fma(sum, turn.shrink, turn.weight);
+        bent = fma(bent, turn.shrink, turn.weight * part);
     }
-    if comptime!(key.registers > 0) {
-        #[unroll]
-        for k in 0..key.registers {
-            here.point[k] = kept[k];
-        }
-    }
+    restore::<N>(here, &kept, key);
     let mut square = Vector::<f32, N>::new(0.0f32);
     #[unroll(key.registers > 0)]
     for k in 0..dim {
@@ -314,24 +335,15 @@ pub fn bend<N: Size>(
     for k in 0..dim {
         put_score::<N>(here, scratch, to, k, Vector::new(0.0f32), key);
     }
-    let mut kept = Array::<Vector<f32, N>>::new(comptime!(key.registers.max(1)));
-    if comptime!(key.registers > 0) {
-        #[unroll]
-        for k in 0..key.registers {
-            kept[k] = here.point[k];
-            here.point[k] *= Vector::new(mix.inverse);
-        }
-    }
+    let kept = scale::<N>(here, &mix, key);
     let mut max = Vector::<f32, N>::new(ZERO_WEIGHT);
     let mut sum = Vector::<f32, N>::new(0.0f32);
     for c in 0..mix.count {
         let own = component(models, &mix, c, here.dim, diagonal);
         let term = log_term::<N>(&*here, &*scratch, models, &mix, &own, key, diagonal);
-        let top = larger::<N>(max, term);
-        let shrink = weigh::<N>(max - top, key);
-        let weight = weigh::<N>(term - top, key);
-        max = top;
-        sum = fma(sum, shrink, weight);
+        let turn = turn::<N>(max, term, key);
+        max = turn.top;
+        sum = fma(sum, turn.shrink, turn.weight);
         let mut along = Vector::<f32, N>::new(0.0f32);
         #[unroll(key.registers > 0)]
         for k in 0..dim {
@@ -346,15 +358,13 @@ pub fn bend<N: Size>(
             let w = score_of::<N>(&*here, &*scratch, from, k, key);
             let bent = fma(off, along, w * Vector::new(-pull * mix.inverse));
             let so_far = score_of::<N>(&*here, &*scratch, to, k, key);
-            put_score::<N>(here, scratch, to, k, fma(so_far, shrink, weight * bent), key);
+            put_score::<N>(here, scratch, to, k, fma(so_far, turn.shrink, turn.weight * bent), key);
         }
     }
+    restore::<N>(here, &kept, key);
     let share = Vector::new(1.0f32) / sum;
     #[unroll(key.registers > 0)]
     for k in 0..dim {
-        if comptime!(key.registers > 0) {
-            here.point[k] = kept[k];
-        }
         let total = score_of::<N>(&*here, &*scratch, to, k, key);
         put_score::<N>(here, scratch, to, k, total * share, key);
     }

@@ -120,7 +120,8 @@ pub fn pull_of<N: Size>(
     k: usize,
     #[comptime] key: ModelKey,
 ) -> Vector<f32, N> {
-    score_of::<N>(here, scratch, comptime!(key.count + DENOISED), k, key)
+    // Where D was.
+    denoised::<N>(here, scratch, k, key)
 }
 
 /// Coordinate `k` of D.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cubecl::prelude::*;
 
 use super::{APART, Blank, LANES, Offline, SHARED, TOGETHER, UNITS, properties};
-use crate::methods::{Compose, Method, Mixture, Plain, Tilted, Transport, Twisted};
+use crate::methods::{Compose, Method, Mixture, Plain, Tilted, Transport};
 use crate::models::twist::SLOTS;
 use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, Score, Twist, TwistKey};
 use crate::passes::Sharing;
@@ -67,7 +67,7 @@ fn twisted(list: &mut Vec<Offline>) {
             let own = StepKey { twist: Some(TwistKey { twist, pins }), rows: false, scratch, ..own };
             let weighted_start = stage == Stage::Start;
             let own = StepKey { weighted_start, ..own };
-            list.push(one::<Analytic, Twisted>(
+            list.push(one::<Analytic, Plain>(
                 format!("twisted, {twist:?}, {kind:?}, D={dim}, {stage:?}"),
                 own,
             ));
@@ -76,7 +76,7 @@ fn twisted(list: &mut Vec<Offline>) {
     let twist = Some(TwistKey { twist: Twist::Placement, pins: true });
     let key = StepKey { twist, ..key(1, fused, Rule::Trap, mixture, 2, TOGETHER) };
     let variant = format!("twisted, Placement, D=2, {:?}", Crew::Cube);
-    list.push(entry!(variant, steps_kernel::StepsKernel<Analytic, Twisted, Euclid>(
+    list.push(entry!(variant, steps_kernel::StepsKernel<Analytic, Plain, Euclid>(
         a b common history scratch models tables shape first last; LANES, LANES, Crew::Cube, key, Element::F32.kind()
     )));
 }

@@ -79,12 +79,6 @@ pub fn exp2_below<N: Size>(t: Vector<f32, N>) -> Vector<f32, N> {
     exp2::<N>(larger::<N>(t, Vector::new(-100.0f32)))
 }
 
-/// [`exp2_below()`], or what the device has for it (`own`), where that takes fewer and cheaper instructions.
-#[cube]
-pub fn exp2_weight<N: Size>(t: Vector<f32, N>, #[comptime] own: bool) -> Vector<f32, N> {
-    if comptime!(own) { (t * Vector::new(std::f32::consts::LN_2)).exp() } else { exp2_below::<N>(t) }
-}
-
 /// exp(x) within [2^-100, 2^100]; relative error below 2^-22 (1 + |x|). For 1 + exp(x), where neither end
 /// and no digit of a large x matters.
 #[cube]

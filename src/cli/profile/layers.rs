@@ -18,7 +18,7 @@ struct Layer {
     name: String,
     launches: usize,
     seconds: f64,
-    /// Multiplications and additions, of one round.
+    /// Multiplications and additions.
     flops: f64,
 }
 
@@ -45,12 +45,12 @@ fn measured(run: &Run, field: &Field) -> Result<Vec<Layer>> {
     let batches = run.of.particles().div_ceil(network.micro_batch()) as f64;
     let mut layers: Vec<Layer> = Vec::new();
     for round in 0..=ROUNDS {
-        let warm = round > 0;
+        let timed = round > 0;
         run.by_steps(field, &mut |step: &Step, launch| {
             let began = Instant::now();
             launch()?;
             run.device.sync()?;
-            if warm {
+            if timed {
                 let flops = 2.0 * step.products(network.graph()) as f64 * particles / batches;
                 add(&mut layers, step.name(network.graph()), began.elapsed().as_secs_f64(), flops);
             }

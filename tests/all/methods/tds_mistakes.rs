@@ -4,7 +4,7 @@
 use feynkac::kernels::methods::StepCoeffs;
 use feynkac::kernels::passes::init;
 use feynkac::kernels::passes::step::oracle::At;
-use feynkac::kernels::passes::step::oracle_twist::{Pins, Told, Twisted, step as oracle_step};
+use feynkac::kernels::passes::step::oracle_twist::{Pins, Told, Twisted, log_normal, step as oracle_step};
 use feynkac::run::group_seed;
 use feynkac::{Model, Noise, Options, Policy, Schedule, Target, coeffs, sample};
 
@@ -33,10 +33,6 @@ struct Plain {
     levels: Vec<Noise>,
     coeffs: Vec<StepCoeffs>,
     mistake: Mistake,
-}
-
-fn log_normal(x: f64, mean: f64, variance: f64) -> f64 {
-    -0.5 * ((x - mean).powi(2) / variance + (std::f64::consts::TAU * variance).ln())
 }
 
 impl Plain {

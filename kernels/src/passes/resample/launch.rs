@@ -82,8 +82,8 @@ impl Resampling<'_> {
         let (clock, step) = (step.cell(self.seeds).arg(), step.word());
         if sharing.together {
             // Each cube adds up all blocks of its group before it starts.
-            let few = device.is_cuda() && of.block() <= BLOCK;
-            let most = if few { (PIECES / of.groups).max(1) } else { of.blocks() };
+            let fewer = device.is_cuda() && of.block() <= BLOCK;
+            let most = if fewer { (PIECES / of.groups).max(1) } else { usize::MAX };
             let pieces = of.blocks().min(most);
             let (cubes, dim) = (sharing.cubes(device, of.groups * pieces), sharing.dim());
             resample_kernel::launch(

@@ -5,7 +5,7 @@ use super::kernel::step_kernel;
 use super::key::{CommonLaunch, Scratch, Stage, StepKey, TablesLaunch};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument, enough};
-use crate::methods::{Compose, Method, Mixture, Plain, ROW, Tilted, Transport, Twisted};
+use crate::methods::{Compose, Method, Mixture, Plain, ROW, Tilted, Transport};
 use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, ModelsLaunch, Score};
 use crate::passes::ladder::RUNG;
 use crate::passes::{Number, Work};
@@ -109,7 +109,6 @@ impl Step<'_> {
             Named::Mixture => self.launch::<Mixture>(device, step),
             Named::Tilted => self.launch::<Tilted>(device, step),
             Named::Transport => self.launch::<Transport>(device, step),
-            Named::Twisted => self.launch::<Twisted>(device, step),
         }
     }
 
@@ -381,8 +380,6 @@ pub enum Named {
     Tilted,
     /// [`Transport`].
     Transport,
-    /// [`Twisted`].
-    Twisted,
 }
 
 impl Named {

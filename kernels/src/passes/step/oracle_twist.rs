@@ -39,7 +39,8 @@ pub enum Pins<'a> {
     Block(&'a [f64], &'a [usize]),
 }
 
-fn log_normal(x: f64, mean: f64, variance: f64) -> f64 {
+/// log N(x; mean, variance).
+pub fn log_normal(x: f64, mean: f64, variance: f64) -> f64 {
     -0.5 * ((x - mean).powi(2) / variance + (std::f64::consts::TAU * variance).ln())
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::kernel::steps_kernel;
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument, enough};
-use crate::methods::{Compose, Method, Mixture, Plain, ROW, Tilted, Transport, Twisted};
+use crate::methods::{Compose, Method, Mixture, Plain, ROW, Tilted, Transport};
 use crate::models::{Analytic, ModelsLaunch};
 use crate::passes::crew::Crew;
 use crate::passes::step::key::TablesLaunch;
@@ -28,7 +28,6 @@ pub fn launch(
         Named::Mixture => go::<Mixture>(device, of, history, steps),
         Named::Tilted => go::<Tilted>(device, of, history, steps),
         Named::Transport => go::<Transport>(device, of, history, steps),
-        Named::Twisted => go::<Twisted>(device, of, history, steps),
     }
 }
 
