@@ -201,9 +201,9 @@ impl Options {
         }
     }
 
-    /// Models of a run, a reward being one of them.
+    /// Models of a run, a reward or a likelihood being one of them.
     pub fn all_models(&self) -> usize {
-        self.models + usize::from(self.reward.is_some())
+        self.models + usize::from(self.reward.is_some()) + usize::from(self.judged())
     }
 
     /// Exponents of the models at the end; of a mixture its normalised weights.

@@ -1,12 +1,14 @@
 //! Where scores come from: closed forms, networks, or a model of the caller's own.
 
 mod field;
+mod foreign;
 mod layers;
+mod likelihood;
 mod network;
 
 use std::path::Path;
 
-use feynkac_kernels::device::{Buf, Device};
+use feynkac_kernels::device::Device;
 use feynkac_kernels::models::{FEW, Kind};
 use feynkac_kernels::passes::step::Feed;
 
@@ -20,34 +22,11 @@ use crate::target::{Scales, Target};
 use crate::twist;
 
 pub(crate) use field::{Beside, Field};
+pub use foreign::Foreign;
 pub use layers::Asked;
+pub use likelihood::{ClassifierNet, Likelihood, Seen};
 pub(crate) use network::{Uploaded, networks, together};
 pub use network::{dense_network, shape, with_numbers};
-
-/// A model whose score is computed outside of feynkac, on device buffers.
-pub trait Foreign {
-    /// Coordinates of a particle.
-    fn dim(&self) -> usize;
-
-    /// Writes the score of q(., t) at `rows` `[count, dim]`, row-major, into `out` from element
-    /// `first` on, in the same layout. `alpha` and `sigma` are the schedule's at `t`. Work must be
-    /// queued on the device's client (or be finished before returning).
-    #[allow(clippy::too_many_arguments)]
-    fn score(
-        &self,
-        device: &Device,
-        rows: &Buf<f32>,
-        count: usize,
-        noise: Noise,
-        out: &Buf<f32>,
-        first: usize,
-    ) -> Result<()>;
-
-    /// Mean and standard deviation of the data, for the start; (0, 0) if unknown.
-    fn moments(&self) -> (Vec<f64>, f64) {
-        (vec![0.0; self.dim()], 0.0)
-    }
-}
 
 /// A noise level.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,6 +62,10 @@ pub enum Model {
     Layered(Box<Asked>),
     /// Somebody else's.
     Foreign(Box<dyn Foreign>),
+    /// No model of samples but a classifier of them: behind the model of [`crate::Task::Classifier`].
+    Classifier(Box<ClassifierNet>),
+    /// The same, a likelihood of the caller's own: behind the model of [`crate::Task::Own`].
+    Likelihood(Box<dyn Likelihood>),
 }
 
 impl Model {
@@ -169,6 +152,8 @@ impl Model {
             Model::Network(network) => network.config.trunk.dim,
             Model::Layered(asked) => asked.dim(),
             Model::Foreign(model) => model.dim(),
+            Model::Classifier(net) => net.dim(),
+            Model::Likelihood(own) => own.dim(),
         }
     }
 
@@ -194,6 +179,7 @@ impl Model {
                 let (mean, std) = model.moments();
                 (mean, std * std)
             }
+            Model::Classifier(_) | Model::Likelihood(_) => self.spread(None),
         }
     }
 
@@ -218,6 +204,8 @@ impl Model {
             }
             Model::Layered(asked) => asked.describe(),
             Model::Foreign(model) => format!("foreign model in {} dimension(s)", model.dim()),
+            Model::Classifier(net) => net.describe(),
+            Model::Likelihood(own) => format!("likelihood in {} dimension(s)", own.dim()),
         }
     }
 }
@@ -227,6 +215,11 @@ pub(crate) fn seen(options: &Options, at: usize, noise: Noise) -> Noise {
     if at < options.models { noise } else { Noise { alpha: 1.0, sigma: 0.0, ..noise } }
 }
 
+/// Models outside.
+fn outside_of(models: &[Model]) -> usize {
+    models.iter().filter(|model| model.outside()).count()
+}
+
 /// Models outside that say more than their scores.
 fn tellers(models: &[Model], options: &Options) -> usize {
     models.iter().enumerate().filter(|(at, model)| options.says(*at, model) != Says::Score).count()
@@ -234,7 +227,7 @@ fn tellers(models: &[Model], options: &Options) -> usize {
 
 /// Where what model `at` says beside its scores begins, behind the `cells` scores of each model outside: a pair a particle.
 pub(crate) fn told_cell(models: &[Model], options: &Options, at: usize, cells: usize) -> usize {
-    let outside = models.iter().filter(|model| model.outside()).count();
+    let outside = outside_of(models);
     let particles = cells / models.first().map_or(1, Model::dim);
     outside * cells + 2 * particles * tellers(&models[..at], options)
 }
@@ -248,8 +241,8 @@ pub fn feed(
     options: &Options,
     cells: usize,
 ) -> Result<Feed> {
-    let outside = models.iter().filter(|model| model.outside()).count();
-    if outside < models.len() || tellers(models, options) > 0 {
+    let outside = outside_of(models);
+    if outside < models.len() || tellers(models, options) > 0 || options.twisting.is_some() {
         return Numbers::of(models, levels, options, cells)?.upload(device, options);
     }
     let first = |m: usize| [(m * cells) as u32, 0, 0];
@@ -290,7 +283,10 @@ impl Numbers {
     /// Of `models`; the scores that those outside write come first, `cells` a model.
     fn of(models: &[Model], levels: &[Noise], options: &Options, cells: usize) -> Result<Self> {
         let dim = models.first().map_or(0, Model::dim);
-        let mut params = vec![0.0_f32; told_cell(models, options, models.len(), cells)];
+        let bent = told_cell(models, options, models.len(), cells);
+        // What a twist sends through a network comes back behind what that says.
+        let back = if options.twisting.is_some() { outside_of(models) * cells } else { 0 };
+        let mut params = vec![0.0_f32; bent + back];
         let mut map = vec![0_u32];
         let mut kinds = Vec::new();
         let mut rows: Vec<Vec<f32>> = vec![Vec::new(); levels.len()];
@@ -300,7 +296,7 @@ impl Numbers {
                 let tells = options.says(at, model) != Says::Score;
                 kinds.push(if tells { Kind::Told } else { Kind::Rows });
                 let beside = if tells { told_cell(models, options, at, cells) } else { 0 };
-                map.extend([(written * cells) as u32, beside as u32, 0]);
+                map.extend([(written * cells) as u32, beside as u32, bent as u32]);
                 (written, turns) = (written + 1, turns + dim as u64);
                 continue;
             };
@@ -350,7 +346,7 @@ impl Numbers {
             }
         }
         if let Some((twisting, variance)) = twist::of(options, models) {
-            let own = twisting.numbers(all, dim, variance)?;
+            let own = twisting.numbers(all, dim, variance, (params.len(), cells))?;
             map.extend([params.len() as u32, rows.first().map_or(0, Vec::len) as u32]);
             map.extend(own.map);
             params.extend(own.params);

@@ -25,6 +25,14 @@ pub enum Pass {
     Move,
     /// A network or foreign model evaluates all particles.
     Evaluate(usize),
+    /// What a twist sees of the new scores: rows for a likelihood outside, or for the way back through a network.
+    Look,
+    /// The same before the first weights.
+    LookFirst,
+    /// A likelihood outside judges all denoised states.
+    Judge,
+    /// The gradient of log psi goes back through a network.
+    Back(usize),
     /// Take scores, finish the weight.
     Weigh,
     /// What the step added to log-weights is made milder.
@@ -62,6 +70,9 @@ impl Pass {
             Pass::Fused => ("step", "gather, move, score, weigh, block sums"),
             Pass::Move => ("move", "gather, move"),
             Pass::Evaluate(_) => ("evaluate", "network or foreign score"),
+            Pass::Look | Pass::LookFirst => ("look", "denoise, rows for what judges or goes back"),
+            Pass::Judge => ("judge", "classifier or foreign likelihood of denoised states"),
+            Pass::Back(_) => ("back", "gradient of log psi through the network"),
             Pass::Weigh => ("weigh", "take scores, weigh, block sums"),
             Pass::Increments => ("increments", "cut, centre what the step added, block sums"),
             Pass::Ladder => ("ladder", "the reward's weight as far up as the ESS allows, weigh, block sums"),
@@ -99,7 +110,11 @@ impl Plan {
     pub fn of(options: &Options, models: &[Model]) -> Result<Self> {
         options.check()?;
         if models.len() != options.all_models() {
-            let reward = if options.reward.is_some() { " and the reward" } else { "" };
+            let reward = match (&options.reward, options.judged()) {
+                (Some(_), _) => " and the reward",
+                (None, true) => " and the likelihood behind it",
+                (None, false) => "",
+            };
             let wanted = format!("{} for {}{reward}", options.all_models(), options.method.row().name);
             return Err(Error::input("models", models.len(), wanted));
         }
@@ -107,7 +122,11 @@ impl Plan {
         if let Some(other) = models.iter().find(|m| m.dim() != dim) {
             return Err(Error::input("dimension of another model", other.dim(), dim));
         }
+        let (models, behind) = options.parted(models);
         let (own, reward) = models.split_at(options.models);
+        if let Some(odd) = own.iter().find(|model| model.judges()) {
+            return Err(Error::input("model", odd.describe(), "one of samples: see the task of tds"));
+        }
         if reward.iter().any(|model| !matches!(model, Model::Analytic(_))) {
             return Err(Error::input("reward", "a network", "a closed form"));
         }
@@ -117,7 +136,7 @@ impl Plan {
             return Err(Error::input("rule", "exact", "left or trap: the network gives no log-density"));
         }
         options.check_transport(own)?;
-        options.twisting.as_ref().map_or(Ok(()), |twisting| twisting.fits(own))?;
+        options.twisting.as_ref().map_or(Ok(()), |twisting| twisting.fits(&own[0], behind))?;
         let estimated = options.estimated(models);
         if estimated > 0 {
             options.check_estimates()?;
@@ -149,11 +168,19 @@ impl Plan {
             element: options.state.element(),
         };
         let mut start: Vec<Pass> = [Pass::Init].into_iter().chain(evaluate.clone()).collect();
+        let mut around = Vec::new();
+        if options.judged() || outside && options.twisting.is_some() {
+            start.push(Pass::LookFirst);
+            around.push(Pass::Look);
+            around.extend(options.judged().then_some(Pass::Judge));
+            around.extend(outside.then_some(Pass::Back(0)));
+            start.extend(&around[1..]);
+        }
         if keeps.carried || keeps.weighed {
             start.push(Pass::Start);
         }
-        let mut step: Vec<Pass> = if outside || options.unfused {
-            [Pass::Move].into_iter().chain(evaluate).chain([Pass::Weigh]).collect()
+        let mut step: Vec<Pass> = if outside || options.unfused || !around.is_empty() {
+            [Pass::Move].into_iter().chain(evaluate).chain(around).chain([Pass::Weigh]).collect()
         } else {
             vec![Pass::Fused]
         };

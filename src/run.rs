@@ -3,6 +3,7 @@
 mod batches;
 mod chosen;
 mod graph;
+mod judge;
 mod ladder;
 mod outcome;
 mod paths;
@@ -78,6 +79,7 @@ pub struct Run<'a> {
     /// Weights to resample by, where those are not the particles' own.
     pub chosen: Chosen,
     models: &'a [Model],
+    judge: judge::Judge<'a>,
     /// By the first of the models that each is.
     networks: BTreeMap<usize, Uploaded>,
     feed: Feed,
@@ -133,6 +135,7 @@ impl<'a> Run<'a> {
         groups: Range<usize>,
         plan: Plan,
     ) -> Result<Self> {
+        let (models, behind) = options.parted(models);
         let of = Population {
             groups: groups.len(),
             slots: options.particles,
@@ -165,6 +168,7 @@ impl<'a> Run<'a> {
             ancestors: device.empty("ancestors", of.stride())?,
             norms: device.upload("group records", &vec![0.0_f32; RECORD * of.groups])?,
             models,
+            judge: judge::Judge::new(device, options, &plan, behind, &of)?,
             networks,
             feed,
             rows: device.empty("rows", if plan.outside { rows } else { 1 })?,
@@ -288,6 +292,9 @@ impl<'a> Run<'a> {
             Pass::Fused => self.step(Stage::Fused, before, after, given)?,
             Pass::Move => self.step(Stage::Move, before, after, given)?,
             Pass::Weigh => self.step(Stage::Weigh, before, after, given)?,
+            Pass::LookFirst | Pass::Look | Pass::Judge | Pass::Back(_) => {
+                self.between(pass, before, after, (given, level))?;
+            }
             Pass::Aim => self.step(Stage::Aim, before, after, given)?,
             // The rows are those of `after`, which is where the next step starts: its number is their level.
             Pass::Evaluate(model) => {
@@ -379,7 +386,7 @@ impl<'a> Run<'a> {
                 let beside = model::Beside { told, seeds: &self.keys };
                 self.networks[&model].launch(self.device, rows, out, first, count, level, beside)
             }
-            Model::Analytic(_) => Ok(()),
+            Model::Analytic(_) | Model::Classifier(_) | Model::Likelihood(_) => Ok(()),
         }
     }
 

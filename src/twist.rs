@@ -15,6 +15,7 @@ use crate::model::{Model, Noise};
 use crate::options::Options;
 
 pub(crate) use chain::{CLEAN, noise, row};
+pub(crate) use names::CLASSIFIER;
 pub use names::{CHAINS, SPREADS, TASKS};
 pub use task::Task;
 
@@ -86,6 +87,21 @@ impl Twisting {
                 Spread::Noise => noise,
                 Spread::Tau(tau) => about(tau),
             }
+    }
+}
+
+impl Options {
+    /// Whether a likelihood stands behind the models.
+    pub(crate) fn judged(&self) -> bool {
+        self.twisting.as_ref().is_some_and(|twisting| twisting.task.outside())
+    }
+
+    /// The models, and the likelihood behind them where there is one.
+    pub(crate) fn parted<'a>(&self, models: &'a [Model]) -> (&'a [Model], Option<&'a Model>) {
+        match models.split_last() {
+            Some((last, own)) if self.judged() => (own, Some(last)),
+            _ => (models, None),
+        }
     }
 }
 

@@ -153,8 +153,12 @@ fn walk(
             "exact, beside the oracles",
         ));
     }
+    if models.iter().any(|model| matches!(model, Model::Likelihood(_))) {
+        return Err(Error::input("likelihood", "one of your own", "a task with an f64 oracle"));
+    }
     let run = Run::new(device, models, options)?;
-    let judge = Judge { models, levels: &run.levels, options };
+    let (models, behind) = options.parted(models);
+    let judge = Judge { models, behind, levels: &run.levels, options };
     let mut verdict = Verdict::default();
     run.begin()?;
     let mut before = snapshot(&run, 0)?;

@@ -27,14 +27,31 @@ pub enum Set {
 }
 
 /// Reads digits.
-enum Judge {
+pub enum Judge {
+    /// A dense one.
     Dense(Box<Classifier>),
+    /// One of convolutions.
     Images(Box<Loaded>),
 }
 
 impl Judge {
+    /// The judge of a set, from the folder of all weights.
+    pub fn open(device: &Device, weights: &Path, set: Set) -> Result<Self> {
+        match set {
+            Set::Digits8 => {
+                Ok(Judge::Dense(Box::new(Classifier::open(device, &weights.join("digits8-classifier"))?.0)))
+            }
+            Set::Mnist => Self::image(&weights.join("mnist-judge")),
+        }
+    }
+
+    /// A classifier of images.
+    pub fn image(folder: &Path) -> Result<Self> {
+        Ok(Judge::Images(Box::new(layered::open(folder)?.0)))
+    }
+
     /// The likeliest class of each image.
-    fn classes(&self, device: &Device, x: &[f32]) -> Result<Vec<usize>> {
+    pub fn classes(&self, device: &Device, x: &[f32]) -> Result<Vec<usize>> {
         let net = match self {
             Judge::Dense(judge) => return judge.classes(device, x),
             Judge::Images(judge) => judge,
@@ -70,15 +87,9 @@ impl Digits {
         let statistics = Weights::open(&weights.join(format!("{name}-statistics.safetensors")))?;
         let classes = statistics.plain_f32("count")?.len();
         let of = |name| statistics.f32(name, &[classes, pixels]);
-        let judge = match set {
-            Set::Digits8 => {
-                Judge::Dense(Box::new(Classifier::open(device, &weights.join("digits8-classifier"))?.0))
-            }
-            Set::Mnist => Judge::Images(Box::new(layered::open(&weights.join("mnist-judge"))?.0)),
-        };
         Ok(Self {
             network: weights.join(network),
-            judge,
+            judge: Judge::open(device, weights, set)?,
             pixels,
             mean: of("mean")?,
             std: of("std")?,

@@ -5,6 +5,8 @@
 #![allow(dead_code)]
 
 #[cfg(feature = "cli")]
+pub mod conditioned;
+#[cfg(feature = "cli")]
 pub mod digits;
 pub mod line;
 #[cfg(feature = "cli")]

@@ -18,6 +18,7 @@ use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
 
 use crate::models::ModelsCompilationArg;
 use crate::passes::Sharing;
+use crate::passes::classes::kernel::ExtentsCompilationArg as ClassesExtentsCompilationArg;
 use crate::passes::copy::kernel::copy_kernel;
 use crate::passes::crew::Crew;
 use crate::passes::divergence::kernel::SizesCompilationArg as ProbeSizesCompilationArg;
@@ -144,6 +145,7 @@ blank! {
     ModelsCompilationArg { params levels map }
     TablesCompilationArg { coeffs seeds rungs }
     ProbeSizesCompilationArg { count dim slots probe probes first apart level }
+    ClassesExtentsCompilationArg { count classes class first }
     ExtentsCompilationArg { count rows dim first apart level }
     BeganCompilationArg { log_w handed ancestors norms }
     NumbersCompilationArg { weights biases cond levels }
@@ -259,6 +261,7 @@ pub fn all() -> Vec<Offline> {
     layers::layers(&mut list);
     networks::networks(&mut list);
     networks::energies(&mut list);
+    networks::classes(&mut list);
     networks::divergences(&mut list);
     paths::all(&mut list);
     steps::all(&mut list);

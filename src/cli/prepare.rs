@@ -17,6 +17,7 @@ use crate::options::{Options, Policy, Sde};
 use crate::plan::Plan;
 use crate::registry::{METHODS, Method};
 use crate::schedule::Schedule;
+use crate::twist::CLASSIFIER;
 
 /// Keys that say how a run is carried out and do not decide what is sampled.
 const HOW: [&str; 9] = [
@@ -80,6 +81,14 @@ impl Job {
                 return Err(Error::input(what, models[listed].dim(), wanted));
             }
         }
+        if let Some((judge, more)) = twisted::judge(settings, method)? {
+            if judge.dim() != models[0].dim() {
+                let wanted = format!("{}, that of the model", models[0].dim());
+                return Err(Error::input("dimension of the classifier (--classifier)", judge.dim(), wanted));
+            }
+            warnings.extend(more);
+            models.push(judge);
+        }
         fill(&mut options, settings, &models)?;
         Plan::of(&options, &models)?;
         let config = config(&options, settings);
@@ -102,7 +111,9 @@ impl Job {
 fn places(settings: &Settings, method: Method) -> Result<Vec<(&Path, Option<usize>)>> {
     let paths: Vec<&Path> = settings.model.iter().map(PathBuf::as_path).collect();
     let (least, most) = method.row().needs.models;
-    let classes = &settings.class;
+    // The class of a task is its classifier's.
+    let judged = settings.twist.task.as_deref() == Some(CLASSIFIER);
+    let classes: &[usize] = if judged { &[] } else { &settings.class };
     let places: Vec<_> = if let ([path], true) = (&paths[..], most > 1 && !classes.is_empty()) {
         let based = method == Method::FkcGuidance || settings.exponent.len() == classes.len() + 1;
         let base = based.then_some((*path, None));
@@ -145,7 +156,8 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
     let usual = Options::new(options.method, schedule(settings, models)?);
     *options = Options {
         beta: settings.beta.unwrap_or(usual.beta),
-        models: models.len() - usize::from(settings.aim.reward.is_some()),
+        models: models.iter().filter(|model| !model.judges()).count()
+            - usize::from(settings.aim.reward.is_some()),
         powers: powers(options.method, settings, models.len())?,
         beta_from: settings.aim.beta_from,
         powers_from: settings.aim.exponent_from.clone(),

@@ -4,7 +4,7 @@
 use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::passes::divergence::{Probes, Tally};
 use feynkac_kernels::passes::energy::{Energies, EnergyLevel};
-use feynkac_kernels::passes::layers::{Along, Back, Each, Level, Network, Settings};
+use feynkac_kernels::passes::layers::{Along, At, Back, Each, Level, Network, Settings};
 use feynkac_kernels::passes::{Number, Work};
 use feynkac_kernels::prims::state::Population;
 
@@ -83,7 +83,7 @@ impl Field {
             }
         }
         let settings = Settings {
-            back: net.energy.is_some() || says == Says::Divergence,
+            back: net.energy.is_some() || says == Says::Divergence || options.twisting.is_some(),
             along: says == Says::Rate,
             most: count,
             ..Settings::default()
@@ -141,6 +141,24 @@ impl Field {
             probes.tally(device, to, probe, count)?;
         }
         Ok(())
+    }
+
+    /// The gradient of <`cotangent`, score> with respect to `count` particles of `rows`, into `out` from element `slopes` on;
+    /// the scores, which come on the way, again from `first` on.
+    #[allow(clippy::too_many_arguments)]
+    pub fn back(
+        &self,
+        device: &Device,
+        rows: &Buf<f32>,
+        cotangent: At,
+        out: &Buf<f32>,
+        [first, slopes]: [usize; 2],
+        count: usize,
+        level: Number,
+    ) -> Result<()> {
+        let at = |first: usize| At { rows: out, first };
+        let of = Back { rows: rows.into(), cotangent, out: at(first), slopes: at(slopes) };
+        Ok(self.network.vjp(device, of, count, level)?)
     }
 
     /// What of the network one [`Field::launch`] asks for at least once, and back through it where it goes back: `each` is

@@ -95,6 +95,19 @@ impl Asked {
         let (time, [input, own, out]) = self.shown(noise)?;
         let shown: Vec<f64> = x.iter().map(|x| input * x).collect();
         let field = self.loaded.net.field(&shown, time, self.class)?;
+        Ok(self.centred(x).iter().zip(field).map(|(x, f)| own * x + out * f).collect())
+    }
+
+    /// The gradient of <w, score> with respect to the state, in f64.
+    pub(crate) fn bend(&self, x: &[f64], w: &[f64], noise: Noise) -> Result<Vec<f64>> {
+        let (time, [input, own, out]) = self.shown(noise)?;
+        let shown: Vec<f64> = x.iter().map(|x| input * x).collect();
+        let (_, came) = self.loaded.net.vjp(&shown, time, self.class, w)?;
+        Ok(self.centred(w).iter().zip(came).map(|(w, came)| own * w + out * input * came).collect())
+    }
+
+    /// Less the centre of its atoms, where it has some.
+    fn centred(&self, x: &[f64]) -> Vec<f64> {
         let space = self.loaded.net.layers.space();
         let mean = |k: usize| match space {
             0 => 0.0,
@@ -103,7 +116,7 @@ impl Asked {
                 line().sum::<f64>() / line().count() as f64
             }
         };
-        Ok(x.iter().zip(field).enumerate().map(|(k, (x, f))| own * (x - mean(k)) + out * f).collect())
+        x.iter().enumerate().map(|(k, x)| x - mean(k)).collect()
     }
 
     /// A dense network as one of layers.

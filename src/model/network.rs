@@ -10,6 +10,7 @@ use feynkac_kernels::prims::state::Population;
 
 use super::field::{Beside, Field};
 use super::{Asked, Model, Network, Noise};
+use crate::aim::Says;
 use crate::error::{Error, Result};
 use crate::netconfig::{self, Norm};
 use crate::options::Options;
@@ -100,6 +101,13 @@ pub fn networks(
         let asked: Vec<&Asked> = own.iter().filter_map(Model::asked).collect();
         if let Some(network) = dense.first() {
             let classes: Vec<Option<usize>> = dense.iter().map(|network| network.class).collect();
+            // The dense kernel knows no way back.
+            if options.twisting.is_some() {
+                let asked = Asked::of_dense(network)?;
+                let field = Field::new(device, &asked, levels, &classes, options, (Says::Score, of))?;
+                all.insert(first, Uploaded::Layers(Box::new(field)));
+                continue;
+            }
             let dense = network.upload(device, levels, &classes, options.compute)?;
             all.insert(first, Uploaded::Dense(Box::new(dense)));
         } else if let Some(network) = asked.first() {
@@ -115,7 +123,8 @@ pub fn networks(
 /// Refuses noise levels beyond (noisiest, least noisy) sigma/alpha of a network's training. Levels of two schedules are
 /// the same where sigma/alpha is.
 pub(super) fn covered(name: &str, levels: &[Noise], (noisy, clean): (f64, f64)) -> Result<()> {
-    let ratios = || levels.iter().map(|noise| noise.sigma / noise.alpha);
+    // At the clean state nothing is asked.
+    let ratios = || levels.iter().filter(|noise| noise.sigma > 0.0).map(|noise| noise.sigma / noise.alpha);
     let (least, most) = (ratios().fold(f64::INFINITY, f64::min), ratios().fold(0.0, f64::max));
     if most <= noisy * (1.0 + 1.0e-6) && least >= clean * (1.0 - 1.0e-6) {
         return Ok(());

@@ -49,6 +49,8 @@ impl Run<'_> {
             launched(why)
         } else if self.models.iter().any(|model| matches!(model, Model::Foreign(_))) {
             launched("the host tells a foreign model each level")
+        } else if self.judge.is_told() {
+            launched("the host tells a likelihood each level")
         } else if self.at_once() > 1 {
             launched("several steps share one")
         } else if let Some(why) = &*self.refused.borrow() {

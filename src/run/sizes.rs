@@ -60,6 +60,8 @@ impl Run<'_> {
             ("seeds", self.keys.bytes()),
             ("models", self.feed.params.bytes() + self.feed.levels.bytes() + self.feed.map.bytes()),
             ("rows for networks", self.rows.bytes()),
+            ("rows that a twist sees", if self.judge.seen.len() > 1 { self.judge.seen.bytes() } else { 0 }),
+            ("classifier and its values", self.judge.bytes()),
         ];
         let mut all: Vec<(&'static str, u64)> = Vec::new();
         for (what, bytes) in carried.chain(others.into_iter().filter(|b| b.1 > 0)).chain(networks) {
@@ -96,6 +98,8 @@ impl Run<'_> {
             Pass::Start => step(Stage::Start),
             Pass::Fused => step(Stage::Fused),
             Pass::Move => step(Stage::Move),
+            Pass::Look => step(Stage::Look),
+            Pass::LookFirst => step(Stage::LookFirst),
             Pass::Weigh => step(Stage::Weigh),
             Pass::Priority => priority::work(&self.of),
             Pass::Aim => step(Stage::Aim),
@@ -109,7 +113,8 @@ impl Run<'_> {
             Pass::Tails => paths::work_weights(&self.of),
             Pass::Positions => paths::work(&self.of, &self.plan.keeps),
             Pass::Retain => retain::work(&self.of, &self.plan.keeps),
-            Pass::Evaluate(model) => match &self.models[model] {
+            Pass::Judge => self.judge.work(self.of.particles()),
+            Pass::Back(model) | Pass::Evaluate(model) => match &self.models[model] {
                 Model::Network(_) | Model::Layered(_) => self.networks[&model].work(self.of.particles()),
                 _ => Work::default(),
             },

@@ -76,13 +76,39 @@ impl Twisting {
         Ok(())
     }
 
-    /// Refuses a model that it cannot lean, or a task for another one.
-    pub(crate) fn fits(&self, models: &[Model]) -> Result<()> {
-        let dim = models[0].dim();
-        if let Some(model) = models.iter().find(|model| model.outside()) {
-            return Err(Error::input("model of tds", model.describe(), "a closed form (TOML target)"));
+    /// Refuses a model that it cannot lean, a task for another one, and a likelihood that is not the task's.
+    pub(crate) fn fits(&self, model: &Model, behind: Option<&Model>) -> Result<()> {
+        let one_way = match model {
+            Model::Foreign(own) => !own.goes_back(),
+            model => model.asked().is_some_and(|asked| asked.loaded.net.energy.is_some()),
+        };
+        if one_way {
+            let wanted = "a closed form, a network of scores or a foreign model with a way back";
+            return Err(Error::input("model of tds", model.describe(), wanted));
         }
-        self.task.check(dim)
+        match (&self.task, behind) {
+            (Task::Classifier { class, .. }, Some(Model::Classifier(net))) if *class >= net.classes() => {
+                let wanted = format!("0 to {} of {}", net.classes() - 1, net.name);
+                return Err(Error::input("class", class, wanted));
+            }
+            (Task::Classifier { .. }, Some(Model::Classifier(_)))
+            | (Task::Own, Some(Model::Likelihood(_))) => {}
+            (Task::Classifier { .. }, other) => {
+                let found = other.map_or("none".into(), Model::describe);
+                return Err(Error::input("likelihood behind the model", found, "a classifier"));
+            }
+            (Task::Own, other) => {
+                let found = other.map_or("none".into(), Model::describe);
+                return Err(Error::input("likelihood behind the model", found, "one of your own"));
+            }
+            _ => {}
+        }
+        let unknown = self.spread == Spread::Data && model.moments().1 <= 0.0;
+        if unknown && !matches!(self.task, Task::Classifier { .. }) {
+            let wanted = "noise or tau:F: the model does not know the variance of its samples";
+            return Err(Error::input("twist-variance", self.spread, wanted));
+        }
+        self.task.check(model.dim())
     }
 }
 
@@ -151,6 +177,10 @@ impl Task {
                     None => Ok(()),
                 }
             }
+            Task::Classifier { scale, .. } if !(scale.is_finite() && *scale > 0.0) => {
+                Err(Error::input("classifier-scale", scale, "a finite number above 0"))
+            }
+            Task::Classifier { .. } | Task::Own => Ok(()),
         }
     }
 }

@@ -6,6 +6,9 @@ use std::str::FromStr;
 use super::{Chain, Spread, Task};
 use crate::error::{Error, Result};
 
+/// The task that has a network in place of a file.
+pub(crate) const CLASSIFIER: &str = "classifier";
+
 /// (name, tensors of its file, doc) of every task.
 pub const TASKS: &[(&str, &str, &str)] = &[
     (
@@ -24,6 +27,11 @@ pub const TASKS: &[(&str, &str, &str)] = &[
         "reward",
         "slope, curvature, centre [D]",
         "the target is multiplied by exp(sum of slope x0 - curvature (x0 - centre)^2/2); what is not there is 0",
+    ),
+    (
+        CLASSIFIER,
+        "--classifier DIR",
+        "the classifier says that the sample is of class --class; to the power --classifier-scale",
     ),
 ];
 
@@ -53,6 +61,8 @@ impl Task {
             Task::Placement { .. } => "placement",
             Task::Inequalities { .. } => "inequalities",
             Task::Reward { .. } => "reward",
+            Task::Classifier { .. } => CLASSIFIER,
+            Task::Own => "own",
         }
     }
 }

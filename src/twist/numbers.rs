@@ -22,8 +22,15 @@ pub(crate) struct Numbers {
 }
 
 impl Twisting {
-    /// At `levels`, of a model of `dim` coordinates whose samples have `variance`.
-    pub(crate) fn numbers(&self, levels: &[Noise], dim: usize, variance: f64) -> Result<Numbers> {
+    /// At `levels`, of a model of `dim` coordinates whose samples have `variance`. From element `first` on a likelihood
+    /// outside writes `cells` coordinates.
+    pub(crate) fn numbers(
+        &self,
+        levels: &[Noise],
+        dim: usize,
+        variance: f64,
+        (first, cells): (usize, usize),
+    ) -> Result<Numbers> {
         let spreads: Vec<f64> = levels.iter().map(|at| self.variance(*at, variance)).collect();
         let (params, own, map): Parts = match &self.task {
             Task::Linear { operator, measured, noise } => measurement(operator, measured, noise, &spreads)?,
@@ -60,6 +67,10 @@ impl Twisting {
             Task::Reward { slope, curvature, centre } => {
                 let params = [centre, curvature, slope].into_iter().flatten().copied().collect();
                 (params, vec![vec![0.0, 1.0, 1.0]; levels.len()], vec![dim, 0])
+            }
+            Task::Classifier { .. } | Task::Own => {
+                let room = vec![0.0; cells + cells / dim];
+                (room, vec![vec![0.0]; levels.len()], vec![first + cells, 0])
             }
         };
         let row = |(at, own): (&Noise, &Vec<f64>)| -> Vec<f32> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{TASKS, Task};
+use super::{CLASSIFIER, TASKS, Task};
 use crate::error::{Error, Result};
 use crate::weights::Weights;
 
@@ -72,6 +72,10 @@ impl Task {
                     curvature: zeros("curvature")?,
                     centre: zeros("centre")?,
                 })?
+            }
+            CLASSIFIER => {
+                let wanted = "none: the classifier (--classifier) says it all";
+                return Err(Error::input("--operator", path.display(), wanted));
             }
             other => {
                 let names: Vec<&str> = TASKS.iter().map(|row| row.0).collect();

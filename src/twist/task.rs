@@ -53,6 +53,15 @@ pub enum Task {
         /// `[D]`.
         centre: Vec<f64>,
     },
+    /// That a classifier, which is the last model ([`crate::Model::classifier`]), says so: psi = p(class | D)^scale.
+    Classifier {
+        /// Which class.
+        class: usize,
+        /// The power, above 0.
+        scale: f64,
+    },
+    /// What a likelihood of the caller's own says, which is the last model ([`crate::model::Likelihood`]).
+    Own,
 }
 
 /// Slope of the logistic function whose integral is closest to that of a Gaussian of variance 1.
@@ -66,7 +75,13 @@ impl Task {
             Task::Inpaint { .. } | Task::Reward { .. } => Twist::Separable,
             Task::Placement { .. } => Twist::Placement,
             Task::Inequalities { .. } => Twist::Inequalities,
+            Task::Classifier { .. } | Task::Own => Twist::Outside,
         }
+    }
+
+    /// Whether a likelihood behind the model says what is wanted.
+    pub(crate) fn outside(&self) -> bool {
+        self.family() == Twist::Outside
     }
 
     /// Whether the last step puts what is known in its place: it is known without noise.
@@ -75,12 +90,14 @@ impl Task {
     }
 
     /// log psi of the denoised state `d` and its gradient there, where the sample may be `variance` from it: 0 at the
-    /// clean state, where what is put in its place says nothing more.
+    /// clean state, where what is put in its place says nothing more. Nothing, too, of a task that a likelihood behind the
+    /// model judges.
     pub fn log_psi(&self, d: &[f64], variance: f64) -> (f64, Vec<f64>) {
         let clean = variance == 0.0;
         let nothing = (0.0, vec![0.0; d.len()]);
         match self {
             _ if clean && self.pins() => nothing,
+            Task::Classifier { .. } | Task::Own => nothing,
             Task::Linear { operator, measured, noise } => measures(operator, measured, noise, d, variance),
             Task::Inpaint { mask, known, noise } => {
                 let variance = noise * noise + variance;

@@ -2,6 +2,8 @@
 
 use feynkac_kernels::device::Device;
 use feynkac_kernels::passes::Number;
+use feynkac_kernels::passes::classes::oracle as class_oracle;
+use feynkac_kernels::passes::classes::{Class, likelihood};
 use feynkac_kernels::passes::divergence::{Along, Probes, Tally, oracle as probing};
 use feynkac_kernels::passes::energy::oracle::{direct, seed, value};
 use feynkac_kernels::passes::energy::{Energies, Energy, EnergyLevel};
@@ -63,6 +65,28 @@ pub(super) fn energies(device: &Device) -> Result<Verdict> {
                     let wanted = gradient * (f64::from(came[cell]) + input * own_part[k]);
                     verdict.compare("energy: gradient", 0, (i, k), out[cell], wanted, 32.0 * EPS);
                 }
+            }
+        }
+    }
+    Ok(verdict)
+}
+
+/// Likelihoods of a class, at odd sizes and with logits far apart.
+pub(super) fn classes(device: &Device) -> Result<Verdict> {
+    let mut verdict = Verdict::default();
+    for (count, classes, size, factor) in [(1, 2, 1.0, 1.0), (70, 10, 8.0, 2.5), (257, 3, 60.0, 0.5)] {
+        let logits: Vec<f32> = some(count, count * classes).iter().map(|l| size * l).collect();
+        let of = Class { class: classes - 1, classes, factor };
+        let (said, back) = (device.upload("logits", &logits)?, device.empty("back", count * classes)?);
+        let told = device.empty("told", 3 + count)?;
+        likelihood(device, &said, &back, (&told, 3), of, count)?;
+        let (back, told) = (device.download(&back)?, device.download(&told)?);
+        for (i, logits) in logits.chunks(classes).enumerate() {
+            let (value, slopes) = class_oracle::likelihood(&wide(logits, 1.0), of.class, factor);
+            let slack = 8.0 * EPS * factor * (1.0 + f64::from(size));
+            verdict.compare("classes: log-likelihood", 0, (i, 0), told[3 + i], value, slack);
+            for (k, wanted) in slopes.iter().enumerate() {
+                verdict.compare("classes: gradient", 0, (i, k), back[i * classes + k], *wanted, slack);
             }
         }
     }

@@ -15,6 +15,8 @@ use crate::target::{Scales, Target};
 /// Scores, log-densities and Laplacians of all models at one level in f64.
 pub struct Judge<'a> {
     pub models: &'a [Model],
+    /// The likelihood behind them, if any.
+    pub behind: Option<&'a Model>,
     pub levels: &'a [Noise],
     pub options: &'a Options,
 }
@@ -65,8 +67,8 @@ impl Judge<'_> {
                         point.laplacians.push(laplacian);
                     }
                 }
-                Model::Foreign(_) => {
-                    return Err(Error::input("model", "a foreign model", "one with an f64 oracle"));
+                Model::Foreign(_) | Model::Classifier(_) | Model::Likelihood(_) => {
+                    return Err(Error::input("model", model.describe(), "one with an f64 oracle"));
                 }
             }
         }

@@ -25,6 +25,7 @@ pub type Row = (&'static str, fn(&Device) -> Result<Verdict>);
 
 /// Every pass.
 pub const PASSES: &[Row] = &[
+    ("classes", energies::classes),
     ("conv", images::convolved),
     ("copy", copied),
     ("divergence", energies::divergences),

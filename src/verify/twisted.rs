@@ -1,6 +1,7 @@
 //! Twisted runs beside their oracle: docs/maths.md (13).
 
 use feynkac_kernels::methods::StepCoeffs;
+use feynkac_kernels::passes::classes::oracle::likelihood;
 use feynkac_kernels::passes::init;
 use feynkac_kernels::passes::step::oracle::At;
 use feynkac_kernels::passes::step::oracle_twist::{Pins, Told, Twisted, step as oracle_step};
@@ -8,7 +9,7 @@ use feynkac_kernels::passes::step::oracle_twist::{Pins, Told, Twisted, step as o
 use super::judge::Judge;
 use super::{EPS, Snapshot, Verdict, Weighed, everyone, particle, resampling};
 use crate::error::Result;
-use crate::model::{Model, Noise};
+use crate::model::{Asked, ClassifierNet, Model, Noise};
 use crate::run::Run;
 use crate::target::Target;
 use crate::twist::{self, Task, Twisting};
@@ -16,9 +17,16 @@ use crate::twist::{self, Task, Twisting};
 /// What a device holds behind a wall, where the oracle has nothing.
 const NOTHING: f64 = -1.0e30;
 
+/// What knows the score.
+enum Source<'a> {
+    Closed(&'a Target),
+    Network(Box<Asked>),
+}
+
 /// The one model of a run, and its twist.
 struct Own<'a> {
-    target: &'a Target,
+    source: Source<'a>,
+    classifier: Option<&'a ClassifierNet>,
     twisting: &'a Twisting,
     variance: f64,
     judge: &'a Judge<'a>,
@@ -32,10 +40,44 @@ struct Slack {
 }
 
 impl<'a> Own<'a> {
-    fn of(judge: &'a Judge) -> Option<Self> {
-        let (twisting, variance) = twist::of(judge.options, judge.models)?;
-        let Model::Analytic(target) = judge.models.first()? else { return None };
-        Some(Self { target, twisting, variance, judge })
+    fn of(judge: &'a Judge) -> Result<Option<Self>> {
+        let Some((twisting, variance)) = twist::of(judge.options, judge.models) else { return Ok(None) };
+        let source = match &judge.models[0] {
+            Model::Analytic(target) => Source::Closed(target),
+            Model::Network(network) => Source::Network(Box::new(Asked::of_dense(network)?)),
+            Model::Layered(asked) => Source::Network(asked.clone()),
+            _ => return Ok(None),
+        };
+        let classifier = match judge.behind {
+            Some(Model::Classifier(net)) => Some(&**net),
+            _ => None,
+        };
+        Ok(Some(Self { source, classifier, twisting, variance, judge }))
+    }
+
+    fn score(&self, x: &[f64], at: Noise) -> Result<Vec<f64>> {
+        match &self.source {
+            Source::Closed(target) => Ok(target.score(x, at.alpha, at.sigma)),
+            Source::Network(asked) => asked.score(x, at),
+        }
+    }
+
+    fn bend(&self, x: &[f64], w: &[f64], at: Noise) -> Result<Vec<f64>> {
+        match &self.source {
+            Source::Closed(target) => Ok(target.bend(x, w, at.alpha, at.sigma)),
+            Source::Network(asked) => asked.bend(x, w, at),
+        }
+    }
+
+    /// log psi of a denoised state, and its gradient there.
+    fn log_psi(&self, d: &[f64], at: Noise) -> Result<(f64, Vec<f64>)> {
+        match (&self.twisting.task, self.classifier) {
+            (Task::Classifier { class, scale }, Some(net)) => {
+                let (value, back) = likelihood(&net.net.forward(d, 0.0, None)?, *class, *scale);
+                Ok((value, net.net.vjp(d, 0.0, None, &back)?.1))
+            }
+            (task, _) => Ok(task.log_psi(d, self.spread(at))),
+        }
     }
 
     fn spread(&self, at: Noise) -> f64 {
@@ -43,38 +85,38 @@ impl<'a> Own<'a> {
     }
 
     /// The denoised state, and the score behind it.
-    fn denoised(&self, x: &[f64], at: Noise) -> (Vec<f64>, Vec<f64>) {
-        let score = self.target.score(x, at.alpha, at.sigma);
+    fn denoised(&self, x: &[f64], at: Noise) -> Result<(Vec<f64>, Vec<f64>)> {
+        let score = self.score(x, at)?;
         let d = x.iter().zip(&score).map(|(x, s)| (x + at.sigma.powi(2) * s) / at.alpha).collect();
-        (d, score)
+        Ok((d, score))
     }
 
     /// What model and twist say at `x`.
-    fn told(&self, x: &[f64], level: usize) -> Told {
+    fn told(&self, x: &[f64], level: usize) -> Result<Told> {
         let at = self.judge.levels[level];
-        let (d, score) = self.denoised(x, at);
-        let (log_psi, w) = self.twisting.task.log_psi(&d, self.spread(at));
-        let bent = self.target.bend(x, &w, at.alpha, at.sigma);
+        let (d, score) = self.denoised(x, at)?;
+        let (log_psi, w) = self.log_psi(&d, at)?;
+        let bent = self.bend(x, &w, at)?;
         let pull = w.iter().zip(&bent).map(|(w, bent)| (w + at.sigma.powi(2) * bent) / at.alpha).collect();
-        Told { score, pull, log_psi: log_psi.max(NOTHING) }
+        Ok(Told { score, pull, log_psi: log_psi.max(NOTHING) })
     }
 
     /// The denoised state is off by a few eps of what it is made of; log psi and w by what that does to them, which is
     /// tried, and by their own sums; the gradient by that, and by sums whose large terms cancel.
-    fn slack(&self, x: &[f64], level: usize) -> Slack {
+    fn slack(&self, x: &[f64], level: usize) -> Result<Slack> {
         let at = self.judge.levels[level];
-        let (task, noise, spread, dim) =
-            (&self.twisting.task, at.sigma.powi(2), self.spread(at), x.len() as f64);
+        let (task, noise, dim) = (&self.twisting.task, at.sigma.powi(2), x.len() as f64);
         let model = self.judge.slack(0, x, level);
-        let (d, score) = self.denoised(x, at);
+        let (d, score) = self.denoised(x, at)?;
         let terms = (most(x) + noise * most(&score)) / at.alpha + most(&d) + most(asked(task));
-        let off = 8.0 * EPS * terms + noise * model.score / at.alpha;
-        let (log_psi, w) = task.log_psi(&d, spread);
+        // What a network says at the clean state counts for nothing.
+        let off = 8.0 * EPS * terms + if noise > 0.0 { noise * model.score / at.alpha } else { 0.0 };
+        let (log_psi, w) = self.log_psi(&d, at)?;
         let mut turned = 0.0;
         for k in 0..x.len() {
             let mut near = d.clone();
             near[k] += off;
-            let (_, other) = task.log_psi(&near, spread);
+            let (_, other) = self.log_psi(&near, at)?;
             turned += w.iter().zip(&other).map(|(w, other)| (w - other).abs()).fold(0.0, f64::max);
         }
         let size: f64 = w.iter().map(|w| w.abs()).sum();
@@ -83,19 +125,23 @@ impl<'a> Own<'a> {
         let exponent = 1.0 + log_psi.abs().min(-NOTHING) + 12.0 * (terms + usize::from(places)) as f64;
         let shares = if places { exponent } else { 1.0 };
         let turned = 2.0 * turned + 64.0 * EPS * shares * size;
-        let curve = (0..x.len()).map(|k| {
+        let mut curve: f64 = 0.0;
+        for k in 0..x.len() {
             let mut axis = vec![0.0; x.len()];
             axis[k] = 1.0;
-            self.target.bend(x, &axis, at.alpha, at.sigma).iter().map(|b| b.abs()).sum::<f64>()
-        });
-        let curve = noise * curve.fold(0.0, f64::max);
-        let bent = 16.0 * EPS * dim * (1.0 + curve) * size + noise * model.laplacian * size;
-        Slack {
+            let row: f64 = self.bend(x, &axis, at)?.iter().map(|b| b.abs()).sum();
+            curve = curve.max(noise * row);
+        }
+        // Networks promise this much of what they say and of what comes back.
+        let networks = matches!(self.source, Source::Network(_)) || self.classifier.is_some();
+        let promised = if networks { 1.0e-4 } else { 0.0 };
+        let bent = (16.0 * EPS * dim + promised) * (1.0 + curve) * size + noise * model.laplacian * size;
+        Ok(Slack {
             score: model.score,
-            log_psi: 4.0 * size * off + 32.0 * EPS * exponent,
+            log_psi: 4.0 * size * off + 32.0 * EPS * exponent + promised * log_psi.abs(),
             // Far before a wall its pull is below what f32 exponentials say.
             pull: (turned * (1.0 + curve) + bent) / at.alpha + 1.0e-30,
-        }
+        })
     }
 }
 
@@ -111,6 +157,7 @@ fn asked(task: &Task) -> &[f64] {
         Task::Placement { motif, .. } => motif,
         Task::Inequalities { bounds, .. } => bounds,
         Task::Reward { centre, .. } => centre,
+        Task::Classifier { .. } | Task::Own => &[],
     }
 }
 
@@ -147,7 +194,7 @@ fn compare(
 
 /// The start of a twisted run; `false` where the run is none.
 pub fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdict) -> Result<bool> {
-    let Some(own) = Own::of(judge) else { return Ok(false) };
+    let Some(own) = Own::of(judge)? else { return Ok(false) };
     for (g, i) in everyone(run) {
         let (x, drawn) = init::oracle::draw(&run.start, run.seeds[g], i);
         let found = held(run, judge, now, 0, (g, i))?;
@@ -155,12 +202,17 @@ pub fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdi
             let allowed = 4.0e-6 * run.start.std + 4.0 * EPS * wanted.abs();
             verdict.compare("init: x", 0, (g, i), found.x[k] as f32, *wanted, allowed);
         }
-        let (told, slack) = (own.told(&found.x, 0), own.slack(&found.x, 0));
+        let (told, slack) = (own.told(&found.x, 0)?, own.slack(&found.x, 0)?);
         compare(run, (&told, &slack), &found.told, 0, (g, i), verdict);
         if run.plan.keeps.weighed {
             let at = judge.levels[0];
-            let log_q = own.target.log_density(&found.x, at.alpha, at.sigma);
-            let wanted = drawn + told.log_psi + if run.start.weighted { log_q } else { 0.0 };
+            let log_q = match &own.source {
+                Source::Closed(target) if run.start.weighted => {
+                    target.log_density(&found.x, at.alpha, at.sigma)
+                }
+                _ => 0.0,
+            };
+            let wanted = drawn + told.log_psi + log_q;
             let sizes = wanted.abs() + drawn.abs() + told.log_psi.abs();
             let allowed = judge.slack(0, &found.x, 0).log_q
                 + slack.log_psi
@@ -190,7 +242,7 @@ pub fn check_step(
     after: &Snapshot,
     verdict: &mut Verdict,
 ) -> Result<bool> {
-    let Some(own) = Own::of(judge) else { return Ok(false) };
+    let Some(own) = Own::of(judge)? else { return Ok(false) };
     let (c, weighs) = (run.row(step), run.plan.keeps.weighed);
     let known: Vec<(usize, f64)> = match &own.twisting.task {
         Task::Inpaint { mask, known, .. } => {
@@ -209,7 +261,7 @@ pub fn check_step(
             from.log_w = if run.plan.keeps.handed { f64::from(before.handed[place + parent]) } else { 0.0 };
         }
         let found = held(run, judge, after, step + 1, (g, i))?;
-        let (told, slack) = (own.told(&found.x, step + 1), own.slack(&found.x, step + 1));
+        let (told, slack) = (own.told(&found.x, step + 1)?, own.slack(&found.x, step + 1)?);
         let at = At { seed: run.seeds[g], slot: i, step };
         let wanted = oracle_step(&from, at, c, pins, |_| told.clone());
         for k in 0..run.of.dim {

@@ -28,6 +28,31 @@ pub fn told<N: Size>(
     all
 }
 
+/// Puts the rows `[particles, dim]` of `from`, from element `first` on, in the place of score number `to`.
+#[cube]
+pub fn put_rows<N: Size>(
+    here: &mut Here<N>,
+    scratch: &mut [f32],
+    from: &[f32],
+    first: usize,
+    #[comptime] to: usize,
+    #[comptime] key: ModelKey,
+) {
+    let dim = extent(here.dim, key.registers);
+    #[unroll(key.registers > 0)]
+    for k in 0..dim {
+        let mut row = Vector::<f32, N>::new(0.0f32);
+        #[unroll]
+        for lane in 0..N::value() {
+            if here.occupied.extract(lane) {
+                let particle = (here.particle + comptime!(lane as u32)) as usize;
+                row.insert(lane, from[first + particle * dim + k]);
+            }
+        }
+        put_score::<N>(here, scratch, to, k, row, key);
+    }
+}
+
 #[cube]
 impl Score for Buffer {
     fn evaluate<N: Size>(
@@ -37,20 +62,8 @@ impl Score for Buffer {
         #[comptime] index: usize,
         #[comptime] key: ModelKey,
     ) -> Vector<f32, N> {
-        let dim = extent(here.dim, key.registers);
         let first = models.map[comptime!(1 + 3 * index)] as usize;
-        #[unroll(key.registers > 0)]
-        for k in 0..dim {
-            let mut s = Vector::<f32, N>::new(0.0f32);
-            #[unroll]
-            for lane in 0..N::value() {
-                if here.occupied.extract(lane) {
-                    let row = (here.particle + comptime!(lane as u32)) as usize;
-                    s.insert(lane, models.params[first + row * dim + k]);
-                }
-            }
-            put_score::<N>(here, scratch, index, k, s, key);
-        }
+        put_rows::<N>(here, scratch, &models.params, first, index, key);
         Vector::new(0.0f32)
     }
 
@@ -64,18 +77,17 @@ impl Score for Buffer {
         Vector::new(0.0f32)
     }
 
+    /// What came back through the network from that vector: rows that the last number of the map leads to.
     fn bend<N: Size>(
         here: &mut Here<N>,
         scratch: &mut [f32],
-        _models: &Models,
-        #[comptime] _index: usize,
+        models: &Models,
+        #[comptime] index: usize,
         #[comptime] _from: usize,
         #[comptime] to: usize,
         #[comptime] key: ModelKey,
     ) {
-        #[unroll(key.registers > 0)]
-        for k in 0..extent(here.dim, key.registers) {
-            put_score::<N>(here, scratch, to, k, Vector::new(0.0f32), key);
-        }
+        let first = models.map[comptime!(3 + 3 * index)] as usize;
+        put_rows::<N>(here, scratch, &models.params, first, to, key);
     }
 }

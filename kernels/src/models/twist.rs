@@ -8,10 +8,12 @@
 //!   level; 1 / variance of each row,
 //! - separable: centre, weight and slope `[3, D]`; factors of weights and of slopes,
 //! - placement: motif `[M]`, and in the map its places; 1 / variance,
-//! - inequalities: b_j and A_j `[M, 1 + D]`; how steep the soft walls are, and what is added behind a hard one.
+//! - inequalities: b_j and A_j `[M, 1 + D]`; how steep the soft walls are, and what is added behind a hard one,
+//! - outside: w `[particles, D]` and log psi `[particles]`, which others wrote; in the place of M where the latter begin.
 
 use cubecl::prelude::*;
 
+use super::buffer::put_rows;
 use super::{Here, ModelKey, Models, Score, coordinate, extent, put_score, score_of};
 use crate::prims::math::{exp, exp2_below, larger, ln};
 use crate::prims::monoid::ZERO_WEIGHT;
@@ -27,6 +29,8 @@ pub enum Twist {
     Placement,
     /// A x0 <= b.
     Inequalities,
+    /// None: what a classifier or somebody else's likelihood says of D, in rows.
+    Outside,
 }
 
 /// What of a twist changes the generated code.
@@ -87,8 +91,65 @@ pub fn evaluate<S: Score, N: Size>(
     let told = numbers(models, here.level, key.count);
     let inverse = Vector::<f32, N>::new(models.levels[told.row]);
     let noise = Vector::<f32, N>::new(models.levels[told.row + 1usize]);
-    let denoised = comptime!(key.count + DENOISED);
-    let pull = comptime!(key.count + PULL);
+    let (slot, pull) = comptime!((key.count + DENOISED, key.count + PULL));
+    let log_psi = if comptime!(matches!(twist, Twist::Outside)) {
+        told_outside::<N>(here, scratch, models, &told, key)
+    } else {
+        denoise::<N>(here, scratch, models, &told, key);
+        judge::<N>(here, scratch, models, &told, twist, key)
+    };
+    S::bend::<N>(here, scratch, models, 0usize, pull, slot, key);
+    #[unroll(key.registers > 0)]
+    for k in 0..extent(here.dim, key.registers) {
+        let w = score_of::<N>(&*here, &*scratch, pull, k, key);
+        let bent = score_of::<N>(&*here, &*scratch, slot, k, key);
+        put_score::<N>(here, scratch, slot, k, fma(noise, bent, w) * inverse, key);
+    }
+    log_psi + Vector::new(models.levels[told.row + 2usize])
+}
+
+/// For what goes on outside of the step: leaves D, of which others will judge, or w, whose way back through a network
+/// comes next, where [`seen_of()`] finds it.
+#[cube]
+pub fn look<N: Size>(
+    here: &mut Here<N>,
+    scratch: &mut [f32],
+    models: &Models,
+    #[comptime] twist: Twist,
+    #[comptime] key: ModelKey,
+) {
+    let told = numbers(models, here.level, key.count);
+    denoise::<N>(here, scratch, models, &told, key);
+    if comptime!(!matches!(twist, Twist::Outside)) {
+        judge::<N>(here, scratch, models, &told, twist, key);
+    }
+}
+
+/// Coordinate `k` of what [`look()`] left.
+#[cube]
+pub fn seen_of<N: Size>(
+    here: &Here<N>,
+    scratch: &[f32],
+    k: usize,
+    #[comptime] twist: Twist,
+    #[comptime] key: ModelKey,
+) -> Vector<f32, N> {
+    let slot = comptime!(key.count + if matches!(twist, Twist::Outside) { DENOISED } else { PULL });
+    score_of::<N>(here, scratch, slot, k, key)
+}
+
+/// Puts D of the first model's score in its place, and 0 in that of w.
+#[cube]
+fn denoise<N: Size>(
+    here: &mut Here<N>,
+    scratch: &mut [f32],
+    models: &Models,
+    told: &Numbers,
+    #[comptime] key: ModelKey,
+) {
+    let inverse = Vector::<f32, N>::new(models.levels[told.row]);
+    let noise = Vector::<f32, N>::new(models.levels[told.row + 1usize]);
+    let (denoised, pull) = comptime!((key.count + DENOISED, key.count + PULL));
     #[unroll(key.registers > 0)]
     for k in 0..extent(here.dim, key.registers) {
         let x = coordinate::<N>(&*here, &*scratch, k, key);
@@ -96,20 +157,46 @@ pub fn evaluate<S: Score, N: Size>(
         put_score::<N>(here, scratch, denoised, k, fma(noise, score, x) * inverse, key);
         put_score::<N>(here, scratch, pull, k, Vector::new(0.0f32), key);
     }
-    let log_psi = match comptime!(twist) {
-        Twist::Linear => linear::<N>(here, scratch, models, &told, key),
-        Twist::Separable => separable::<N>(here, scratch, models, &told, key),
-        Twist::Placement => placement::<N>(here, scratch, models, &told, key),
-        Twist::Inequalities => inequalities::<N>(here, scratch, models, &told, key),
-    };
-    S::bend::<N>(here, scratch, models, 0usize, pull, denoised, key);
-    #[unroll(key.registers > 0)]
-    for k in 0..extent(here.dim, key.registers) {
-        let w = score_of::<N>(&*here, &*scratch, pull, k, key);
-        let bent = score_of::<N>(&*here, &*scratch, denoised, k, key);
-        put_score::<N>(here, scratch, denoised, k, fma(noise, bent, w) * inverse, key);
+}
+
+/// log psi of D but for the constant of the level; adds its gradient to w.
+#[cube]
+fn judge<N: Size>(
+    here: &mut Here<N>,
+    scratch: &mut [f32],
+    models: &Models,
+    told: &Numbers,
+    #[comptime] twist: Twist,
+    #[comptime] key: ModelKey,
+) -> Vector<f32, N> {
+    match comptime!(twist) {
+        Twist::Linear => linear::<N>(here, scratch, models, told, key),
+        Twist::Separable => separable::<N>(here, scratch, models, told, key),
+        Twist::Placement => placement::<N>(here, scratch, models, told, key),
+        Twist::Inequalities => inequalities::<N>(here, scratch, models, told, key),
+        Twist::Outside => Vector::new(0.0f32),
     }
-    log_psi + Vector::new(models.levels[told.row + 2usize])
+}
+
+/// log psi and w as others wrote them.
+#[cube]
+fn told_outside<N: Size>(
+    here: &mut Here<N>,
+    scratch: &mut [f32],
+    models: &Models,
+    told: &Numbers,
+    #[comptime] key: ModelKey,
+) -> Vector<f32, N> {
+    let pull = comptime!(key.count + PULL);
+    put_rows::<N>(here, scratch, &models.params, told.params, pull, key);
+    let mut log_psi = Vector::<f32, N>::new(0.0f32);
+    #[unroll]
+    for lane in 0..N::value() {
+        if here.occupied.extract(lane) {
+            log_psi.insert(lane, models.params[told.rows + here.particle as usize + lane]);
+        }
+    }
+    larger::<N>(log_psi, Vector::new(ZERO_WEIGHT))
 }
 
 /// Coordinate `k` of the gradient that [`evaluate()`] left.

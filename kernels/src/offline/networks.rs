@@ -7,6 +7,7 @@ use half::{bf16, f16};
 
 use super::target::properties;
 use super::{Blank, Offline, TOGETHER, UNITS};
+use crate::passes::classes::kernel::classes_kernel;
 use crate::passes::divergence::kernel::{probe_kernel, tally_kernel};
 use crate::passes::energy::Energy;
 use crate::passes::energy::kernel::{gradient_kernel, laplacian_kernel, seed_kernel};
@@ -61,6 +62,11 @@ pub(super) fn energies(list: &mut Vec<Offline>) {
     list.push(entry!("", laplacian_kernel::LaplacianKernel(
         rows back moved all clock table of scores; false
     )));
+}
+
+/// What stands behind a classifier.
+pub(super) fn classes(list: &mut Vec<Offline>) {
+    list.push(entry!("", classes_kernel::ClassesKernel(logits back told of factor; false)));
 }
 
 /// What stands around a network whose divergence is taken.

@@ -48,6 +48,7 @@ fn twisted(list: &mut Vec<Offline>) {
         (Twist::Separable, true),
         (Twist::Placement, true),
         (Twist::Inequalities, false),
+        (Twist::Outside, false),
     ] {
         for (stage, kind, dim) in [
             (Stage::Start, Kind::Gaussian, 3),
@@ -57,14 +58,22 @@ fn twisted(list: &mut Vec<Offline>) {
             (fused, mixture, 784),
             (Stage::Move, mixture, 2),
             (Stage::Weigh, mixture, 2),
+            (Stage::LookFirst, Kind::Rows, 2),
+            (Stage::Look, mixture, 2),
+            (Stage::Look, Kind::Rows, 64),
+            (Stage::Weigh, Kind::Rows, 784),
         ] {
+            // Outside of a step nothing is fused.
+            if twist == Twist::Outside && stage == fused {
+                continue;
+            }
             let sharing = if dim == 64 { shared(1 + SLOTS) } else { TOGETHER };
             let own = key(1, stage, Rule::Trap, kind, dim, sharing);
             let scratch = match own.scratch {
                 Scratch::Shared(_) => Scratch::Shared((2 + SLOTS) * dim * sharing.units as usize),
                 other => other,
             };
-            let own = StepKey { twist: Some(TwistKey { twist, pins }), rows: false, scratch, ..own };
+            let own = StepKey { twist: Some(TwistKey { twist, pins }), rows: own.shows(), scratch, ..own };
             let weighted_start = stage == Stage::Start;
             let own = StepKey { weighted_start, ..own };
             list.push(one::<Analytic, Plain>(

@@ -1,6 +1,7 @@
 //! What a launch does: one folder a kernel family, each with its launch, its kernel and its f64
 //! oracle, plain loops from the formula.
 
+pub mod classes;
 pub mod conv;
 pub mod copy;
 pub(crate) mod crew;

@@ -1,5 +1,8 @@
 //! From flags to a twisted run, and back.
 
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 
 use super::super::settings::{Settings, Twist};
@@ -7,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::options::Options;
 use crate::registry::Method;
-use crate::twist::{TASKS, Task, Twisting};
+use crate::twist::{CLASSIFIER, TASKS, Task, Twisting};
 
 /// What tds is told; the flags of it mean nothing to others.
 pub fn twisting(settings: &Settings, method: Method, models: &[Model]) -> Result<Option<Twisting>> {
@@ -22,12 +25,28 @@ pub fn twisting(settings: &Settings, method: Method, models: &[Model]) -> Result
         let names: Vec<&str> = TASKS.iter().map(|row| row.0).collect();
         return Err(Error::input("--task", "none", format!("one of {}, for tds", names.join(", "))));
     };
-    let Some(file) = &flags.operator else {
-        let wanted = "a safetensors file with the numbers of the task";
-        return Err(Error::input("--operator", "none", wanted));
-    };
     let dim = models.first().map_or(0, Model::dim);
-    let usual = Twisting::new(Task::open(file, name, flags.noise, dim)?);
+    let task = match &flags.operator {
+        Some(file) => {
+            none("--operator", (name == CLASSIFIER).then_some(file.display()), name)?;
+            none("--classifier", flags.classifier.as_deref().map(Path::display), name)?;
+            none("--classifier-scale", flags.classifier_scale, name)?;
+            Task::open(file, name, flags.noise, dim)?
+        }
+        None if name == CLASSIFIER => {
+            none("--noise", flags.noise, name)?;
+            let [class] = settings.class[..] else {
+                let wanted = "1, that of --task classifier";
+                return Err(Error::input("number of classes (--class)", settings.class.len(), wanted));
+            };
+            Task::Classifier { class, scale: flags.classifier_scale.unwrap_or(1.0) }
+        }
+        None => {
+            let wanted = "a safetensors file with the numbers of the task";
+            return Err(Error::input("--operator", "none", wanted));
+        }
+    };
+    let usual = Twisting::new(task);
     Ok(Some(Twisting {
         spread: flags.twist_variance.unwrap_or(usual.spread),
         scale: flags.twist_scale.unwrap_or(usual.scale),
@@ -38,11 +57,35 @@ pub fn twisting(settings: &Settings, method: Method, models: &[Model]) -> Result
     }))
 }
 
+/// The classifier that stands behind the model, if the task wants one. Gives warnings too.
+pub fn judge(settings: &Settings, method: Method) -> Result<Option<(Model, Vec<String>)>> {
+    let flags = &settings.twist;
+    if method != Method::Tds || flags.task.as_deref() != Some(CLASSIFIER) {
+        return Ok(None);
+    }
+    match &flags.classifier {
+        Some(path) => Model::classifier(path).map(Some),
+        None => {
+            Err(Error::input("--classifier", "none", "the folder of a classifier, for --task classifier"))
+        }
+    }
+}
+
+/// Refuses a flag that the task `name` does not know.
+fn none(flag: &str, found: Option<impl Display>, name: &str) -> Result<()> {
+    match found {
+        Some(found) => Err(Error::input(flag, found, format!("none with --task {name}"))),
+        None => Ok(()),
+    }
+}
+
 /// The first of the flags that is there.
 fn given(flags: &Twist) -> Option<&'static str> {
     [
         ("--task", flags.task.is_some()),
         ("--operator", flags.operator.is_some()),
+        ("--classifier", flags.classifier.is_some()),
+        ("--classifier-scale", flags.classifier_scale.is_some()),
         ("--noise", flags.noise.is_some()),
         ("--twist-variance", flags.twist_variance.is_some()),
         ("--twist-scale", flags.twist_scale.is_some()),
@@ -56,18 +99,23 @@ fn given(flags: &Twist) -> Option<&'static str> {
 
 /// The keys of a run file that say the same.
 pub fn config(options: &Options, settings: &Settings) -> Vec<(&'static str, Value)> {
-    let (Some(twisting), Some(file)) = (&options.twisting, &settings.twist.operator) else {
-        return Vec::new();
-    };
+    let Some(twisting) = &options.twisting else { return Vec::new() };
     let mut all = vec![
         ("task", json!(twisting.task.name())),
-        ("operator", json!(file.display().to_string())),
         ("twist-variance", json!(twisting.spread.to_string())),
         ("twist-scale", json!(twisting.scale)),
         ("twist-lean", json!(twisting.lean)),
         ("proposal-variance", json!(twisting.proposal_variance)),
         ("chain", json!(twisting.chain.to_string())),
     ];
+    let path = |key: &'static str, path: &Option<PathBuf>| {
+        path.as_ref().map(|path| (key, json!(path.display().to_string())))
+    };
+    all.extend(path("operator", &settings.twist.operator));
+    all.extend(path("classifier", &settings.twist.classifier));
+    if let Task::Classifier { scale, .. } = twisting.task {
+        all.push(("classifier-scale", json!(scale)));
+    }
     all.extend(settings.twist.noise.map(|noise| ("noise", json!(noise))));
     all
 }

@@ -10,12 +10,18 @@ use crate::twist::{Chain, Spread};
 /// A task, and how a twisted run goes about it.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct Twist {
-    /// What tds wants of a sample: linear, inpaint, placement, inequalities or reward
+    /// What tds wants of a sample: linear, inpaint, placement, inequalities, reward or classifier
     #[arg(long, value_name = "WHAT")]
     pub task: Option<String>,
     /// safetensors file with the numbers of the task: see `feynkac list`
     #[arg(long, value_name = "FILE")]
     pub operator: Option<PathBuf>,
+    /// Folder of a classifier, which --task classifier asks for the class --class
+    #[arg(long, value_name = "DIR")]
+    pub classifier: Option<PathBuf>,
+    /// Power of what the classifier says, above 0 [default: 1]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
+    pub classifier_scale: Option<f64>,
     /// Standard deviation of what is known of the sample; 0, with inpaint and placement, puts it in its place
     #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
     pub noise: Option<f64>,
@@ -42,6 +48,8 @@ impl Twist {
         Self {
             task: self.task.or(below.task),
             operator: self.operator.or(below.operator),
+            classifier: self.classifier.or(below.classifier),
+            classifier_scale: self.classifier_scale.or(below.classifier_scale),
             noise: self.noise.or(below.noise),
             twist_variance: self.twist_variance.or(below.twist_variance),
             twist_scale: self.twist_scale.or(below.twist_scale),

@@ -69,6 +69,67 @@ fn tasks_run_and_report() {
     }
 }
 
+/// A classifier behind a network; the class is the classifier's.
+#[test]
+fn a_classifier_stands_behind_a_network() {
+    let scratch = with_digits("classifier");
+    let line = "sample --model mlp --method tds --task classifier --classifier judge --class 3 --classifier-scale 1.5 \
+                --particles 6 --groups 2 --steps 4 --device cpu:1 -o out --no-picture";
+    scratch.run(line).fine();
+    let read = || -> serde_json::Value {
+        serde_json::from_slice(&scratch.read("out/report.json")).expect("a report")
+    };
+    let first = read();
+    let config = &first["config"];
+    assert_eq!((&config["task"], &config["classifier"]), (&"classifier".into(), &"judge".into()));
+    assert_eq!((&config["class"][0], &config["classifier-scale"]), (&3.into(), &1.5.into()));
+    let keys: toml::Table = serde_json::from_value(config.clone()).expect("keys");
+    scratch.put("again.toml", toml::to_string(&keys).expect("a run file"));
+    scratch.run("sample --config again.toml -o out --no-picture").fine();
+    assert_eq!(read()["log_z"], first["log_z"]);
+}
+
+/// The shipped networks of digits.
+fn with_digits(name: &str) -> Scratch {
+    let scratch = scratch(name);
+    for (to, from) in [("mlp", "digits8-mlp"), ("judge", "digits8-classifier")] {
+        for file in ["config.json", "model.safetensors"] {
+            let path = super::root().join("weights").join(from).join(file);
+            scratch.put(&format!("{to}/{file}"), std::fs::read(path).expect("shipped weights"));
+        }
+    }
+    scratch
+}
+
+#[test]
+fn classifiers_that_are_refused() {
+    const TASK: &str = "sample --model mlp --method tds --device cpu:1 --task classifier";
+    let lines: Vec<(&str, String)> = [
+        ("no classifier", "--class 3"),
+        ("no class", "--classifier judge"),
+        ("two classes", "--classifier judge --class 3 --class 4"),
+        ("a class too many", "--classifier judge --class 10"),
+        ("a network of scores", "--classifier mlp --class 3"),
+        ("a folder that is not there", "--classifier none --class 3"),
+        ("a file for a classifier", "--classifier judge --class 3 --operator reward"),
+        ("noise of a classifier", "--classifier judge --class 3 --noise 0.1"),
+        ("a power of zero", "--classifier judge --class 3 --classifier-scale 0"),
+    ]
+    .iter()
+    .map(|(what, more)| (*what, format!("{TASK} {more}")))
+    .chain([
+        ("states of another size", TASK.replace("mlp", "two.toml") + " --classifier judge --class 3"),
+        ("a classifier of another task", format!("{TDS} --task reward --operator reward --classifier judge")),
+        (
+            "a classifier of another method",
+            "sample --model two.toml --method plain --classifier judge".into(),
+        ),
+    ])
+    .collect();
+    let cases: Vec<(&str, &str)> = lines.iter().map(|(what, line)| (*what, line.as_str())).collect();
+    refuses("refused-classifiers", &with_digits("refused-classifiers"), &cases);
+}
+
 /// The file may know the noise of each component.
 #[test]
 fn a_file_brings_its_noise() {

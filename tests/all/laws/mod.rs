@@ -23,4 +23,5 @@ mod schemes;
 mod sweep;
 mod trust;
 mod twisted;
+mod twisted_outside;
 mod verify;

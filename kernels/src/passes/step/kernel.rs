@@ -5,7 +5,7 @@ use cubecl::prelude::*;
 
 use super::kernel_follow::{ask, nothing, reach};
 use super::kernel_move::advance;
-use super::kernel_twist::reach_twisted;
+use super::kernel_twist::{reach_twisted, show};
 use super::key::{Carry, Common, Scratch, Stage, StepKey, Tables};
 use crate::methods::{Coeffs, Method, Move, coeffs};
 use crate::models::{Here, Models, Score, coordinate, extent, put_coordinate, score_of};
@@ -200,14 +200,16 @@ fn particles<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
     } else {
         recover::<E, N>(&*after, scratch, &mut here, key)
     };
-    if comptime!(key.settles() && key.twist.is_some()) {
+    if comptime!(key.shows()) {
+        show::<S, N>(common, scratch, models, &mut here, shape, key);
+    } else if comptime!(key.settles() && key.twist.is_some()) {
         log_w = reach_twisted::<S, E, N>(after, scratch, models, &mut here, log_w, key);
     } else if comptime!(key.settles() && key.follows) {
         log_w = reach::<S, M, E, N>(before, after, scratch, models, tables, &mut here, &past, &c, log_w, key);
     } else if comptime!(key.settles()) {
         log_w = settle::<S, M, E, N>(before, after, scratch, models, &mut here, &past, &c, log_w, key);
     }
-    if comptime!(key.weighed && !matches!(key.stage, Stage::Aim)) {
+    if comptime!(key.weighed && !key.shows() && !matches!(key.stage, Stage::Aim)) {
         log_w = select_many(here.occupied, log_w, Vector::new(ZERO_WEIGHT));
         store::<f32, N>(&mut after.log_w, at, log_w);
     }
@@ -238,7 +240,7 @@ fn here<N: Size>(
         Scratch::Shared(_) => comptime!(units).runtime(),
         _ => stride,
     };
-    let level = if comptime!(matches!(key.stage, Stage::Start)) {
+    let level = if comptime!(key.first()) {
         0u32.runtime()
     } else if comptime!(matches!(key.stage, Stage::Fused) && !key.carried) {
         step

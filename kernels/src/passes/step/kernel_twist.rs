@@ -2,15 +2,15 @@
 
 use cubecl::prelude::*;
 
-use super::key::{Carry, Stage, StepKey};
+use super::key::{Carry, Common, Stage, StepKey};
 use crate::methods::Coeffs;
 use crate::methods::twisted::{Lean, lean};
-use crate::models::twist::{Numbers, evaluate, numbers, pull_of};
+use crate::models::twist::{Numbers, evaluate, look, numbers, pull_of, seen_of};
 use crate::models::{Here, Models, Score, Twist, extent, score_of};
 use crate::prims::math::{exp2_below, larger, ln};
 use crate::prims::monoid::ZERO_WEIGHT;
 use crate::prims::philox::{Stream, purpose, tag, uniform, words};
-use crate::prims::state::{Past, gather, recall_row, store, store_row};
+use crate::prims::state::{Past, Shape, gather, recall_row, scatter, store, store_row};
 
 /// What the gradient of log psi at the old state makes of coordinate `k`.
 #[cube]
@@ -26,6 +26,25 @@ pub fn leant<E: Float, N: Size>(
     let row = extent(here.dim, key.models.registers) + k;
     let pull = recall_row::<E, N>(&before.scores, &here.score_grid, row, past, key.models.layout);
     lean::<N>(pull, noise, c)
+}
+
+/// Writes rows of what is denoised, or of the gradient of log psi with respect to it: see [`look()`].
+#[cube]
+pub fn show<S: Score, N: Size>(
+    common: &mut Common,
+    scratch: &mut [f32],
+    models: &Models,
+    here: &mut Here<N>,
+    shape: &Shape,
+    #[comptime] key: StepKey,
+) {
+    S::evaluate::<N>(here, scratch, models, 0usize, key.models);
+    look::<N>(here, scratch, models, key.twist(), key.models);
+    #[unroll(key.models.registers > 0)]
+    for k in 0..extent(here.dim, key.models.registers) {
+        let seen = seen_of::<N>(&*here, &*scratch, k, key.twist(), key.models);
+        scatter::<N>(&mut common.rows, shape, here.group, here.slot, k, seen);
+    }
 }
 
 /// Evaluate at x': log psi and its gradient there, which are carried, and the new state's part of the weight.

@@ -19,6 +19,11 @@ pub enum Stage {
     Weigh,
     /// The first evaluation, before any move.
     Start,
+    /// What a twist that is not told inside a step needs first, from the new scores: rows of the denoised state, or of what
+    /// goes back through the network.
+    Look,
+    /// The same before [`Stage::Start`].
+    LookFirst,
     /// After the weight of a reward was raised: what is carried of the state that the step reached, anew.
     Aim,
 }
@@ -89,10 +94,20 @@ impl StepKey {
     /// Takes scores at the new state.
     pub(super) fn settles(&self) -> bool {
         match self.stage {
-            Stage::Move => false,
+            Stage::Move | Stage::Look | Stage::LookFirst => false,
             Stage::Fused => self.carried,
             Stage::Weigh | Stage::Start | Stage::Aim => true,
         }
+    }
+
+    /// Leaves rows of what the twist sees.
+    pub(crate) fn shows(&self) -> bool {
+        self.twist.is_some() && matches!(self.stage, Stage::Look | Stage::LookFirst)
+    }
+
+    /// The state is the first one.
+    pub(super) fn first(&self) -> bool {
+        matches!(self.stage, Stage::Start | Stage::LookFirst)
     }
 
     /// Ends a step, and adds its new state's part to the log-weight.
@@ -157,7 +172,7 @@ impl StepKey {
     }
 
     pub(super) fn records(&self) -> bool {
-        self.weighed && !matches!(self.stage, Stage::Move | Stage::Aim)
+        self.weighed && matches!(self.stage, Stage::Fused | Stage::Weigh | Stage::Start)
     }
 }
 

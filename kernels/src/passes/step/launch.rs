@@ -1,6 +1,7 @@
 //! Check, configure, launch.
 
 use super::carried::{Carried, Keeps};
+use super::feed::Feed;
 use super::kernel::step_kernel;
 use super::key::{CommonLaunch, Scratch, Stage, StepKey, TablesLaunch};
 use crate::device::{Buf, Device};
@@ -11,44 +12,6 @@ use crate::passes::ladder::RUNG;
 use crate::passes::{Number, Work};
 use crate::prims::space::{Euclid, Space};
 use crate::prims::state::{Element, Population};
-
-/// The numbers of the models, see [`crate::models::Models`].
-#[derive(Debug, Clone)]
-pub struct Feed {
-    /// Families of the models; empty where the scores come from outside.
-    pub kinds: Vec<Kind>,
-    /// Models combined.
-    pub count: usize,
-    /// Static numbers, or the rows a model outside wrote.
-    pub params: Buf<f32>,
-    /// A row a level.
-    pub levels: Buf<f32>,
-    /// Offsets.
-    pub map: Buf<u32>,
-    /// The method asks for the Laplacians of log-densities too.
-    pub laplacians: bool,
-    /// Turns of the loops of one evaluation of all models at one particle.
-    pub turns: u64,
-}
-
-impl Feed {
-    /// Models whose scores come from outside.
-    pub(crate) fn outside(&self) -> usize {
-        let rows = self.kinds.iter().filter(|kind| matches!(kind, Kind::Rows | Kind::Told)).count();
-        if self.kinds.is_empty() { self.count } else { rows }
-    }
-
-    /// Models of which no log-density is known.
-    fn silent(&self) -> usize {
-        let rows = self.kinds.iter().filter(|kind| **kind == Kind::Rows).count();
-        if self.kinds.is_empty() { self.count } else { rows }
-    }
-
-    /// Models that look at the point.
-    fn looking(&self) -> usize {
-        self.count - self.outside()
-    }
-}
 
 /// Everything a step launch binds.
 #[derive(Debug, Clone, Copy)]
@@ -145,13 +108,12 @@ impl Step<'_> {
             return Err(argument("state with estimated log-densities", self.keeps.element, "f32"));
         }
         if self.keeps.twist.is_some()
-            && (self.feed.count > 1 || self.feed.outside() > 0 || !self.keeps.carried)
+            && (self.feed.count > 1 || self.feed.kinds.len() != 1 || !self.keeps.carried)
         {
-            return Err(argument(
-                "twist",
-                "a model outside, or several",
-                "one closed form, its score carried",
-            ));
+            return Err(argument("models of a twist", self.feed.count, "one of a kind, its score carried"));
+        }
+        if self.shows() && self.keeps.twist.is_none() {
+            return Err(argument("part of a step", format!("{:?}", self.stage), "one without a twist"));
         }
         if self.keeps.exact && self.feed.silent() > 0 {
             return Err(argument("weight rule", "exact", "left or trap: the model gives no log-density"));
@@ -180,6 +142,9 @@ impl Step<'_> {
         }
         if keeps.ladder && self.rungs.len() < 2 * RUNG * of.groups {
             return Err(argument("weights of the reward", self.rungs.len(), 2 * RUNG * of.groups));
+        }
+        if self.writes_rows() && self.rows.len() < of.particles() * of.dim {
+            return Err(argument("rows", self.rows.len(), of.particles() * of.dim));
         }
         for carried in [self.before, self.after] {
             let kept = |kept: bool| if kept { of.stride() } else { 1 };
@@ -227,11 +192,15 @@ impl Step<'_> {
     }
 
     fn looks(&self) -> bool {
-        self.feed.looking() > 0 || self.keeps.exact
+        self.feed.looking() > 0 || self.keeps.exact || self.keeps.twist.is_some()
+    }
+
+    fn shows(&self) -> bool {
+        matches!(self.stage, Stage::Look | Stage::LookFirst)
     }
 
     fn writes_rows(&self) -> bool {
-        self.outside && self.stage == Stage::Move
+        self.shows() || self.outside && self.stage == Stage::Move
     }
 
     fn key(&self, device: &Device) -> StepKey {
@@ -358,6 +327,9 @@ impl Step<'_> {
                 read: scratch + again - kept(keeps.weighed, 1),
                 written: scratch + carried + kept(keeps.cell(), 1),
             },
+            Stage::Look | Stage::LookFirst => {
+                Work { read: state(of.dim) + cells(self.feed.outside() * of.dim), written: cells(of.dim) }
+            }
             Stage::Fused => {
                 Work { read: moved.read + weighed.read, written: moved.written + weighed.written }
             }

@@ -10,6 +10,7 @@
 //! through the ancestors.
 
 pub(crate) mod carried;
+mod feed;
 pub(crate) mod kernel;
 mod kernel_estimate;
 mod kernel_follow;
@@ -21,5 +22,6 @@ pub mod oracle;
 pub mod oracle_twist;
 
 pub use carried::{Carried, Cells, Keeps};
+pub use feed::Feed;
 pub use key::{Scratch, Stage, StepKey};
-pub use launch::{Feed, Named, Step};
+pub use launch::{Named, Step};

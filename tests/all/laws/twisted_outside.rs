@@ -1,0 +1,359 @@
+//! Twists of which a part is outside of the step: networks, classifiers, likelihoods of the caller's own.
+
+use std::path::Path;
+
+use cubecl::prelude::*;
+use feynkac::kernels::device::{Buf, Device};
+use feynkac::kernels::passes::Work;
+use feynkac::model::{Likelihood, Seen};
+use feynkac::verify::verify;
+use feynkac::{
+    Chain, Error, Foreign, Method, Model, Noise, Options, Policy, Result, Schedule, Spread, Task, Twisting,
+    sample,
+};
+
+use crate::methods::s1::slow;
+use crate::methods::tds::{gaussian, linear, tiny};
+use crate::reference::target;
+
+on_every_device! {
+    an_own_likelihood_is_a_built_in_one,
+    a_foreign_model_is_a_closed_form,
+    networks_agree,
+    image_networks_agree,
+    classifiers_agree,
+    nothing_is_downloaded,
+    an_own_likelihood_that_is_no_number_is_an_error,
+}
+
+const SLOPE: [f32; 3] = [0.5, 0.0, -0.3];
+
+/// exp(<slope, x0>).
+struct Linear {
+    slope: [f32; 3],
+    dim: usize,
+}
+
+#[cube(launch)]
+#[allow(clippy::too_many_arguments)]
+fn linear_kernel(d: &[f32], out: &mut [f32], value: u32, slope: u32, count: u32, a: f32, b: f32, c: f32) {
+    let mut i = ABSOLUTE_POS;
+    while i < count as usize {
+        out[value as usize + i] = a * d[3 * i] + b * d[3 * i + 1] + c * d[3 * i + 2];
+        out[slope as usize + 3 * i] = a;
+        out[slope as usize + 3 * i + 1] = b;
+        out[slope as usize + 3 * i + 2] = c;
+        i += CUBE_COUNT * CUBE_DIM as usize;
+    }
+}
+
+impl Likelihood for Linear {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn log_psi(&self, device: &Device, seen: Seen, out: &Buf<f32>, value: usize, slope: usize) -> Result<()> {
+        let cubes = if device.is_cpu() { 1 } else { seen.count.div_ceil(device.units() as usize) };
+        let [a, b, c] = self.slope;
+        assert_eq!(seen.denoised.len(), 3 * seen.count, "rows without padding");
+        assert!(seen.variance > 0.0 || seen.noise.sigma == 0.0);
+        linear_kernel::launch(
+            device.client(),
+            CubeCount::Static(cubes as u32, 1, 1),
+            CubeDim::new_1d(device.units()),
+            seen.denoised.arg(),
+            out.arg(),
+            value as u32,
+            slope as u32,
+            seen.count as u32,
+            a,
+            b,
+            c,
+        );
+        Ok(device.launched(Work::default())?)
+    }
+}
+
+fn own(slope: [f32; 3]) -> Model {
+    Model::Likelihood(Box::new(Linear { slope, dim: 3 }))
+}
+
+fn ve() -> Schedule {
+    Schedule::Ve { sigma_min: 0.1, sigma_max: 10.0 }
+}
+
+/// The same particles as a reward that the step knows, but for rounding.
+fn an_own_likelihood_is_a_built_in_one(device: &Device) {
+    let mut options = tiny(Task::Own, ve());
+    (options.particles, options.groups, options.resample) = (70, 3, Policy::Every);
+    let outside = sample(device, &[Model::Analytic(gaussian()), own(SLOPE)], &options, None).expect("a run");
+    let slope = SLOPE.iter().map(|s| f64::from(*s)).collect();
+    let reward = Task::Reward { slope, curvature: vec![0.0; 3], centre: vec![0.0; 3] };
+    options.twisting = Some(Twisting::new(reward));
+    let inside = sample(device, &[Model::Analytic(gaussian())], &options, None).expect("a run");
+    for (outside, inside) in outside.log_z.iter().zip(&inside.log_z) {
+        assert!((outside - inside).abs() < 1e-4, "log Z {outside} outside, {inside} inside");
+    }
+    let off = outside.x.iter().zip(&inside.x).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off < 1e-3, "a coordinate is {off} off");
+}
+
+/// N(0, I), from outside.
+struct Own;
+
+/// factor x of every number.
+#[cube(launch)]
+fn times_kernel(x: &[f32], out: &mut [f32], from: u32, first: u32, numbers: u32, factor: f32) {
+    let mut i = ABSOLUTE_POS;
+    while i < numbers as usize {
+        out[first as usize + i] = factor * x[from as usize + i];
+        i += CUBE_COUNT * CUBE_DIM as usize;
+    }
+}
+
+fn times(device: &Device, x: (&Buf<f32>, usize), out: (&Buf<f32>, usize), numbers: usize, noise: Noise) {
+    let cubes = if device.is_cpu() { 1 } else { numbers.div_ceil(device.units() as usize) };
+    times_kernel::launch(
+        device.client(),
+        CubeCount::Static(cubes as u32, 1, 1),
+        CubeDim::new_1d(device.units()),
+        x.0.arg(),
+        out.0.arg(),
+        x.1 as u32,
+        out.1 as u32,
+        numbers as u32,
+        -1.0 / (noise.alpha * noise.alpha + noise.sigma * noise.sigma) as f32,
+    );
+}
+
+impl Foreign for Own {
+    fn dim(&self) -> usize {
+        3
+    }
+
+    fn score(
+        &self,
+        device: &Device,
+        rows: &Buf<f32>,
+        count: usize,
+        noise: Noise,
+        out: &Buf<f32>,
+        first: usize,
+    ) -> Result<()> {
+        times(device, (rows, 0), (out, first), 3 * count, noise);
+        Ok(device.launched(Work::default())?)
+    }
+
+    fn goes_back(&self) -> bool {
+        true
+    }
+
+    fn back(
+        &self,
+        device: &Device,
+        _rows: &Buf<f32>,
+        count: usize,
+        noise: Noise,
+        w: (&Buf<f32>, usize),
+        out: (&Buf<f32>, usize),
+    ) -> Result<()> {
+        times(device, w, out, 3 * count, noise);
+        Ok(device.launched(Work::default())?)
+    }
+
+    fn moments(&self) -> (Vec<f64>, f64) {
+        (vec![0.0; 3], 1.0)
+    }
+}
+
+/// Under a task of the step, and under a likelihood of one's own.
+fn a_foreign_model_is_a_closed_form(device: &Device) {
+    let inside = target(
+        "kind = 'gaussian'\nmean = [0.0, 0.0, 0.0]\n\
+         covariance = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]\n",
+    );
+    for task in [linear(), Task::Own] {
+        let mut options = tiny(task, ve());
+        (options.particles, options.groups, options.resample) = (70, 3, Policy::Every);
+        let run = |model: Model| {
+            let behind = matches!(options.twisting.as_ref().expect("a twist").task, Task::Own);
+            let models: Vec<Model> = [model].into_iter().chain(behind.then(|| own(SLOPE))).collect();
+            sample(device, &models, &options, None).expect("a run")
+        };
+        let (foreign, inside) = (run(Model::Foreign(Box::new(Own))), run(Model::Analytic(inside.clone())));
+        for (foreign, inside) in foreign.log_z.iter().zip(&inside.log_z) {
+            assert!((foreign - inside).abs() < 2e-4, "log Z {foreign} foreign, {inside} closed");
+        }
+    }
+}
+
+/// A shipped network.
+fn network(name: &str) -> Model {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights").join(name);
+    Model::open(&path, None).expect("a network").0
+}
+
+fn shipped_classifier(name: &str) -> Model {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights").join(name);
+    Model::classifier(&path).expect("a classifier").0
+}
+
+/// A short run over what `model` was trained on.
+fn short(model: &Model, task: Task) -> Options {
+    let (schedule, t_max, t_min) = model.schedule().expect("a network");
+    let mut options = tiny(task, schedule);
+    (options.t_max, options.t_min) = (t_max, t_min);
+    options
+}
+
+fn agrees(device: &Device, name: &str, models: &[Model], options: &Options) {
+    let verdict = verify(device, models, options).expect("a walk");
+    println!("{} {name}: {verdict}", device.backend());
+    assert!(verdict.agrees(), "{name}: {verdict}");
+    assert_eq!(verdict.steps, options.steps);
+}
+
+/// Tasks of a step with a network of scores, whose way back has its own launches.
+fn networks_agree(device: &Device) {
+    let tasks = [
+        Task::Linear { operator: vec![1.0, -0.5], measured: vec![3.0], noise: vec![2.0] },
+        Task::Inpaint { mask: vec![false, true], known: vec![0.0, -7.0], noise: 0.0 },
+        Task::Placement { motif: vec![5.0], offsets: vec![0, 1], noise: 1.0 },
+    ];
+    for (at, task) in tasks.into_iter().enumerate().take(if slow(device) { 2 } else { 3 }) {
+        let model = network("gmm40-mlp");
+        let mut options = short(&model, task);
+        (options.particles, options.groups) = [(17, 2), (70, 1), (3, 3)][at];
+        options.steps = 6;
+        options.resample = [Policy::Every, Policy::Ess(0.7), Policy::Never][at];
+        let twisting = options.twisting.as_mut().expect("a twist");
+        (twisting.lean, twisting.proposal_variance) = [(1.0, 1.0), (0.7, 1.2), (1.0, 1.1)][at];
+        twisting.chain = if at == 0 { Chain::Posterior } else { Chain::Forward };
+        agrees(device, &format!("network, task {at}"), &[model], &options);
+    }
+}
+
+/// A U-Net, half of whose pixels are known.
+fn image_networks_agree(device: &Device) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/diffusers/pipeline");
+    let (model, _) = Model::open(&path, None).expect("a pipeline");
+    let dim = model.dim();
+    let mask = (0..dim).map(|k| k < dim / 2).collect();
+    let known = (0..dim).map(|k| (0.7 * k as f64).sin()).collect();
+    let mut options = short(&model, Task::Inpaint { mask, known, noise: 0.2 });
+    (options.particles, options.steps) = (1, 2);
+    // A gradient along every axis bounds what rounding can do: few states are enough of them.
+    options.twisting.as_mut().expect("a twist").spread = Spread::Noise;
+    agrees(device, "U-Net", &[model], &options);
+}
+
+/// Of a closed form and of a network.
+fn classifiers_agree(device: &Device) {
+    let task = || Task::Classifier { class: 3, scale: 1.5 };
+    let row = |v: f64| format!("{:?}", (0..64).map(|k| v * (k as f64).cos()).collect::<Vec<f64>>());
+    let mixture = target(&format!(
+        "kind = 'mixture'\nweights = [0.4, 0.6]\nmeans = [{}, {}]\nscales = [0.4, 0.3]\n",
+        row(-0.7),
+        row(0.6)
+    ));
+    let mut options = tiny(task(), ve());
+    (options.particles, options.steps) = (3, 3);
+    agrees(
+        device,
+        "closed form",
+        &[Model::Analytic(mixture), shipped_classifier("digits8-classifier")],
+        &options,
+    );
+    let model = network("digits8-mlp");
+    let mut options = short(&model, task());
+    (options.particles, options.steps) = (1, 3);
+    agrees(device, "network", &[model, shipped_classifier("digits8-classifier")], &options);
+}
+
+/// Move, evaluate, look, judge, back, weigh, resample: nothing comes back to the host on the way.
+fn nothing_is_downloaded(device: &Device) {
+    let model = network("digits8-mlp");
+    let mut options = short(&model, Task::Classifier { class: 1, scale: 1.0 });
+    (options.particles, options.steps) = (40, 9);
+    let out =
+        sample(device, &[model, shipped_classifier("digits8-classifier")], &options, None).expect("a run");
+    println!("{}: {} launches a step", device.backend(), out.counters.launches_per_step);
+    assert_eq!((out.counters.downloads_in_loop, out.counters.allocations_in_loop), (0, 0));
+    assert!(out.log_z[0].is_finite() && out.x.iter().all(|x| x.is_finite()));
+}
+
+fn an_own_likelihood_that_is_no_number_is_an_error(device: &Device) {
+    let options = tiny(Task::Own, ve());
+    let models = [Model::Analytic(gaussian()), own([f32::NAN, 0.0, 0.0])];
+    match sample(device, &models, &options, None) {
+        Err(error) => println!("{error}"),
+        Ok(out) => panic!("a log Z of {:?}", out.log_z),
+    }
+}
+
+/// A model without a way back.
+struct OneWay;
+
+impl Foreign for OneWay {
+    fn dim(&self) -> usize {
+        3
+    }
+
+    fn score(
+        &self,
+        _device: &Device,
+        _rows: &Buf<f32>,
+        _count: usize,
+        _noise: Noise,
+        _out: &Buf<f32>,
+        _first: usize,
+    ) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn refusal(models: &[Model], task: Task) -> String {
+    let device = crate::support::device("cpu").expect("the CPU");
+    match sample(&device, models, &tiny(task, ve()), None) {
+        Err(error @ Error::Input { .. }) => error.to_string(),
+        other => panic!("refused, but for {:?}", other.map(|out| out.log_z)),
+    }
+}
+
+#[test]
+fn bad_runs_are_refused() {
+    let plain = || Model::Analytic(gaussian());
+    let digits = || shipped_classifier("digits8-classifier");
+    let wide = || {
+        let zeros = format!("{:?}", vec![0.0; 64]);
+        let text = format!("kind = 'mixture'\nweights = [1.0]\nmeans = [{zeros}]\nscales = [1.0]\n");
+        Model::Analytic(target(&text))
+    };
+    let class = |class: usize, scale: f64| Task::Classifier { class, scale };
+    for (found, wanted) in [
+        (refusal(&[plain()], Task::Own), "models: found 1, wanted 2 for tds and the likelihood behind it"),
+        (refusal(&[plain(), plain()], Task::Own), "likelihood behind the model: found Gaussian"),
+        (refusal(&[wide(), digits()], Task::Own), "likelihood behind the model: found classifier"),
+        (refusal(&[plain(), own(SLOPE)], class(1, 1.0)), "likelihood behind the model: found likelihood"),
+        (refusal(&[plain(), digits()], class(1, 1.0)), "dimension of another model: found 64, wanted 3"),
+        (refusal(&[wide(), digits()], class(10, 1.0)), "class: found 10, wanted 0 to 9"),
+        (refusal(&[wide(), digits()], class(1, 0.0)), "classifier-scale: found 0, wanted a finite number"),
+        (refusal(&[digits(), digits()], class(1, 1.0)), "model: found classifier"),
+        (refusal(&[Model::Foreign(Box::new(OneWay)), own(SLOPE)], Task::Own), "model of tds: found foreign"),
+        (refusal(&[network("digits8-energy"), digits()], class(1, 1.0)), "model of tds: found"),
+    ] {
+        assert!(found.starts_with(wanted), "found {found:?}, wanted {wanted:?}");
+    }
+    let device = crate::support::device("cpu").expect("the CPU");
+    let plain = Options::new(Method::Plain, ve());
+    let error = sample(&device, &[digits()], &plain, None).map(|out| out.log_z).expect_err("no model");
+    assert!(error.to_string().starts_with("model: found classifier"), "{error}");
+    let error = verify(&device, &[Model::Analytic(gaussian()), own(SLOPE)], &tiny(Task::Own, ve()));
+    assert!(error.is_err_and(|e| e.to_string().starts_with("likelihood: found one of your own")));
+    let noisy = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/mnist-classifier-noisy");
+    let error = Model::classifier(&noisy).map(|_| ()).expect_err("one of noisy images");
+    assert!(error.to_string().contains("found one of noisy images, wanted one of clean images"), "{error}");
+    let net = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/digits8-mlp");
+    let error = Model::classifier(&net).map(|_| ()).expect_err("a network of scores");
+    assert!(error.to_string().contains("found dense, wanted a classifier"), "{error}");
+}
