@@ -63,8 +63,10 @@ fn twisted(list: &mut Vec<Offline>) {
             (Stage::Look, Kind::Rows, 64),
             (Stage::Weigh, Kind::Rows, 784),
         ] {
-            // Outside of a step nothing is fused.
-            if twist == Twist::Outside && stage == fused {
+            // Outside of a step nothing is fused; two families stand for those that look.
+            let outside = twist == Twist::Outside;
+            let looks = matches!(stage, Stage::Look | Stage::LookFirst) || kind == Kind::Rows;
+            if outside && stage == fused || looks && !outside && twist != Twist::Separable {
                 continue;
             }
             let sharing = if dim == 64 { shared(1 + SLOTS) } else { TOGETHER };

@@ -10,4 +10,5 @@ pub mod s1;
 mod s2;
 mod s3;
 pub mod tds;
+mod tds_digits;
 mod tds_mistakes;
