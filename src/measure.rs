@@ -122,9 +122,9 @@ pub fn copy_rate(device: &Device, rounds: usize) -> Result<Spread> {
     let from: Buf<f32> = device.empty("copy: from", len)?;
     let to: Buf<f32> = device.empty("copy: to", len)?;
     // There and back, because memory that nobody has written yet need not be there at all.
-    copy(device, &from, &to)?;
-    copy(device, &to, &from)?;
-    let once = || -> Result<()> { Ok(copy(device, &from, &to)?) };
+    copy(device, &from, &to, 0)?;
+    copy(device, &to, &from, 0)?;
+    let once = || -> Result<()> { Ok(copy(device, &from, &to, 0)?) };
     let copies = copies_of_a_round(timed(device, once)?.seconds);
     let bytes = 2.0 * from.bytes() as f64 * copies as f64;
     let round = |_: usize| -> Result<f64> {
@@ -150,7 +150,7 @@ fn check_copy(device: &Device) -> Result<()> {
     let wanted: Vec<f32> = (1..=CHECKED).map(f32::from).collect();
     let from = device.upload("copy: checked", &wanted)?;
     let to = device.upload("copy: checked", &vec![0.0_f32; wanted.len()])?;
-    copy(device, &from, &to)?;
+    copy(device, &from, &to, 0)?;
     if device.download(&to)? == wanted {
         return Ok(());
     }

@@ -169,11 +169,13 @@ impl Plan {
         };
         let mut start: Vec<Pass> = [Pass::Init].into_iter().chain(evaluate.clone()).collect();
         let mut around = Vec::new();
-        if options.judged() || outside && options.twisting.is_some() {
+        // A network's way back is for steps that lean, and a likelihood outside is asked anyway.
+        let leans = options.twisting.as_ref().is_some_and(Twisting::leans);
+        if options.judged() || outside && leans {
             start.push(Pass::LookFirst);
             around.push(Pass::Look);
             around.extend(options.judged().then_some(Pass::Judge));
-            around.extend(outside.then_some(Pass::Back(0)));
+            around.extend((outside && leans).then_some(Pass::Back(0)));
             start.extend(&around[1..]);
         }
         if keeps.carried || keeps.weighed {

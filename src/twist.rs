@@ -8,7 +8,7 @@ mod numbers;
 mod read;
 mod task;
 
-use feynkac_kernels::models::TwistKey;
+use feynkac_kernels::models::{self, TwistKey};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Model, Noise};
@@ -16,7 +16,7 @@ use crate::options::Options;
 
 pub(crate) use chain::{CLEAN, noise, row};
 pub(crate) use names::CLASSIFIER;
-pub use names::{CHAINS, SPREADS, TASKS};
+pub use names::{CHAINS, POTENTIALS, SPREADS, TASKS};
 pub use task::Task;
 
 /// The variance that a denoised state is taken to have about the sample it leads to, with v = sigma^2/alpha^2:
@@ -42,6 +42,20 @@ pub enum Chain {
     Posterior,
 }
 
+/// What steers particles that nothing leans, from r = log psi at the levels so far (R. Singhal et al., "A General Framework for
+/// Inference-time Scaling and Steering of Diffusion Models", 2025, arXiv 2501.06848). The last weight corrects each of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Potential {
+    /// By how much r grew.
+    #[default]
+    Difference,
+    /// The largest r.
+    Max,
+    /// The sum of them.
+    Sum,
+}
+
 /// A run of the twisted sampler, beyond what all runs are told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Twisting {
@@ -57,6 +71,9 @@ pub struct Twisting {
     pub proposal_variance: f64,
     /// The chain.
     pub chain: Chain,
+    /// What steers where nothing leans: docs/maths.md (13.6).
+    #[serde(default)]
+    pub potential: Potential,
 }
 
 impl Twisting {
@@ -69,12 +86,24 @@ impl Twisting {
             lean: 1.0,
             proposal_variance: 1.0,
             chain: Chain::Forward,
+            potential: Potential::Difference,
         }
     }
 
     /// What the kernels are compiled for.
     pub(crate) fn key(&self) -> TwistKey {
-        TwistKey { twist: self.task.family(), pins: self.task.pins() }
+        let steers = match (self.leans(), self.potential) {
+            (true, _) => None,
+            (false, Potential::Difference) => Some(models::Potential::Difference),
+            (false, Potential::Max) => Some(models::Potential::Max),
+            (false, Potential::Sum) => Some(models::Potential::Sum),
+        };
+        TwistKey { twist: self.task.family(), pins: self.task.pins(), steers }
+    }
+
+    /// Whether the gradient of log psi has a part in it.
+    pub(crate) fn leans(&self) -> bool {
+        self.lean > 0.0
     }
 
     /// The variance of a denoised state at `at`, where samples have `variance`; 0 at the clean state.

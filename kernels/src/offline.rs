@@ -184,7 +184,7 @@ pub fn all() -> Vec<Offline> {
     let mut list = Vec::new();
     list.push(entry!("", draws_kernel::DrawsKernel(seed raw uniforms gaussians count step tag block; LANES)));
     list.push(entry!("", normals_kernel::NormalsKernel(seed out vectors step tag; LANES, false)));
-    list.push(entry!("", copy_kernel::CopyKernel(from to count; 4, false)));
+    list.push(entry!("", copy_kernel::CopyKernel(from to first count; 4, false)));
     list.push(entry!("", genealogy_kernel::GenealogyKernel(
         ancestors norms rows stride padded step clock; false
     )));

@@ -12,6 +12,7 @@ use super::{Asked, Noise};
 use crate::aim::Says;
 use crate::error::Result;
 use crate::options::Options;
+use crate::twist::Twisting;
 
 /// Ready to be asked.
 #[derive(Debug)]
@@ -83,7 +84,9 @@ impl Field {
             }
         }
         let settings = Settings {
-            back: net.energy.is_some() || says == Says::Divergence || options.twisting.is_some(),
+            back: net.energy.is_some()
+                || says == Says::Divergence
+                || options.twisting.as_ref().is_some_and(Twisting::leans),
             along: says == Says::Rate,
             most: count,
             ..Settings::default()

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use feynkac_kernels::device::{Buf, Device};
+use feynkac_kernels::passes::copy::copy;
 
 use super::{Model, Noise};
 use crate::classifier::ConvClassifier;
@@ -34,7 +35,51 @@ pub trait Likelihood {
     /// makes the samples exact; above it may be anything that leads there, p(y | D) by itself, or more broadly by the
     /// variance. Work must be queued on the device's client (or be finished before returning).
     fn log_psi(&self, device: &Device, seen: Seen, out: &Buf<f32>, value: usize, slope: usize) -> Result<()>;
+
+    /// Whether it writes no gradient, for runs that do not lean: [`crate::Twisting::lean`] 0.
+    fn gradient_free(&self) -> bool {
+        false
+    }
 }
+
+/// A reward r of the host's, in the place of a likelihood: psi = exp(r). Each level the denoised states come to the host and
+/// their rewards go back, which is slow, and needs no gradient.
+struct HostReward<R> {
+    dim: usize,
+    reward: R,
+}
+
+impl<R: Fn(&[f32]) -> f32> Likelihood for HostReward<R> {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn log_psi(
+        &self,
+        device: &Device,
+        seen: Seen,
+        out: &Buf<f32>,
+        value: usize,
+        _slope: usize,
+    ) -> Result<()> {
+        let states = device.download(seen.denoised)?;
+        let rewards: Vec<f32> = states.chunks_exact(self.dim).map(&self.reward).collect();
+        if let Some((at, odd)) = rewards.iter().enumerate().find(|(_, r)| r.is_nan() || **r == f32::INFINITY)
+        {
+            let what = format!("reward of particle {at} at sigma {}", seen.noise.sigma);
+            return Err(Error::input(what, odd, "a number, or minus infinity"));
+        }
+        let finite: Vec<f32> = rewards.iter().map(|r| r.max(LEAST)).collect();
+        Ok(copy(device, &device.upload("rewards", &finite)?, out, value)?)
+    }
+
+    fn gradient_free(&self) -> bool {
+        true
+    }
+}
+
+/// A reward that stands for none at all.
+const LEAST: f32 = -1.0e30;
 
 /// A classifier of clean states, which judges those that are denoised.
 #[derive(Clone, Debug)]
@@ -89,6 +134,12 @@ impl Model {
     /// Whether it is no model of samples, but says what is wanted of one.
     pub(crate) fn judges(&self) -> bool {
         matches!(self, Model::Classifier(_) | Model::Likelihood(_))
+    }
+
+    /// A reward of the host's for states of `dim` coordinates, behind the model of [`crate::Task::Own`]: of the denoised states,
+    /// and at the end of the samples themselves, whose density is multiplied by its exponential. Runs with it do not lean.
+    pub fn reward(dim: usize, reward: impl Fn(&[f32]) -> f32 + 'static) -> Self {
+        Model::Likelihood(Box::new(HostReward { dim, reward }))
     }
 
     /// Opens a classifier as what [`crate::Task::Classifier`] wants behind its model. Gives warnings too.

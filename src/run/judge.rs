@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::model::{ClassifierNet, Likelihood, Model, Seen, Uploaded};
 use crate::options::Options;
 use crate::plan::{Pass, Plan};
-use crate::twist::Task;
+use crate::twist::{Task, Twisting};
 
 /// Who judges denoised states.
 enum By<'a> {
@@ -29,6 +29,8 @@ enum By<'a> {
 struct Classes {
     network: Network,
     of: Class,
+    /// The gradient is wanted too.
+    leans: bool,
     /// `[count, classes]`: what it says of the states, and what goes back through it.
     logits: Buf<f32>,
     back: Buf<f32>,
@@ -52,11 +54,12 @@ impl<'a> Judge<'a> {
     ) -> Result<Self> {
         let looks = plan.step.contains(&Pass::Look);
         let seen = device.empty("rows that a twist sees", if looks { of.particles() * of.dim } else { 1 })?;
+        let leans = options.twisting.as_ref().is_some_and(Twisting::leans);
         let task = options.twisting.as_ref().map(|twisting| &twisting.task);
         let by = match (behind, task) {
             (Some(Model::Classifier(net)), Some(Task::Classifier { class, scale })) => {
                 let of_class = Class { class: *class, classes: net.classes(), factor: *scale };
-                By::Classifier(Box::new(Classes::new(device, net, of_class, of.particles())?))
+                By::Classifier(Box::new(Classes::new(device, net, of_class, of.particles(), leans)?))
             }
             (Some(Model::Likelihood(own)), _) => By::Own(&**own),
             _ => By::Nobody,
@@ -90,13 +93,14 @@ impl<'a> Judge<'a> {
 }
 
 impl Classes {
-    fn new(device: &Device, net: &ClassifierNet, of: Class, count: usize) -> Result<Self> {
+    fn new(device: &Device, net: &ClassifierNet, of: Class, count: usize, leans: bool) -> Result<Self> {
         let only = Level { time: 0.0, rate: 0.0, class: 0, c: [1.0, 0.0, 1.0] };
-        let settings = Settings { back: true, most: count, ..Settings::default() };
+        let settings = Settings { back: leans, most: count, ..Settings::default() };
         let values = |what| device.empty(what, count * of.classes);
         Ok(Self {
             network: Network::new(device, &net.net.layers, &net.net.tensors, &[only], 1, settings)?,
             of,
+            leans,
             logits: values("logits")?,
             back: values("gradients of logits")?,
         })
@@ -107,6 +111,9 @@ impl Classes {
         let ([slope, value], level) = (out, Number::Given(0));
         self.network.launch(device, seen, &self.logits, 0, count, level)?;
         likelihood(device, &self.logits, &self.back, (value.rows, value.first), self.of, count)?;
+        if !self.leans {
+            return Ok(());
+        }
         let (rows, cotangent) = (seen.into(), (&self.back).into());
         let of = Back { rows, cotangent, out: (&self.logits).into(), slopes: slope };
         Ok(self.network.vjp(device, of, count, level)?)

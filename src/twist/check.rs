@@ -1,6 +1,6 @@
 //! What a twisted run refuses, by name.
 
-use super::{Chain, Spread, Task, Twisting};
+use super::{Chain, Potential, Spread, Task, Twisting};
 use crate::aim::Densities;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -68,6 +68,16 @@ impl Twisting {
         if let Spread::Tau(tau) = self.spread {
             least("twist-variance tau", tau, 0.0, true)?;
         }
+        if self.potential != Potential::Difference {
+            let with = format!("twist-lean with potential {}", self.potential);
+            if self.leans() {
+                return Err(Error::input(with, self.lean, "0: what steers by the past has no gradient"));
+            }
+            if self.task.pins() {
+                let wanted = "difference: what is put in its place has no reward at the end";
+                return Err(Error::input("potential with noise 0", self.potential, wanted));
+            }
+        }
         if self.task.pins() && self.chain == Chain::Posterior {
             let wanted =
                 "forward, or noise above 0: its last step has no noise in which to weigh what is known";
@@ -82,7 +92,7 @@ impl Twisting {
             Model::Foreign(own) => !own.goes_back(),
             model => model.asked().is_some_and(|asked| asked.loaded.net.energy.is_some()),
         };
-        if one_way {
+        if one_way && self.leans() {
             let wanted = "a closed form, a network of scores or a foreign model with a way back";
             return Err(Error::input("model of tds", model.describe(), wanted));
         }
@@ -102,6 +112,11 @@ impl Twisting {
                 return Err(Error::input("likelihood behind the model", found, "one of your own"));
             }
             _ => {}
+        }
+        if let (Some(Model::Likelihood(own)), true) = (behind, self.leans())
+            && own.gradient_free()
+        {
+            return Err(Error::input("twist-lean", self.lean, "0: the likelihood gives no gradient"));
         }
         let unknown = self.spread == Spread::Data && model.moments().1 <= 0.0;
         if unknown && !matches!(self.task, Task::Classifier { .. }) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Chain, Spread, Task};
+use super::{Chain, Potential, Spread, Task};
 use crate::error::{Error, Result};
 
 /// The task that has a network in place of a file.
@@ -46,6 +46,13 @@ pub const SPREADS: &[(&str, &str)] = &[
 pub const CHAINS: &[(&str, Chain, &str)] = &[
     ("forward", Chain::Forward, "steps with the variance that the forward chain adds; the default"),
     ("posterior", Chain::Posterior, "with that of the forward chain given both ends, none on the last step"),
+];
+
+/// (name, potential, doc) of every potential.
+pub const POTENTIALS: &[(&str, Potential, &str)] = &[
+    ("difference", Potential::Difference, "by how much log psi grew over a step; the default"),
+    ("max", Potential::Max, "the largest log psi on the way; needs --twist-lean 0"),
+    ("sum", Potential::Sum, "the sum of log psi on the way; needs --twist-lean 0"),
 ];
 
 fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
@@ -105,5 +112,21 @@ impl FromStr for Chain {
 impl fmt::Display for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(CHAINS.iter().find(|row| row.1 == *self).map_or("", |row| row.0))
+    }
+}
+
+impl FromStr for Potential {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wanted = || names(POTENTIALS.iter().map(|row| row.0));
+        let found = POTENTIALS.iter().find(|row| row.0 == text.trim()).map(|row| row.1);
+        found.map_or_else(|| Err(Error::input("potential", format!("{text:?}"), wanted())), Ok)
+    }
+}
+
+impl fmt::Display for Potential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(POTENTIALS.iter().find(|row| row.1 == *self).map_or("", |row| row.0))
     }
 }

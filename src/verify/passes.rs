@@ -81,7 +81,7 @@ fn copied(device: &Device) -> Result<Verdict> {
     for len in [64, 1024, 64 * 1031] {
         let wanted: Vec<f32> = (0..len).map(|i| i as f32 - 0.5).collect();
         let (from, to) = (device.upload("from", &wanted)?, device.upload("to", &vec![0.0_f32; len])?);
-        copy(device, &from, &to)?;
+        copy(device, &from, &to, 0)?;
         for (i, (found, wanted)) in device.download(&to)?.iter().zip(&wanted).enumerate() {
             verdict.compare("copy", 0, (0, i), *found, f64::from(*wanted), 0.0);
         }

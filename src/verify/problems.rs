@@ -6,7 +6,7 @@ use crate::model::Model;
 use crate::options::{Options, Policy, Rule};
 use crate::registry::{METHODS, Method};
 use crate::schedule::Schedule;
-use crate::twist::{Chain, Spread, Task, Twisting};
+use crate::twist::{Chain, Potential, Spread, Task, Twisting};
 
 /// Runs of every method by every rule, over sizes, dimensions and policies in turn.
 pub fn runs(unfused: bool) -> Vec<(Vec<Model>, Options)> {
@@ -61,7 +61,12 @@ fn twisted(unfused: bool) -> Vec<(Vec<Model>, Options)> {
         let spread = [Spread::Data, Spread::Noise, Spread::Tau(0.3)][at % 3];
         let chain = if at % 2 == 0 || task.pins() { Chain::Forward } else { Chain::Posterior };
         let (lean, proposal_variance) = [(1.0, 1.0), (0.0, 1.3), (0.7, 1.1)][at % 3];
-        options.twisting = Some(Twisting { spread, chain, lean, proposal_variance, ..Twisting::new(task) });
+        let potential = match lean {
+            0.0 if !task.pins() => [Potential::Max, Potential::Sum][at / 3 % 2],
+            _ => Potential::Difference,
+        };
+        let usual = Twisting::new(task);
+        options.twisting = Some(Twisting { spread, chain, lean, proposal_variance, potential, ..usual });
         all.push((vec![mixture(dim, at, at % 2 == 0)], options));
     }
     all

@@ -4,7 +4,7 @@ use feynkac_kernels::methods::StepCoeffs;
 use feynkac_kernels::passes::classes::oracle::likelihood;
 use feynkac_kernels::passes::init;
 use feynkac_kernels::passes::step::oracle::At;
-use feynkac_kernels::passes::step::oracle_twist::{Pins, Told, Twisted, step as oracle_step};
+use feynkac_kernels::passes::step::oracle_twist::{Pins, Told, Twisted, steer, step as oracle_step};
 
 use super::judge::Judge;
 use super::{EPS, Snapshot, Verdict, Weighed, everyone, particle, resampling};
@@ -96,9 +96,22 @@ impl<'a> Own<'a> {
         let at = self.judge.levels[level];
         let (d, score) = self.denoised(x, at)?;
         let (log_psi, w) = self.log_psi(&d, at)?;
+        if !self.twisting.leans() {
+            return Ok(Told { pull: vec![0.0; x.len()], score, log_psi: log_psi.max(NOTHING) });
+        }
         let bent = self.bend(x, &w, at)?;
         let pull = w.iter().zip(&bent).map(|(w, bent)| (w + at.sigma.powi(2) * bent) / at.alpha).collect();
         Ok(Told { score, pull, log_psi: log_psi.max(NOTHING) })
+    }
+
+    /// What is carried of it, where `before` was.
+    fn carried(&self, before: Option<&Told>, x: &[f64], level: usize) -> Result<Told> {
+        let now = self.told(x, level)?;
+        let clean = self.judge.levels[level].sigma == 0.0;
+        Ok(match self.twisting.key().steers {
+            Some(by) => steer(by, before, now, clean),
+            None => now,
+        })
     }
 
     /// The denoised state is off by a few eps of what it is made of; log psi and w by what that does to them, which is
@@ -138,7 +151,7 @@ impl<'a> Own<'a> {
         let bent = (16.0 * EPS * dim + promised) * (1.0 + curve) * size + noise * model.laplacian * size;
         Ok(Slack {
             score: model.score,
-            log_psi: 4.0 * size * off + 32.0 * EPS * exponent + promised * log_psi.abs(),
+            log_psi: 4.0 * size * off + 32.0 * EPS * exponent + promised * log_psi.abs().min(-NOTHING),
             // Far before a wall its pull is below what f32 exponentials say.
             pull: (turned * (1.0 + curve) + bent) / at.alpha + 1.0e-30,
         })
@@ -202,7 +215,7 @@ pub fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdi
             let allowed = 4.0e-6 * run.start.std + 4.0 * EPS * wanted.abs();
             verdict.compare("init: x", 0, (g, i), found.x[k] as f32, *wanted, allowed);
         }
-        let (told, slack) = (own.told(&found.x, 0)?, own.slack(&found.x, 0)?);
+        let (told, slack) = (own.carried(None, &found.x, 0)?, own.slack(&found.x, 0)?);
         compare(run, (&told, &slack), &found.told, 0, (g, i), verdict);
         if run.plan.keeps.weighed {
             let at = judge.levels[0];
@@ -261,7 +274,8 @@ pub fn check_step(
             from.log_w = if run.plan.keeps.handed { f64::from(before.handed[place + parent]) } else { 0.0 };
         }
         let found = held(run, judge, after, step + 1, (g, i))?;
-        let (told, slack) = (own.told(&found.x, step + 1)?, own.slack(&found.x, step + 1)?);
+        let told = own.carried(Some(&from.told), &found.x, step + 1)?;
+        let slack = own.slack(&found.x, step + 1)?;
         let at = At { seed: run.seeds[g], slot: i, step };
         let wanted = oracle_step(&from, at, c, pins, |_| told.clone());
         for k in 0..run.of.dim {

@@ -13,7 +13,7 @@ pub mod twist;
 use cubecl::prelude::*;
 
 pub use buffer::{Buffer, told};
-pub use twist::{Twist, TwistKey};
+pub use twist::{Potential, Twist, TwistKey};
 
 use crate::prims::state::{Grid, Layout, load_row, store_row};
 

@@ -6,7 +6,7 @@ use cubecl::prelude::*;
 
 use super::{APART, Blank, LANES, Offline, SHARED, TOGETHER, UNITS, properties};
 use crate::methods::{Compose, Method, Mixture, Plain, Tilted, Transport};
-use crate::models::twist::SLOTS;
+use crate::models::twist::{Potential, SLOTS};
 use crate::models::{Analytic, Buffer, FEW, Kind, MAX_MODELS, ModelKey, Score, Twist, TwistKey};
 use crate::passes::Sharing;
 use crate::passes::crew::Crew;
@@ -70,12 +70,14 @@ fn twisted(list: &mut Vec<Offline>) {
                 continue;
             }
             let sharing = if dim == 64 { shared(1 + SLOTS) } else { TOGETHER };
+            let steers = (twist == Twist::Outside).then_some(Potential::Max);
             let own = key(1, stage, Rule::Trap, kind, dim, sharing);
             let scratch = match own.scratch {
                 Scratch::Shared(_) => Scratch::Shared((2 + SLOTS) * dim * sharing.units as usize),
                 other => other,
             };
-            let own = StepKey { twist: Some(TwistKey { twist, pins }), rows: own.shows(), scratch, ..own };
+            let own =
+                StepKey { twist: Some(TwistKey { twist, pins, steers }), rows: own.shows(), scratch, ..own };
             let weighted_start = stage == Stage::Start;
             let own = StepKey { weighted_start, ..own };
             list.push(one::<Analytic, Plain>(
@@ -84,7 +86,7 @@ fn twisted(list: &mut Vec<Offline>) {
             ));
         }
     }
-    let twist = Some(TwistKey { twist: Twist::Placement, pins: true });
+    let twist = Some(TwistKey { twist: Twist::Placement, pins: true, steers: None });
     let key = StepKey { twist, ..key(1, fused, Rule::Trap, mixture, 2, TOGETHER) };
     let variant = format!("twisted, Placement, D=2, {:?}", Crew::Cube);
     list.push(entry!(variant, steps_kernel::StepsKernel<Analytic, Plain, Euclid>(

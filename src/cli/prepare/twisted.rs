@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::options::Options;
 use crate::registry::Method;
-use crate::twist::{CLASSIFIER, TASKS, Task, Twisting};
+use crate::twist::{CLASSIFIER, Potential, TASKS, Task, Twisting};
 
 /// What tds is told; the flags of it mean nothing to others.
 pub fn twisting(settings: &Settings, method: Method, models: &[Model]) -> Result<Option<Twisting>> {
@@ -53,6 +53,7 @@ pub fn twisting(settings: &Settings, method: Method, models: &[Model]) -> Result
         lean: flags.twist_lean.unwrap_or(usual.lean),
         proposal_variance: flags.proposal_variance.unwrap_or(usual.proposal_variance),
         chain: flags.chain.unwrap_or(usual.chain),
+        potential: flags.potential.unwrap_or(usual.potential),
         task: usual.task,
     }))
 }
@@ -92,6 +93,7 @@ fn given(flags: &Twist) -> Option<&'static str> {
         ("--twist-lean", flags.twist_lean.is_some()),
         ("--proposal-variance", flags.proposal_variance.is_some()),
         ("--chain", flags.chain.is_some()),
+        ("--potential", flags.potential.is_some()),
     ]
     .into_iter()
     .find_map(|(flag, given)| given.then_some(flag))
@@ -108,6 +110,9 @@ pub fn config(options: &Options, settings: &Settings) -> Vec<(&'static str, Valu
         ("proposal-variance", json!(twisting.proposal_variance)),
         ("chain", json!(twisting.chain.to_string())),
     ];
+    if twisting.potential != Potential::Difference {
+        all.push(("potential", json!(twisting.potential.to_string())));
+    }
     let path = |key: &'static str, path: &Option<PathBuf>| {
         path.as_ref().map(|path| (key, json!(path.display().to_string())))
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{named, number};
-use crate::twist::{Chain, Spread};
+use crate::twist::{Chain, Potential, Spread};
 
 /// A task, and how a twisted run goes about it.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
@@ -37,6 +37,9 @@ pub struct Twist {
     /// Variance of the steps over that of the model's own, at least 1 [default: 1]
     #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
     pub proposal_variance: Option<f64>,
+    /// What steers with --twist-lean 0: difference, max or sum, of log psi on the way [default: difference]
+    #[arg(long, value_parser = named::<Potential>)]
+    pub potential: Option<Potential>,
     /// The model's own steps: forward or posterior, by their variance [default: forward]
     #[arg(long, value_parser = named::<Chain>)]
     pub chain: Option<Chain>,
@@ -55,6 +58,7 @@ impl Twist {
             twist_scale: self.twist_scale.or(below.twist_scale),
             twist_lean: self.twist_lean.or(below.twist_lean),
             proposal_variance: self.proposal_variance.or(below.proposal_variance),
+            potential: self.potential.or(below.potential),
             chain: self.chain.or(below.chain),
         }
     }

@@ -182,7 +182,7 @@ fn left_out(device: &Device) -> (f64, f64, Moments) {
         run.begin().expect("a start");
     }
     raised.advance_through(0..63).expect("steps");
-    copy(device, &raised.chosen.rungs, &run.chosen.rungs).expect("a copy");
+    copy(device, &raised.chosen.rungs, &run.chosen.rungs, 0).expect("a copy");
     for step in 0..63 {
         for pass in run.plan.step.iter().filter(|pass| **pass != Pass::Ladder) {
             run.pass(*pass, step, step + 1).expect("a launch");

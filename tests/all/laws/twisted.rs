@@ -3,8 +3,8 @@
 use feynkac::kernels::device::Device;
 use feynkac::verify::verify;
 use feynkac::{
-    Chain, Error, Method, Model, Options, Policy, Rule, Schedule, Spread, State, Target, Task, Twisting,
-    sample,
+    Chain, Error, Method, Model, Options, Policy, Potential, Rule, Schedule, Spread, State, Target, Task,
+    Twisting, sample,
 };
 
 use crate::methods::s1::slow;
@@ -146,6 +146,17 @@ fn bad_runs_are_refused() {
         (twist(&|t| t.lean = f64::NAN), "twist-lean: found NaN, wanted a finite number, at least 0"),
         (twist(&|t| t.proposal_variance = 0.9), "proposal-variance: found 0.9"),
         (twist(&|t| t.spread = Spread::Tau(-1.0)), "twist-variance tau: found -1"),
+        (
+            twist(&|t| t.potential = Potential::Max),
+            "twist-lean with potential max: found 1, wanted 0: what steers by the past has no gradient",
+        ),
+        (
+            refusal(|o| {
+                let usual = Twisting::new(inpainting(0.0));
+                o.twisting = Some(Twisting { potential: Potential::Sum, lean: 0.0, ..usual });
+            }),
+            "potential with noise 0: found sum, wanted difference",
+        ),
         (
             refusal(|o| {
                 o.twisting = Some(Twisting { chain: Chain::Posterior, ..Twisting::new(inpainting(0.0)) });

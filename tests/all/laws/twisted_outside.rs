@@ -8,8 +8,8 @@ use feynkac::kernels::passes::Work;
 use feynkac::model::{Likelihood, Seen};
 use feynkac::verify::verify;
 use feynkac::{
-    Chain, Error, Foreign, Method, Model, Noise, Options, Policy, Result, Schedule, Spread, Task, Twisting,
-    sample,
+    Chain, Error, Foreign, Method, Model, Noise, Options, Policy, Potential, Result, Schedule, Spread, Task,
+    Twisting, sample,
 };
 
 use crate::methods::s1::slow;
@@ -23,6 +23,7 @@ on_every_device! {
     image_networks_agree,
     classifiers_agree,
     nothing_is_downloaded,
+    the_host_may_reward,
     an_own_likelihood_that_is_no_number_is_an_error,
 }
 
@@ -96,6 +97,32 @@ fn an_own_likelihood_is_a_built_in_one(device: &Device) {
     }
     let off = outside.x.iter().zip(&inside.x).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(off < 1e-3, "a coordinate is {off} off");
+}
+
+/// A closure of the host's steers as a reward that the step knows does, and what it says is looked at.
+fn the_host_may_reward(device: &Device) {
+    for potential in [Potential::Difference, Potential::Max, Potential::Sum] {
+        let mut options = tiny(Task::Own, ve());
+        (options.particles, options.groups, options.resample) = (70, 3, Policy::Interval(4));
+        let steered = |task: Task| Twisting { lean: 0.0, potential, ..Twisting::new(task) };
+        options.twisting = Some(steered(Task::Own));
+        let reward = |x: &[f32]| x.iter().zip(SLOPE).map(|(x, s)| x * s).sum();
+        let models = [Model::Analytic(gaussian()), Model::reward(3, reward)];
+        let outside = sample(device, &models, &options, None).expect("a run");
+        assert_eq!(outside.counters.launches_per_step, 5.0, "move, look, judge, weigh, resample");
+        let slope = SLOPE.iter().map(|s| f64::from(*s)).collect();
+        let task = Task::Reward { slope, curvature: vec![0.0; 3], centre: vec![0.0; 3] };
+        options.twisting = Some(steered(task));
+        let inside = sample(device, &[Model::Analytic(gaussian())], &options, None).expect("a run");
+        for (outside, inside) in outside.log_z.iter().zip(&inside.log_z) {
+            assert!((outside - inside).abs() < 1e-4, "log Z {outside} outside, {inside} inside");
+        }
+        options.twisting = Some(steered(Task::Own));
+        let models = [Model::Analytic(gaussian()), Model::reward(3, |_| f32::NAN)];
+        let error = sample(device, &models, &options, None).map(|out| out.log_z).expect_err("no number");
+        let text = error.to_string();
+        assert!(text.starts_with("reward of particle 0 at sigma") && text.contains("found NaN"), "{text}");
+    }
 }
 
 /// N(0, I), from outside.
@@ -338,6 +365,10 @@ fn bad_runs_are_refused() {
         (refusal(&[plain(), digits()], class(1, 1.0)), "dimension of another model: found 64, wanted 3"),
         (refusal(&[wide(), digits()], class(10, 1.0)), "class: found 10, wanted 0 to 9"),
         (refusal(&[wide(), digits()], class(1, 0.0)), "classifier-scale: found 0, wanted a finite number"),
+        (
+            refusal(&[plain(), Model::reward(3, |_| 0.0)], Task::Own),
+            "twist-lean: found 1, wanted 0: the likelihood",
+        ),
         (refusal(&[digits(), digits()], class(1, 1.0)), "model: found classifier"),
         (refusal(&[Model::Foreign(Box::new(OneWay)), own(SLOPE)], Task::Own), "model of tds: found foreign"),
         (refusal(&[network("digits8-energy"), digits()], class(1, 1.0)), "model of tds: found"),

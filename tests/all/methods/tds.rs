@@ -2,7 +2,9 @@
 //! number of particles and steps, and a posterior mean whose error falls as one over the number of particles.
 
 use feynkac::kernels::device::Device;
-use feynkac::{Chain, Method, Model, Options, Policy, Schedule, Spread, Target, Task, Twisting, sample};
+use feynkac::{
+    Chain, Method, Model, Options, Policy, Potential, Schedule, Spread, Target, Task, Twisting, sample,
+};
 
 use super::chain::{clean, posterior};
 use super::s1::{seed, slow};
@@ -68,11 +70,18 @@ fn unbiased_evidence(device: &Device) {
         curvature: vec![0.0, 0.7, 0.4],
         centre: vec![0.0, 1.0, 0.5],
     };
+    let small =
+        || Task::Reward { slope: vec![0.03, 0.0, -0.03], curvature: vec![0.0; 3], centre: vec![0.0; 3] };
     let cases = [
         ("linear, by the ESS", with(linear(), VE, &same)),
         ("linear, every step", with(linear(), VE, &|o, _| o.resample = Policy::Every)),
         ("linear, never", with(linear(), VE, &|o, _| o.resample = Policy::Never)),
         ("from the model", with(linear(), VE, &|_, t| t.lean = 0.0)),
+        ("steered by the largest", with(linear(), VE, &|_, t| (t.lean, t.potential) = (0.0, Potential::Max))),
+        (
+            "steered by the sum of rewards",
+            with(small(), VE, &|_, t| (t.lean, t.potential) = (0.0, Potential::Sum)),
+        ),
         ("a broader proposal", with(linear(), VE, &|_, t| t.proposal_variance = 1.3)),
         ("the noise as the spread", with(linear(), VE, &|_, t| (t.spread, t.scale) = (Spread::Noise, 0.7))),
         ("posterior chain", with(linear(), VE, &|_, t| t.chain = Chain::Posterior)),

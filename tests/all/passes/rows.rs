@@ -14,11 +14,25 @@ fn copies_are_copies(device: &Device) {
         let numbers: Vec<f32> = (0..n).map(|i| i as f32).collect();
         let from = device.upload("numbers", &numbers).expect("an upload");
         let to = device.upload("copy", &vec![-1.0_f32; n]).expect("an upload");
-        copy(device, &from, &to).expect("a launch");
+        copy(device, &from, &to, 0).expect("a launch");
         assert_eq!(device.download(&to).expect("a read"), numbers, "{n} numbers");
     }
-    let odd = device.empty::<f32>("numbers", 65).expect("a buffer");
-    assert!(copy(device, &odd, &odd).expect_err("a refusal").to_string().contains("multiple of 64"));
+    // Into the middle, at odd places.
+    for (n, first, len) in [(1, 0, 1), (65, 3, 70), (64, 64, 192), (64, 1, 128)] {
+        let numbers: Vec<f32> = (0..n).map(|i| i as f32).collect();
+        let from = device.upload("numbers", &numbers).expect("an upload");
+        let to = device.upload("copy", &vec![-1.0_f32; len]).expect("an upload");
+        copy(device, &from, &to, first).expect("a launch");
+        let mut wanted = vec![-1.0; len];
+        wanted[first..first + n].copy_from_slice(&numbers);
+        assert_eq!(device.download(&to).expect("a read"), wanted, "{n} numbers from {first} on");
+    }
+    let [few, more] = [64, 65].map(|n| device.empty::<f32>("numbers", n).expect("a buffer"));
+    for (from, first) in [(&more, 0), (&few, 1)] {
+        assert!(
+            copy(device, from, &few, first).expect_err("a refusal").to_string().starts_with("copy: found 64")
+        );
+    }
 }
 
 fn gathered_rows_are_those_of_their_parents(device: &Device) {

@@ -203,7 +203,7 @@ fn particles<S: Score, M: Method, P: Space, E: Float, N: Size, H: Size>(
     if comptime!(key.shows()) {
         show::<S, N>(common, scratch, models, &mut here, shape, key);
     } else if comptime!(key.settles() && key.twist.is_some()) {
-        log_w = reach_twisted::<S, E, N>(after, scratch, models, &mut here, log_w, key);
+        log_w = reach_twisted::<S, E, N>(before, after, scratch, models, &mut here, &past, log_w, key);
     } else if comptime!(key.settles() && key.follows) {
         log_w = reach::<S, M, E, N>(before, after, scratch, models, tables, &mut here, &past, &c, log_w, key);
     } else if comptime!(key.settles()) {

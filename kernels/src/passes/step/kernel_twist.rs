@@ -5,12 +5,12 @@ use cubecl::prelude::*;
 use super::key::{Carry, Common, Stage, StepKey};
 use crate::methods::Coeffs;
 use crate::methods::twisted::{Lean, lean};
-use crate::models::twist::{Numbers, evaluate, look, numbers, pull_of, seen_of};
+use crate::models::twist::{Numbers, Potential, evaluate, look, numbers, pull_of, seen_of};
 use crate::models::{Here, Models, Score, Twist, extent, score_of};
 use crate::prims::math::{exp2_below, larger, ln};
 use crate::prims::monoid::ZERO_WEIGHT;
 use crate::prims::philox::{Stream, purpose, tag, uniform, words};
-use crate::prims::state::{Past, Shape, gather, recall_row, scatter, store, store_row};
+use crate::prims::state::{Past, Shape, gather, recall, recall_row, scatter, store, store_row};
 
 /// What the gradient of log psi at the old state makes of coordinate `k`.
 #[cube]
@@ -49,11 +49,14 @@ pub fn show<S: Score, N: Size>(
 
 /// Evaluate at x': log psi and its gradient there, which are carried, and the new state's part of the weight.
 #[cube]
+#[allow(clippy::too_many_arguments)]
 pub fn reach_twisted<S: Score, E: Float, N: Size>(
+    before: &Carry<E>,
     after: &mut Carry<E>,
     scratch: &mut [f32],
     models: &Models,
     here: &mut Here<N>,
+    past: &Past<N>,
     log_w: Vector<f32, N>,
     #[comptime] key: StepKey,
 ) -> Vector<f32, N> {
@@ -61,11 +64,19 @@ pub fn reach_twisted<S: Score, E: Float, N: Size>(
     let layout = comptime!(key.models.layout);
     let dim = extent(here.dim, registers);
     let log_q = S::evaluate::<N>(here, scratch, models, 0usize, key.models);
-    let log_psi = evaluate::<S, N>(here, scratch, models, key.twist(), key.models);
+    let leans = comptime!(key.steers().is_none());
+    let log_psi = evaluate::<S, N>(here, scratch, models, key.twist(), leans, key.models);
+    let steered = steered::<E, N>(before, &*here, models, past, log_psi, key);
+    let log_psi = steered.log_psi;
     #[unroll(registers > 0)]
     for k in 0..dim {
         let score = score_of::<N>(&*here, &*scratch, 0usize, k, key.models);
-        let pull = pull_of::<N>(&*here, &*scratch, k, key.models);
+        let pull = if comptime!(leans) {
+            pull_of::<N>(&*here, &*scratch, k, key.models)
+        } else {
+            // The first row of what would be a gradient.
+            Vector::new(select(k == 0usize, 1.0f32, 0.0f32)) * steered.so_far
+        };
         store_row::<E, N>(&mut after.scores, &here.score_grid, k, here.at, score, layout);
         store_row::<E, N>(&mut after.scores, &here.score_grid, dim + k, here.at, pull, layout);
     }
@@ -76,6 +87,46 @@ pub fn reach_twisted<S: Score, E: Float, N: Size>(
         log_w + log_psi + log_q
     } else {
         log_w + log_psi
+    }
+}
+
+/// What a particle has gained by the rewards on its way.
+#[derive(CubeType, Clone, Copy)]
+struct Steered<N: Size> {
+    /// ln of the product of its potentials, in the place of log psi.
+    log_psi: Vector<f32, N>,
+    /// What the next potential is made of: the largest reward, or their sum.
+    so_far: Vector<f32, N>,
+}
+
+/// The same at a state where log psi is `reward`: docs/maths.md (13.6).
+#[cube]
+fn steered<E: Float, N: Size>(
+    before: &Carry<E>,
+    here: &Here<N>,
+    models: &Models,
+    past: &Past<N>,
+    reward: Vector<f32, N>,
+    #[comptime] key: StepKey,
+) -> Steered<N> {
+    let carries = comptime!(key.weighed && matches!(key.steers(), Some(Potential::Max | Potential::Sum)));
+    if comptime!(!carries) {
+        Steered::<N> { log_psi: reward, so_far: Vector::new(0.0f32) }
+    } else if comptime!(key.first()) {
+        Steered::<N> { log_psi: reward, so_far: reward }
+    } else {
+        let row = extent(here.dim, key.models.registers);
+        let so_far = recall_row::<E, N>(&before.scores, &here.score_grid, row, past, key.models.layout);
+        let so_far = if comptime!(matches!(key.steers(), Some(Potential::Max))) {
+            larger::<N>(so_far, reward)
+        } else {
+            so_far + reward
+        };
+        // At the clean state the product is what was wanted.
+        let told = numbers(models, here.level, key.models.count);
+        let clean = models.levels[told.row + 1usize] == 0.0f32;
+        let log_psi = recall::<f32, N>(&before.log_p, past) + so_far;
+        Steered::<N> { log_psi: if clean { reward } else { log_psi }, so_far }
     }
 }
 

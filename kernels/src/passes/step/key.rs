@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use crate::models::twist::SLOTS;
+use crate::models::twist::{Potential, SLOTS};
 use crate::models::{ModelKey, Twist, TwistKey};
 use crate::passes::Sharing;
 use crate::passes::weights::Weights;
@@ -137,6 +137,11 @@ impl StepKey {
     /// The last step may put coordinates in their place.
     pub(super) fn pins(&self) -> bool {
         self.twist.is_some_and(|twist| twist.pins)
+    }
+
+    /// What steers in the place of a gradient.
+    pub(super) fn steers(&self) -> Option<Potential> {
+        self.twist.and_then(|twist| twist.steers)
     }
 
     /// Of scores, and what a twist works in: rows a coordinate in the scratch memory.

@@ -3,6 +3,7 @@
 
 use super::oracle::At;
 use crate::methods::StepCoeffs;
+use crate::models::twist::Potential;
 use crate::prims::philox::oracle::{Stream, normal, uniform, words};
 use crate::prims::philox::{purpose, tag};
 
@@ -26,6 +27,28 @@ pub struct Twisted {
     pub told: Told,
     /// Log-weight.
     pub log_w: f64,
+}
+
+/// What is carried in the place of `now` where `by` steers and nothing leans: ln of the product of potentials for log psi,
+/// and at the head of the gradient what the next of them is made of. `before` was carried, but for the first state; at the
+/// clean state the product is what is wanted.
+pub fn steer(by: Potential, before: Option<&Told>, now: Told, clean: bool) -> Told {
+    let mut pull = vec![0.0; now.pull.len()];
+    let log_psi = match (by, before) {
+        (Potential::Difference, _) => now.log_psi,
+        (_, None) => {
+            pull[0] = now.log_psi;
+            now.log_psi
+        }
+        (by, Some(before)) => {
+            pull[0] = match by {
+                Potential::Max => before.pull[0].max(now.log_psi),
+                _ => before.pull[0] + now.log_psi,
+            };
+            if clean { now.log_psi } else { before.log_psi + pull[0] }
+        }
+    };
+    Told { log_psi, pull, score: now.score }
 }
 
 /// What a step puts in its place.
