@@ -55,7 +55,7 @@ fn everything(arguments: &Arguments) -> Result<()> {
         seed: arguments.seed,
     };
     let digits = conditioned::Digits::open(&device, &arguments.weights)?;
-    conditioned::by_class(&device, &digits, &particles, size, &arguments.output)?;
+    conditioned::by_class(&device, &digits, 10, &particles, size, &arguments.output)?;
     let size = Size { runs: usize::from(arguments.known), ..size };
     conditioned::by_pixels(&device, &digits, &particles, size, &arguments.output).map(|_| ())
 }

@@ -104,23 +104,24 @@ pub struct Class {
     pub ess: f64,
 }
 
-/// `size.runs` images, the classes in turn, by the twisted sampler with each number of particles, by the model's own
+/// `size.runs` images of the first `classes` in turn, by the twisted sampler with each number of particles, by the model's own
 /// classes, and by weights alone at the largest number; writes classes.md and a picture a row.
 pub fn by_class(
     device: &Device,
     digits: &Digits,
+    classes: usize,
     particles: &[usize],
     size: Size,
     output: &Path,
 ) -> Result<Vec<Class>> {
     pages::folder(output)?;
     let (mut rows, mut all) = (Vec::new(), Vec::new());
-    let each = Size { runs: size.runs.div_ceil(10), ..size };
+    let each = Size { runs: size.runs.div_ceil(classes), ..size };
     let most = particles.iter().copied().max().unwrap_or(1);
     let own = std::iter::once(("the model's own classes", 1)).chain(std::iter::once(("weights alone", most)));
     for (name, k) in own.chain(particles.iter().map(|k| ("twisted", *k))) {
         let (start, mut images, mut ess) = (Instant::now(), Vec::new(), 0.0);
-        for class in 0..10 {
+        for class in 0..classes {
             let size = Size { seed: size.seed + 100 * class as u64, ..each };
             let task = Task::Classifier { class, scale: 1.0 };
             let drawn = match name {
@@ -128,10 +129,10 @@ pub fn by_class(
                 "weights alone" => digits.by_weights(device, task, k, size)?,
                 _ => digits.own_class(device, class, size)?,
             };
-            ess += 0.1 * if k == 1 { 1.0 } else { last_ess(&drawn) };
+            ess += if k == 1 { 1.0 } else { last_ess(&drawn) } / classes as f64;
             images.extend(one_each(&drawn, each.runs, size.seed));
         }
-        let seconds = start.elapsed().as_secs_f64() / (10 * each.runs) as f64;
+        let seconds = start.elapsed().as_secs_f64() / (classes * each.runs) as f64;
         let share = |judge: &Judge| -> Result<f64> {
             let read = judge.classes(device, &images)?;
             let right = read.iter().enumerate().filter(|(i, class)| i / each.runs == **class).count();
@@ -139,10 +140,10 @@ pub fn by_class(
         };
         let agrees = [share(&digits.judge)?, share(&digits.second)?];
         let [judge, classifier] = agrees.map(|share| {
-            let error = (share * (1.0 - share) / (10 * each.runs) as f64).sqrt();
+            let error = (share * (1.0 - share) / (classes * each.runs) as f64).sqrt();
             format!("{:.1} +- {:.1} %", 100.0 * share, 100.0 * error)
         });
-        let (x, log_w) = (&images, vec![0.0; 10 * each.runs]);
+        let (x, log_w) = (&images, vec![0.0; classes * each.runs]);
         pages::picture(output, &format!("{name} {k}"), Samples { x, dim: PIXELS, log_w: &log_w, groups: 1 })?;
         let ess_of = format!("{ess:.1} of {k}");
         rows.push(vec![name.to_owned(), k.to_string(), judge, classifier, ess_of, format!("{seconds:.2}")]);

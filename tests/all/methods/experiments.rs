@@ -7,9 +7,9 @@ use feynkac::kernels::device::Device;
 
 use super::s1::slow;
 use crate::experiments::line::{self, CASES, SCHEDULES};
-use crate::experiments::{Size, digits, plane};
+use crate::experiments::{Size, conditioned, digits, plane};
 
-on_every_device! { the_line, the_plane, the_digits }
+on_every_device! { the_line, the_plane, the_digits, digits_that_are_asked_for }
 
 /// A folder that is gone afterwards.
 struct Folder(PathBuf);
@@ -121,4 +121,22 @@ fn a_power_is_covered() {
     let [few, many] = [200, 20_000].map(|count| plane::averages(&truth.floor(count, 10)));
     println!("energy W1 of 200 and 20,000 draws: {:.4}, {:.4}", few[1].0, many[1].0);
     assert!(few[1].0 > 5.0 * many[1].0 && few[1].0 < 20.0 * many[1].0);
+}
+
+/// Four particles an image, and the classifier reads most of what the network drew as what was asked; the weights alone of as
+/// many do less.
+fn digits_that_are_asked_for(device: &Device) {
+    if slow(device) {
+        return eprintln!("skipped: networks of images run there in the laws");
+    }
+    let folder = Folder::new("asked", device);
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights");
+    let digits = conditioned::Digits::open(device, &weights).expect("the networks");
+    let size = Size { particles: 0, steps: 20, runs: 4, seed: 3 };
+    let all = conditioned::by_class(device, &digits, 4, &[4], size, &folder.0).expect("the experiment");
+    let (lines, pictures) = folder.read("classes.md");
+    assert_eq!((lines.len(), pictures), (2 + 3, 3));
+    println!("{}", lines.join("\n"));
+    let [own, alone, twisted] = [0, 1, 2].map(|row: usize| all[row].agrees[1]);
+    assert!(own >= 0.75 && twisted >= 0.75 && twisted > alone, "{own}, {alone}, {twisted}");
 }
