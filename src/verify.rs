@@ -4,6 +4,7 @@
 mod climb;
 mod energies;
 mod estimates;
+mod frames;
 mod images;
 mod judge;
 mod layers;

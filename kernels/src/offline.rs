@@ -172,6 +172,7 @@ macro_rules! entry {
     };
 }
 
+mod frames;
 mod layers;
 mod networks;
 mod paths;
@@ -256,6 +257,7 @@ pub fn all() -> Vec<Offline> {
             x log_w scores ancestors roots clock norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER, element.kind()
         )));
     }
+    frames::all(&mut list);
     layers::layers(&mut list);
     networks::networks(&mut list);
     networks::energies(&mut list);

@@ -7,6 +7,7 @@ pub(crate) mod crew;
 pub mod divergence;
 pub mod draws;
 pub mod energy;
+pub mod frames;
 pub mod gather;
 pub mod genealogy;
 pub mod increments;
