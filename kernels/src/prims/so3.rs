@@ -176,7 +176,7 @@ impl Space for So3 {
     ) {
         let from = Quaternion::<N> { w: point[0], x: point[1], y: point[2], z: point[3] };
         let by = exp::<N>(&Tangent::<N> { x: step[0], y: step[1], z: step[2] });
-        let to = normalised::<N>(&compose::<N>(&by, &from));
+        let to = normalised::<N>(&compose::<N>(&from, &by));
         point[0] = to.w;
         point[1] = to.x;
         point[2] = to.y;

@@ -196,11 +196,3 @@ fn nonsense_is_refused(device: &Device) {
     says(placed(&floats(64 * 2 * 6), 4, &of), "coordinates of atoms: found 4");
     says(placed(&floats(64 * 2 * 6 - 1), 6, &of), "placed atoms: found 767, wanted 768");
 }
-#[test]
-fn mutant() {
-    for d in ["cpu", "wgpu"] {
-        let device = crate::support::device(d).unwrap();
-        let check = feynkac::verify::passes::PASSES.iter().find(|p| p.0 == "frames").unwrap().1;
-        println!("VERDICT {d} {}", check(&device).unwrap());
-    }
-}
