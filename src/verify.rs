@@ -12,6 +12,7 @@ pub mod passes;
 mod paths;
 mod problems;
 mod resampling;
+mod scaffold;
 mod twisted;
 mod weighed;
 

@@ -38,6 +38,7 @@ use crate::passes::resample::kernel_draws::{Draw, DrawKey};
 use crate::passes::resample::kernel_draws_cube::draw_kernel;
 use crate::passes::resample::kernel_draws_serial::draw_serial_kernel;
 use crate::passes::resample::kernel_serial::resample_serial_kernel;
+use crate::passes::scaffold::kernel_move::BeforeCompilationArg;
 use crate::passes::scan::kernel::{offsets_kernel, prefix_kernel, totals_kernel};
 use crate::passes::scan::{Integers, LogWeights, Maxima, Source, Values};
 use crate::passes::step::key::{CarryCompilationArg, CommonCompilationArg, TablesCompilationArg};
@@ -146,6 +147,7 @@ blank! {
     ProbeSizesCompilationArg { count dim slots probe probes first apart level }
     ExtentsCompilationArg { count rows dim first apart level }
     BeganCompilationArg { log_w handed ancestors norms }
+    BeforeCompilationArg { x scores pulls log_psi ancestors norms seeds }
     NumbersCompilationArg { weights biases cond levels }
     TensorNumbersCompilationArg { weights biases cond levels }
     TensorSizesCompilationArg { count conditions dim hidden layers outputs out_first level }
@@ -176,6 +178,7 @@ mod frames;
 mod layers;
 mod networks;
 mod paths;
+mod scaffold;
 mod steps;
 
 /// Every kernel, under at least one key.
@@ -263,6 +266,7 @@ pub fn all() -> Vec<Offline> {
     networks::energies(&mut list);
     networks::divergences(&mut list);
     paths::all(&mut list);
+    scaffold::all(&mut list);
     steps::all(&mut list);
     list
 }

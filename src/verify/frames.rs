@@ -15,8 +15,8 @@ use super::{EPS, Verdict};
 use crate::error::Result;
 
 /// What a normal may be off by: docs/maths.md (2).
-const NORMAL: f64 = 4.0e-6;
-const SEEDS: [u64; 2] = [0x0123_4567_89ab_cdef, 0xfedc_ba98];
+pub(super) const NORMAL: f64 = 4.0e-6;
+pub(super) const SEEDS: [u64; 2] = [0x0123_4567_89ab_cdef, 0xfedc_ba98];
 
 /// Frames of several variances; the last is a point.
 fn priors(frames: usize) -> Vec<Prior> {
@@ -31,7 +31,7 @@ fn priors(frames: usize) -> Vec<Prior> {
 }
 
 /// From more noise than a series of characters needs to none.
-const LEVELS: [Level; 7] = [
+pub(super) const LEVELS: [Level; 7] = [
     Level { rotation: 4.0, alpha: 0.1, sigma: 1.0 },
     Level { rotation: 1.5, alpha: 0.4, sigma: 0.9 },
     Level { rotation: 0.79, alpha: 0.7, sigma: 0.7 },
@@ -94,7 +94,7 @@ fn one(device: &Device, of: &Population, first: First, zeta: f64, verdict: &mut 
 }
 
 /// Rows of particles, without padding.
-fn particles(x: &[f32], device: &Device, of: &Population) -> Vec<Vec<f64>> {
+pub(super) fn particles(x: &[f32], device: &Device, of: &Population) -> Vec<Vec<f64>> {
     let cell = |k: usize, at: usize| f64::from(x[of.cell(device.layout(), of.dim, k, at)]);
     let slots = (0..of.groups).flat_map(|g| (0..of.slots).map(move |slot| g * of.padded() + slot));
     slots.map(|at| (0..of.dim).map(|k| cell(k, at)).collect()).collect()

@@ -5,6 +5,7 @@
 //! lanes.
 
 pub mod angles;
+pub mod mixture;
 pub mod oracle;
 
 use cubecl::prelude::*;
@@ -73,18 +74,8 @@ fn pull_of_series<N: Size>(away: &Turn<N>, t: f32) -> Vector<f32, N> {
 /// -1/t + (1/w - cot(w/2)/2)/w + what the image on the other side adds: docs/maths.md (14g).
 #[cube]
 fn pull_of_images<N: Size>(away: &Turn<N>, t: f32) -> Vector<f32, N> {
-    let w = away.angle;
-    let square = w * w;
-    // The next term of the power series is below 2e-8 where it is used.
-    let bend = fma(square, Vector::new(8.267_196e-7f32), Vector::new(3.306_878_3e-5f32));
-    let bend = fma(bend, square, Vector::new(1.388_888_9e-3f32));
-    let bend = fma(bend, square, Vector::new(8.333_333_6e-2f32));
-    let wide = larger::<N>(w, Vector::new(1.0f32));
-    let cotangent = Vector::new(0.5f32) * away.cos / larger::<N>(away.sin, Vector::new(0.1f32));
-    let far = (Vector::new(1.0f32) / wide - cotangent) / wide;
-    let bend = select_many(w.less_than(&Vector::new(1.0f32)), bend, far);
     // Below this angle the other image is less than exp(-22) of the first.
-    let w = larger::<N>(w, Vector::new(0.25f32));
+    let w = larger::<N>(away.angle, Vector::new(0.25f32));
     let round = Vector::<f32, N>::new(std::f32::consts::TAU);
     let inverse = 1.0f32 / t;
     let other = exp::<N>(away.rest * Vector::new(inverse * -std::f32::consts::TAU));
@@ -92,7 +83,22 @@ fn pull_of_images<N: Size>(away: &Turn<N>, t: f32) -> Vector<f32, N> {
     let density = fma(back, other, w);
     let image = other * round * fma(w * back, Vector::new(inverse), Vector::new(-1.0f32));
     let image = image / (w * w * density);
-    bend + (image - Vector::new(inverse))
+    kappa::<N>(away) + (image - Vector::new(inverse))
+}
+
+/// (1/w - cot(w/2)/2)/w.
+#[cube]
+fn kappa<N: Size>(away: &Turn<N>) -> Vector<f32, N> {
+    let w = away.angle;
+    let square = w * w;
+    // The next term of the power series is below 2e-8 where it is used.
+    let near = fma(square, Vector::new(8.267_196e-7f32), Vector::new(3.306_878_3e-5f32));
+    let near = fma(near, square, Vector::new(1.388_888_9e-3f32));
+    let near = fma(near, square, Vector::new(8.333_333_6e-2f32));
+    let wide = larger::<N>(w, Vector::new(1.0f32));
+    let cotangent = Vector::new(0.5f32) * away.cos / larger::<N>(away.sin, Vector::new(0.1f32));
+    let far = (Vector::new(1.0f32) / wide - cotangent) / wide;
+    select_many(w.less_than(&Vector::new(1.0f32)), near, far)
 }
 
 /// The angle whose probability is that of `z` in a standard normal law, from a table of `KNOTS` angles and slopes from

@@ -21,6 +21,7 @@ pub mod priority;
 pub mod resample;
 pub mod retain;
 pub mod rows;
+pub mod scaffold;
 pub mod scan;
 pub mod step;
 pub mod steps;

@@ -24,7 +24,7 @@ pub struct Quaternion<N: Size> {
 }
 
 /// A tangent vector for each lane.
-#[derive(CubeType, Clone, Copy)]
+#[derive(CubeType, CubeTypeMut, Clone, Copy)]
 pub struct Tangent<N: Size> {
     /// About the first axis.
     pub x: Vector<f32, N>,
@@ -147,6 +147,24 @@ pub fn rotate<N: Size>(q: &Quaternion<N>, v: &Tangent<N>) -> Tangent<N> {
         x: v.x + fma(q.w, once.x, twice.x),
         y: v.y + fma(q.w, once.y, twice.y),
         z: v.z + fma(q.w, once.z, twice.z),
+    }
+}
+
+/// The product of two vectors.
+#[cube]
+pub fn dot<N: Size>(a: &Tangent<N>, b: &Tangent<N>) -> Vector<f32, N> {
+    fma(a.x, b.x, fma(a.y, b.y, a.z * b.z))
+}
+
+/// `v` + `a` (`of` x `v`) + `b` (`of` x (`of` x `v`)): what derivatives of Exp and Log do to a vector.
+#[cube]
+pub fn bent<N: Size>(v: &Tangent<N>, of: &Tangent<N>, a: Vector<f32, N>, b: Vector<f32, N>) -> Tangent<N> {
+    let once = cross::<N>(of, v);
+    let twice = cross::<N>(of, &once);
+    Tangent::<N> {
+        x: v.x + fma(a, once.x, b * twice.x),
+        y: v.y + fma(a, once.y, b * twice.y),
+        z: v.z + fma(a, once.z, b * twice.z),
     }
 }
 

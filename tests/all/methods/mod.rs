@@ -9,5 +9,6 @@ mod particles;
 pub mod s1;
 mod s2;
 mod s3;
+mod scaffold;
 pub mod tds;
 mod tds_mistakes;

@@ -1,5 +1,7 @@
 //! Density, score and angles of IGSO(3), in f64: docs/maths.md (14.2).
 
+pub mod mixture;
+
 use std::f64::consts::{PI, TAU};
 
 use crate::prims::so3::oracle::{Quaternion, Tangent, between, retract};

@@ -13,17 +13,17 @@ use crate::prims::state::{Grid, Layout, Shape, load_row, store_row};
 
 /// Which frame of which particles an item is.
 #[derive(CubeType, Clone, Copy)]
-struct Place {
-    frame: usize,
-    at: usize,
-    group: u32,
-    slot: u32,
+pub(crate) struct Place {
+    pub frame: usize,
+    pub at: usize,
+    pub group: u32,
+    pub slot: u32,
 }
 
 /// Item `item` of frames by vectors. Neighbours in memory come one after the other: frames of a vector in tiles, vectors of
 /// a frame in columns.
 #[cube]
-fn place_of<N: Size>(shape: &Shape, frames: u32, item: u32, #[comptime] layout: Layout) -> Place {
+pub(crate) fn place_of<N: Size>(shape: &Shape, frames: u32, item: u32, #[comptime] layout: Layout) -> Place {
     let vectors = shape.stride() as u32 / (N::value() as u32);
     let tiles = comptime!(layout == Layout::Tiles);
     let vector = if tiles { item / frames } else { item % vectors };
@@ -35,7 +35,12 @@ fn place_of<N: Size>(shape: &Shape, frames: u32, item: u32, #[comptime] layout: 
 
 /// The quaternion of the frame there.
 #[cube]
-fn rotation_at<N: Size>(x: &[f32], grid: &Grid, place: &Place, #[comptime] layout: Layout) -> Quaternion<N> {
+pub(crate) fn rotation_at<N: Size>(
+    x: &[f32],
+    grid: &Grid,
+    place: &Place,
+    #[comptime] layout: Layout,
+) -> Quaternion<N> {
     let row = place.frame * FRAME;
     Quaternion::<N> {
         w: load_row::<f32, N>(x, grid, row, place.at, layout),
@@ -58,7 +63,7 @@ fn mean_at<N: Size>(priors: &[f32], prior: usize) -> Quaternion<N> {
 
 /// The normals of a frame's rotation (`part` 0) or position (1).
 #[cube]
-fn noise<N: Size>(
+pub(crate) fn noise<N: Size>(
     seeds: &[u32],
     place: &Place,
     step: u32,
@@ -78,7 +83,7 @@ fn noise<N: Size>(
 
 /// Three of four normals.
 #[cube]
-fn vector_of<N: Size>(z: &Normals<N>) -> Tangent<N> {
+pub(crate) fn vector_of<N: Size>(z: &Normals<N>) -> Tangent<N> {
     Tangent::<N> { x: z.z0, y: z.z1, z: z.z2 }
 }
 

@@ -11,6 +11,7 @@ pub mod oracle;
 mod tables;
 
 pub use launch::{Walk, place};
+pub(crate) use tables::LEAST;
 pub use tables::{First, Level, Prior, step_numbers};
 
 /// Numbers of a frame.

@@ -37,7 +37,7 @@ pub enum First {
 }
 
 /// Below this a variance of rotations cannot be told from none in f32.
-const LEAST: f64 = 1.0e-6;
+pub(crate) const LEAST: f64 = 1.0e-6;
 
 impl Prior {
     /// The numbers of all frames, or what is wrong with one.
@@ -81,6 +81,20 @@ impl Level {
 
     /// Refuses levels along which noise does not fall, or at which a score would not be finite.
     pub(super) fn check(levels: &[Level], priors: &[Prior]) -> Result<()> {
+        Level::falling(levels)?;
+        let position = |l: &Level, p: &Prior| l.alpha * l.alpha * p.variance + l.sigma * l.sigma;
+        let scored = &levels[..levels.len() - 1];
+        for (i, level) in scored.iter().enumerate() {
+            if priors.iter().any(|p| level.spread(p) < LEAST || position(level, p) <= 0.0) {
+                let wanted = format!("noise that with the prior's variance is at least {LEAST:e}");
+                return Err(argument("level", format!("{level:?} at {i}"), wanted));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses levels along which noise does not fall.
+    pub(crate) fn falling(levels: &[Level]) -> Result<()> {
         let falling = "at least two levels, each with less noise than the one before";
         if levels.len() < 2 {
             return Err(argument("levels", levels.len(), falling));
@@ -95,12 +109,6 @@ impl Level {
                 && sigma.is_finite())
             {
                 let wanted = "finite variances from 0 on, and alpha above 0";
-                return Err(argument("level", format!("{level:?} at {i}"), wanted));
-            }
-            let left = i + 1 < levels.len();
-            let position = |p: &Prior| alpha * alpha * p.variance + sigma * sigma;
-            if left && priors.iter().any(|p| level.spread(p) < LEAST || position(p) <= 0.0) {
-                let wanted = format!("noise that with the prior's variance is at least {LEAST:e}");
                 return Err(argument("level", format!("{level:?} at {i}"), wanted));
             }
         }
