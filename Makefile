@@ -49,9 +49,10 @@ gpu-bundle:
 
 # Long runs, never in CI.
 experiments: setup
-	$(CARGO) build --release --locked --workspace --example demo --example fkc_toy --example forty_modes --example digits_sweep
+	$(CARGO) build --release --locked --workspace --example demo --example fkc_toy --example forty_modes --example digits_sweep --example scaffold
 	$(TARGET)/release/examples/demo --every-device --output out --particles 65536
 	$(TARGET)/release/examples/fkc_toy --output out/fkc-toy
 	$(TARGET)/release/examples/forty_modes --output out/forty-modes
 	$(TARGET)/release/examples/digits_sweep --output out/digits-sweep
+	$(TARGET)/release/examples/scaffold
 	FEYNKAC_EXPERIMENTS=1 $(CARGO) test --release --locked --workspace --test all methods:: -- --nocapture

@@ -37,6 +37,7 @@ pub mod egnn;
 pub mod eigen;
 pub mod error;
 pub mod eval;
+pub mod frames;
 mod keys;
 pub mod langevin;
 pub mod layered;

@@ -4,6 +4,7 @@
 mod climb;
 mod energies;
 mod estimates;
+mod frames;
 mod images;
 mod judge;
 mod layers;
@@ -11,6 +12,7 @@ pub mod passes;
 mod paths;
 mod problems;
 mod resampling;
+mod scaffold;
 mod twisted;
 mod weighed;
 
@@ -20,9 +22,8 @@ use feynkac_kernels::device::Device;
 use feynkac_kernels::passes::init;
 use feynkac_kernels::passes::step::oracle::{At, Particle, Point, Rows, follow, reach, step as oracle_step};
 
-use crate::aim::{Divergence, Says};
 use crate::coeffs::weighs;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Model;
 use crate::options::{Options, State};
 use crate::run::Run;
@@ -144,18 +145,7 @@ fn walk(
     most: usize,
     advance: impl Fn(&Run, usize) -> Result<()>,
 ) -> Result<Verdict> {
-    if models.iter().enumerate().any(|(at, model)| options.says(at, model) == Says::Divergence)
-        && options.divergence != Divergence::Exact
-    {
-        return Err(Error::input(
-            "divergence",
-            format!("{:?}", options.divergence),
-            "exact, beside the oracles",
-        ));
-    }
-    if models.iter().any(|model| matches!(model, Model::Likelihood(_))) {
-        return Err(Error::input("likelihood", "one of your own", "a task with an f64 oracle"));
-    }
+    judge::check(models, options)?;
     let run = Run::new(device, models, options)?;
     let (models, behind) = options.parted(models);
     let judge = Judge { models, behind, levels: &run.levels, options };

@@ -39,6 +39,7 @@ use crate::passes::resample::kernel_draws::{Draw, DrawKey};
 use crate::passes::resample::kernel_draws_cube::draw_kernel;
 use crate::passes::resample::kernel_draws_serial::draw_serial_kernel;
 use crate::passes::resample::kernel_serial::resample_serial_kernel;
+use crate::passes::scaffold::kernel_move::BeforeCompilationArg;
 use crate::passes::scan::kernel::{offsets_kernel, prefix_kernel, totals_kernel};
 use crate::passes::scan::{Integers, LogWeights, Maxima, Source, Values};
 use crate::passes::step::key::{CarryCompilationArg, CommonCompilationArg, TablesCompilationArg};
@@ -148,6 +149,7 @@ blank! {
     ClassesExtentsCompilationArg { count classes class first }
     ExtentsCompilationArg { count rows dim first apart level }
     BeganCompilationArg { log_w handed ancestors norms }
+    BeforeCompilationArg { x scores pulls log_psi ancestors norms seeds }
     NumbersCompilationArg { weights biases cond levels }
     TensorNumbersCompilationArg { weights biases cond levels }
     TensorSizesCompilationArg { count conditions dim hidden layers outputs out_first level }
@@ -174,9 +176,11 @@ macro_rules! entry {
     };
 }
 
+mod frames;
 mod layers;
 mod networks;
 mod paths;
+mod scaffold;
 mod steps;
 
 /// Every kernel, under at least one key.
@@ -258,12 +262,14 @@ pub fn all() -> Vec<Offline> {
             x log_w scores ancestors roots clock norms rows_out start seeds shape; LANES, paired, rows, kept, TOGETHER, element.kind()
         )));
     }
+    frames::all(&mut list);
     layers::layers(&mut list);
     networks::networks(&mut list);
     networks::energies(&mut list);
     networks::classes(&mut list);
     networks::divergences(&mut list);
     paths::all(&mut list);
+    scaffold::all(&mut list);
     steps::all(&mut list);
     list
 }

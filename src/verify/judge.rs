@@ -5,12 +5,30 @@ use feynkac_kernels::passes::mlp::{Compute, Half};
 use feynkac_kernels::passes::step::oracle::{Particle, Point, Rows};
 
 use super::{EPS, kept};
+use crate::aim::{Divergence, Says};
 use crate::error::{Error, Result};
 use crate::model::{Model, Noise, seen};
 use crate::options::Options;
 use crate::registry::Method;
 use crate::run::Run;
 use crate::target::{Scales, Target};
+
+/// Refuses what no oracle walks beside.
+pub fn check(models: &[Model], options: &Options) -> Result<()> {
+    if models.iter().enumerate().any(|(at, model)| options.says(at, model) == Says::Divergence)
+        && options.divergence != Divergence::Exact
+    {
+        return Err(Error::input(
+            "divergence",
+            format!("{:?}", options.divergence),
+            "exact, beside the oracles",
+        ));
+    }
+    if models.iter().any(|model| matches!(model, Model::Likelihood(_))) {
+        return Err(Error::input("likelihood", "one of your own", "a task with an f64 oracle"));
+    }
+    Ok(())
+}
 
 /// Scores, log-densities and Laplacians of all models at one level in f64.
 pub struct Judge<'a> {

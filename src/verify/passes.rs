@@ -10,7 +10,7 @@ use feynkac_kernels::prims::philox::oracle::{Stream, normal, uniform, words};
 use feynkac_kernels::prims::state::{BLOCK, Population};
 
 use super::problems::runs;
-use super::{EPS, Verdict, energies, images, layers, paths, verify, walk, weighed};
+use super::{EPS, Verdict, energies, frames, images, layers, paths, scaffold, verify, walk, weighed};
 use crate::aim::{Growth, Reward};
 use crate::error::Result;
 use crate::model::Model;
@@ -31,6 +31,7 @@ pub const PASSES: &[Row] = &[
     ("divergence", energies::divergences),
     ("draws", drawn),
     ("energy", energies::energies),
+    ("frames", frames::walked),
     ("gather", gathered),
     ("genealogy", kept),
     ("increments", milder),
@@ -44,6 +45,7 @@ pub const PASSES: &[Row] = &[
     ("resample", weighed::resampled),
     ("retain", paths::retained),
     ("rows", images::turned),
+    ("scaffold", scaffold::twisted),
     ("scan", weighed::scanned),
     ("step", stepped),
     ("steps", together),

@@ -6,6 +6,7 @@
 
 pub mod buffer;
 pub mod gaussian;
+pub mod igso3;
 pub mod layers;
 pub mod mixture;
 pub mod twist;

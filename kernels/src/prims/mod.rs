@@ -8,5 +8,6 @@ pub mod fixed;
 pub mod math;
 pub mod monoid;
 pub mod philox;
+pub mod so3;
 pub mod space;
 pub mod state;

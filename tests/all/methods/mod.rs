@@ -9,6 +9,7 @@ mod particles;
 pub mod s1;
 mod s2;
 mod s3;
+mod scaffold;
 pub mod tds;
 mod tds_digits;
 mod tds_mistakes;

@@ -7,6 +7,7 @@ mod divergence;
 mod draws;
 mod energy;
 mod every;
+mod frames;
 mod ladder;
 pub mod layers;
 pub mod mlp;
