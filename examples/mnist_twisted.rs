@@ -1,8 +1,8 @@
 //! Handwritten digits by the twisted sampler: of a class, as a classifier says, and with half or a quarter of the pixels
 //! known; by 1, 4, 16 and 64 particles.
 //!
-//! `cargo run --release --example mnist_twisted -- --output out/mnist-twisted` writes mnist-twisted.md and pictures; hours
-//! on two cores, minutes with `--images 10 --particles 1,4`.
+//! `cargo run --release --example mnist_twisted -- --output out/mnist-twisted` writes classes.md, known.md
+//! and pictures; `--images 10 --particles 1,4` is a small one.
 
 mod experiments;
 

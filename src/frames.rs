@@ -15,7 +15,7 @@ pub use feynkac_kernels::models::igso3::mixture::Component;
 pub use feynkac_kernels::passes::scaffold::{Chain, Lean, Motif};
 
 use crate::error::{Error, Result};
-use crate::run::group_seed;
+use crate::run::{check_record, group_seed, log_mean};
 
 /// How a motif is looked for.
 #[derive(Clone, Debug)]
@@ -197,18 +197,12 @@ impl<'a> Walking<'a> {
 
     /// What the records of a group say.
     fn book(&self, found: &mut Found, group: usize, records: &[&[f32]]) -> Result<()> {
-        let (slots, last) = (self.of.slots as f64, records.len() - 1);
+        let last = records.len() - 1;
         let mut log_z = 0.0;
         for (step, record) in records.iter().enumerate() {
-            let [e, s, decision] = [record[0], record[1], record[3]].map(f64::from);
-            if decision < -1.5 {
-                return Err(Error::Run { step, group, what: "a log-weight is NaN or above 9e7" });
-            }
-            if decision < -0.5 {
-                return Err(Error::Run { step, group, what: "every weight is zero" });
-            }
-            if decision > 0.5 || step == last {
-                log_z += e * std::f64::consts::LN_2 + (s / slots).ln();
+            check_record(record, step, group)?;
+            if record[3] > 0.5 || step == last {
+                log_z += log_mean([0, 1, 2, 3].map(|i| f64::from(record[i])), self.of.slots);
             }
         }
         let resampled = (0..last).filter(|step| records[*step][3] > 0.5).collect();

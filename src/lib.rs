@@ -26,6 +26,9 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+#[macro_use]
+mod named;
+
 pub mod aim;
 mod around;
 pub mod classifier;

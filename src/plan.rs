@@ -170,7 +170,7 @@ impl Plan {
         let mut start: Vec<Pass> = [Pass::Init].into_iter().chain(evaluate.clone()).collect();
         let mut around = Vec::new();
         // A network's way back is for steps that lean, and a likelihood outside is asked anyway.
-        let leans = options.twisting.as_ref().is_some_and(Twisting::leans);
+        let leans = options.leans();
         if options.judged() || outside && leans {
             start.push(Pass::LookFirst);
             around.push(Pass::Look);

@@ -7,6 +7,7 @@ mod judge;
 mod ladder;
 mod outcome;
 mod paths;
+mod records;
 mod sizes;
 
 use std::cell::{Cell, RefCell};
@@ -39,6 +40,7 @@ pub use graph::Steady;
 pub use ladder::{Climbed, Ladder, Spread};
 pub use outcome::{Counters, Glance, Outcome, Timings, read, sample};
 pub use paths::Refined;
+pub(crate) use records::{check_record, log_mean};
 
 /// On the CPU a launch has about this many particle-steps, where the population is smaller: where launches are a few
 /// hundredths of the work, kernels of one step are the faster ones.

@@ -17,6 +17,7 @@ use crate::options::Options;
 pub(crate) use chain::{CLEAN, noise, row};
 pub(crate) use names::CLASSIFIER;
 pub use names::{CHAINS, POTENTIALS, SPREADS, TASKS};
+pub(crate) use read::unwanted;
 pub use task::Task;
 
 /// The variance that a denoised state is taken to have about the sample it leads to, with v = sigma^2/alpha^2:
@@ -123,6 +124,11 @@ impl Options {
     /// Whether a likelihood stands behind the models.
     pub(crate) fn judged(&self) -> bool {
         self.twisting.as_ref().is_some_and(|twisting| twisting.task.outside())
+    }
+
+    /// Whether a gradient of log psi is taken.
+    pub(crate) fn leans(&self) -> bool {
+        self.twisting.as_ref().is_some_and(Twisting::leans)
     }
 
     /// The models, and the likelihood behind them where there is one.

@@ -4,14 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use feynkac::cli::picture::Samples;
 use feynkac::kernels::device::Device;
-use feynkac::{
-    Chain, Error, Method, Model, Options, Outcome, Policy, Result, Spread, Task, Twisting, sample,
-};
+use feynkac::{Chain, Method, Model, Options, Outcome, Policy, Result, Spread, Task, Twisting, sample};
 
 use super::digits::{Judge, Set};
-use super::{Size, mean_and_error, pages};
+use super::{Size, last_ess, mean_and_error, pages, trained};
 
 /// Pixels of an image, and of a row of them.
 const PIXELS: usize = 784;
@@ -45,12 +42,7 @@ impl Digits {
 
     fn options(&self, method: Method, particles: usize, size: Size) -> Result<(Model, Options)> {
         let (model, _) = Model::open(&self.network, None)?;
-        let (schedule, t_max, t_min) = model.schedule().ok_or_else(|| {
-            Error::input("network", self.network.display().to_string(), "one with a schedule of its own")
-        })?;
-        let mut options = Options::new(method, schedule);
-        (options.t_max, options.t_min, options.particles) = (t_max, t_min, particles);
-        (options.groups, options.steps, options.seed) = (size.runs, size.steps, size.seed);
+        let options = trained(&model, &self.network, method, Size { particles, ..size })?;
         Ok((model, options))
     }
 
@@ -86,11 +78,6 @@ fn one_each(drawn: &Outcome, groups: usize, seed: u64) -> Vec<f32> {
         images.extend_from_slice(&drawn.x[own * PIXELS..(own + 1) * PIXELS]);
     }
     images
-}
-
-fn last_ess(drawn: &Outcome) -> f64 {
-    let all: Vec<f64> = drawn.ess.iter().filter_map(|ess| ess.last().copied()).collect();
-    all.iter().sum::<f64>() / all.len().max(1) as f64
 }
 
 /// A row of the table of classes.
@@ -129,7 +116,7 @@ pub fn by_class(
                 "weights alone" => digits.by_weights(device, task, k, size)?,
                 _ => digits.own_class(device, class, size)?,
             };
-            ess += if k == 1 { 1.0 } else { last_ess(&drawn) } / classes as f64;
+            ess += last_ess(&drawn, k) / classes as f64;
             images.extend(one_each(&drawn, each.runs, size.seed));
         }
         let seconds = start.elapsed().as_secs_f64() / (classes * each.runs) as f64;
@@ -143,8 +130,7 @@ pub fn by_class(
             let error = (share * (1.0 - share) / (classes * each.runs) as f64).sqrt();
             format!("{:.1} +- {:.1} %", 100.0 * share, 100.0 * error)
         });
-        let (x, log_w) = (&images, vec![0.0; classes * each.runs]);
-        pages::picture(output, &format!("{name} {k}"), Samples { x, dim: PIXELS, log_w: &log_w, groups: 1 })?;
+        pages::images(output, &format!("{name} {k}"), &images, PIXELS)?;
         let ess_of = format!("{ess:.1} of {k}");
         rows.push(vec![name.to_owned(), k.to_string(), judge, classifier, ess_of, format!("{seconds:.2}")]);
         pages::write(output, "classes.md", &pages::table(&CLASSES, &rows))?;
@@ -211,14 +197,9 @@ pub fn by_pixels(
                 errors.push(error(&mean, image, shown));
                 ones.push(error(&one.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>(), image, shown));
                 samples.extend(one);
-                ess += if k == 1 { 1.0 } else { last_ess(&drawn) } / size_of(&truth);
+                ess += last_ess(&drawn, k) / size_of(&truth);
             }
-            let (x, log_w) = (&samples, vec![0.0; samples.len() / PIXELS]);
-            pages::picture(
-                output,
-                &format!("{name} {k}"),
-                Samples { x, dim: PIXELS, log_w: &log_w, groups: 1 },
-            )?;
+            pages::images(output, &format!("{name} {k}"), &samples, PIXELS)?;
             let (mean_error, sample_error) =
                 (mean_and_error(errors.iter().copied()), mean_and_error(ones.iter().copied()));
             let told = |(mean, error): (f64, f64)| format!("{mean:.3} +- {error:.3}");
@@ -228,8 +209,7 @@ pub fn by_pixels(
             all.push(Known { particles: k, mean_error, sample_error });
         }
     }
-    let (x, log_w) = (&truth, vec![0.0; truth.len() / PIXELS]);
-    pages::picture(output, "the images", Samples { x, dim: PIXELS, log_w: &log_w, groups: 1 })?;
+    pages::images(output, "the images", &truth, PIXELS)?;
     Ok(all)
 }
 

@@ -4,14 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use feynkac::classifier::Classifier;
-use feynkac::cli::picture::Samples;
 use feynkac::eval::{Points, evaluate};
 use feynkac::kernels::device::Device;
 use feynkac::layered::{self, Loaded};
 use feynkac::weights::Weights;
-use feynkac::{Error, Method, Model, Options, Outcome, Result, sample};
+use feynkac::{Method, Model, Outcome, Result, sample};
 
-use super::{Size, mean_and_error, pages, shares};
+use super::{Size, last_ess, mean_and_error, pages, shares, trained};
 
 /// Columns of the table.
 pub const HEADER: [&str; 6] =
@@ -107,13 +106,9 @@ impl Digits {
         size: Size,
     ) -> Result<Outcome> {
         let models = [Model::open(&self.network, None)?.0, Model::open(&self.network, Some(class))?.0];
-        let (schedule, t_max, t_min) = models[0].schedule().ok_or_else(|| {
-            Error::input("network", self.network.display().to_string(), "one with a schedule of its own")
-        })?;
-        let mut options = Options::new(Method::FkcGuidance, schedule);
-        (options.t_max, options.t_min, options.beta, options.weights) = (t_max, t_min, exponent, weights);
-        (options.groups, options.particles, options.steps) = (size.runs, size.particles, size.steps);
-        options.seed = size.seed + class as u64;
+        let size = Size { seed: size.seed + class as u64, ..size };
+        let mut options = trained(&models[0], &self.network, Method::FkcGuidance, size)?;
+        (options.beta, options.weights) = (exponent, weights);
         sample(device, &models, &options, None)
     }
 
@@ -132,8 +127,7 @@ impl Digits {
             off += (found - f64::from(*mean)).powi(2);
             wanted += f64::from(*std).powi(2);
         }
-        let last = |ess: &Vec<f64>| ess.last().copied().unwrap_or(shares.len() as f64 / groups as f64);
-        let ess = drawn.ess.iter().map(last).sum::<f64>() / groups as f64;
+        let ess = last_ess(drawn, shares.len() / groups);
         Ok(Figures { agrees, off: (off / pixels as f64).sqrt(), spread: (variance / wanted).sqrt(), ess })
     }
 }
@@ -211,8 +205,7 @@ pub fn write(
                 images.extend(heaviest(&drawn, size.runs, 8));
             }
             let name = format!("digits {exponent} {}", if weighted { "corrected" } else { "guidance alone" });
-            let (x, dim, log_w) = (&images, digits.pixels, vec![0.0; images.len() / digits.pixels]);
-            pages::picture(output, &name, Samples { x, dim, log_w: &log_w, groups: 1 })?;
+            pages::images(output, &name, &images, digits.pixels)?;
             all.push(Found { exponent, weighted, classes: figures });
         }
     }

@@ -14,6 +14,10 @@ pub mod pages;
 pub mod particles;
 pub mod plane;
 
+use std::path::Path;
+
+use feynkac::{Error, Method, Model, Options, Outcome, Result};
+
 /// How much is done of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
@@ -41,6 +45,23 @@ pub fn normalised(log_w: &[f32]) -> Vec<f64> {
     let w: Vec<f64> = log_w.iter().map(|&l| (f64::from(l) - f64::from(top)).exp()).collect();
     let total: f64 = w.iter().sum();
     w.iter().map(|w| w / total).collect()
+}
+
+/// Options over what the network `model` at `path` was trained on.
+pub fn trained(model: &Model, path: &Path, method: Method, size: Size) -> Result<Options> {
+    let (schedule, t_max, t_min) = model.schedule().ok_or_else(|| {
+        Error::input("network", path.display().to_string(), "one with a schedule of its own")
+    })?;
+    let mut options = Options::new(method, schedule);
+    (options.t_max, options.t_min, options.seed) = (t_max, t_min, size.seed);
+    (options.groups, options.particles, options.steps) = (size.runs, size.particles, size.steps);
+    Ok(options)
+}
+
+/// Effective sample size at the end, the mean over groups of `particles`; all of them where nothing was weighed.
+pub fn last_ess(drawn: &Outcome, particles: usize) -> f64 {
+    let last = |ess: &Vec<f64>| ess.last().copied().unwrap_or(particles as f64);
+    drawn.ess.iter().map(last).sum::<f64>() / drawn.ess.len() as f64
 }
 
 /// Weights of all particles, each group's summing to 1 / groups.

@@ -34,6 +34,12 @@ pub fn picture(folder: &Path, name: &str, samples: Samples) -> Result<()> {
     write_atomically(&path, &draw(samples).map_err(failed)?.png().map_err(failed)?)
 }
 
+/// A picture of images that count alike, `pixels` each.
+pub fn images(folder: &Path, name: &str, x: &[f32], pixels: usize) -> Result<()> {
+    let log_w = vec![0.0; x.len() / pixels];
+    picture(folder, name, Samples { x, dim: pixels, log_w: &log_w, groups: 1 })
+}
+
 /// What `main` returns; an error is told.
 pub fn exit(result: Result<()>) -> std::process::ExitCode {
     match result {

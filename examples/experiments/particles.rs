@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use feynkac::kernels::device::Device;
 use feynkac::weights::Weights;
-use feynkac::{Error, Method, Model, Options, Outcome, Policy, Result, Sde, sample};
+use feynkac::{Error, Method, Model, Outcome, Policy, Result, Sde, sample};
 
-use super::{Size, mean_and_error, normalised};
+use super::{Size, mean_and_error, normalised, trained};
 
 /// The temperature that the networks have learnt.
 pub const LEARNT: f64 = 2.0;
@@ -195,16 +195,11 @@ pub fn run(
 ) -> Result<Outcome> {
     let path = system.folder(weights);
     let (model, _) = Model::open(&path, None)?;
-    let (schedule, t_max, t_min) = model.schedule().ok_or_else(|| {
-        Error::input("network", path.display().to_string(), "one with a schedule of its own")
-    })?;
     let beta = LEARNT / temperature;
     let method = if beta == 1.0 { Method::Plain } else { Method::FkcAnneal };
-    let mut options = Options::new(method, schedule);
-    (options.t_max, options.t_min, options.beta) = (t_max, t_min, beta);
+    let mut options = trained(&model, &path, method, size)?;
+    options.beta = beta;
     (options.sde, options.weights, options.resample) = (sampler.sde, sampler.weights, Policy::Ess(0.5));
-    (options.groups, options.particles, options.steps) = (size.runs, size.particles, size.steps);
-    options.seed = size.seed;
     sample(device, &[model], &options, None)
 }
 

@@ -78,34 +78,6 @@ fn spellings(rows: &[(&str, &str)]) -> String {
     rows.iter().map(|row| row.0).collect::<Vec<_>>().join(", ")
 }
 
-/// `FromStr` and `Display` of an enum whose rows are (name, value, doc).
-macro_rules! named {
-    ($kind:ty, $what:literal, $rows:expr) => {
-        impl FromStr for $kind {
-            type Err = Error;
-
-            fn from_str(text: &str) -> Result<Self> {
-                match $rows.iter().find(|row| row.0 == text.trim()) {
-                    Some(row) => Ok(row.1),
-                    None => {
-                        let names: Vec<&str> = $rows.iter().map(|row| row.0).collect();
-                        unknown($what, text, &format!("one of {}", names.join(", ")))
-                    }
-                }
-            }
-        }
-
-        impl fmt::Display for $kind {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match $rows.iter().find(|row| row.1 == *self) {
-                    Some(row) => f.write_str(row.0),
-                    None => write!(f, "{self:?}"),
-                }
-            }
-        }
-    };
-}
-
 named!(Rule, "rule", RULES);
 named!(State, "state", STATES);
 named!(Final, "final", FINALS);

@@ -12,7 +12,6 @@ use super::{Asked, Noise};
 use crate::aim::Says;
 use crate::error::Result;
 use crate::options::Options;
-use crate::twist::Twisting;
 
 /// Ready to be asked.
 #[derive(Debug)]
@@ -84,9 +83,7 @@ impl Field {
             }
         }
         let settings = Settings {
-            back: net.energy.is_some()
-                || says == Says::Divergence
-                || options.twisting.as_ref().is_some_and(Twisting::leans),
+            back: net.energy.is_some() || says == Says::Divergence || options.leans(),
             along: says == Says::Rate,
             most: count,
             ..Settings::default()

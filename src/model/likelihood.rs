@@ -5,12 +5,11 @@ use std::path::Path;
 
 use feynkac_kernels::device::{Buf, Device};
 use feynkac_kernels::passes::copy::copy;
+use feynkac_kernels::prims::monoid::ZERO_WEIGHT;
 
 use super::{Model, Noise};
-use crate::classifier::ConvClassifier;
 use crate::error::{Error, Result};
-use crate::layered::{Folder, Layered};
-use crate::netconfig::load_classifier;
+use crate::layered::{self, Folder, Kind, Layered, Loaded};
 
 /// What a likelihood is shown: `count` denoised states, all at one noise level.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +68,7 @@ impl<R: Fn(&[f32]) -> f32> Likelihood for HostReward<R> {
             let what = format!("reward of particle {at} at sigma {}", seen.noise.sigma);
             return Err(Error::input(what, odd, "a number, or minus infinity"));
         }
-        let finite: Vec<f32> = rewards.iter().map(|r| r.max(LEAST)).collect();
+        let finite: Vec<f32> = rewards.iter().map(|r| r.max(ZERO_WEIGHT)).collect();
         Ok(copy(device, &device.upload("rewards", &finite)?, out, value)?)
     }
 
@@ -77,9 +76,6 @@ impl<R: Fn(&[f32]) -> f32> Likelihood for HostReward<R> {
         true
     }
 }
-
-/// A reward that stands for none at all.
-const LEAST: f32 = -1.0e30;
 
 /// A classifier of clean states, which judges those that are denoised.
 #[derive(Clone, Debug)]
@@ -93,25 +89,17 @@ pub struct ClassifierNet {
 impl ClassifierNet {
     /// Opens a classifier's folder, of images or a dense one. Gives warnings too.
     pub fn open(path: &Path) -> Result<(Self, Vec<String>)> {
-        let (net, warnings) = match Folder::of(path)? {
-            Folder::Images => {
-                let (found, warnings) = ConvClassifier::load(path)?;
-                if found.config.noise.is_some() {
-                    let wanted = "one of clean images: it is shown denoised ones";
-                    return Err(Error::file(path, "the classifier", "one of noisy images", wanted));
-                }
-                (found.net, warnings)
-            }
-            Folder::Classifier => {
-                let (config, weights, warnings) = load_classifier(path)?;
-                (weights.layered(&config)?, warnings)
-            }
-            other => {
-                let wanted = "a classifier (class classifier, or _class_name ConvClassifier)";
-                return Err(Error::file(path, "the classifier", format!("{other:?}").to_lowercase(), wanted));
-            }
-        };
-        Ok((Self { name: path.display().to_string(), net }, warnings))
+        let folder = Folder::of(path)?;
+        if !matches!(folder, Folder::Images | Folder::Classifier) {
+            let wanted = "a classifier (class classifier, or _class_name ConvClassifier)";
+            return Err(Error::file(path, "the classifier", format!("{folder:?}").to_lowercase(), wanted));
+        }
+        let (Loaded { name, kind, net, .. }, warnings) = layered::open(path)?;
+        if matches!(kind, Kind::Images(config) if config.noise.is_some()) {
+            let wanted = "one of clean images: it is shown denoised ones";
+            return Err(Error::file(path, "the classifier", "one of noisy images", wanted));
+        }
+        Ok((Self { name, net }, warnings))
     }
 
     /// Coordinates of a state.

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::model::{ClassifierNet, Likelihood, Model, Seen, Uploaded};
 use crate::options::Options;
 use crate::plan::{Pass, Plan};
-use crate::twist::{Task, Twisting};
+use crate::twist::{self, Task};
 
 /// Who judges denoised states.
 enum By<'a> {
@@ -54,7 +54,7 @@ impl<'a> Judge<'a> {
     ) -> Result<Self> {
         let looks = plan.step.contains(&Pass::Look);
         let seen = device.empty("rows that a twist sees", if looks { of.particles() * of.dim } else { 1 })?;
-        let leans = options.twisting.as_ref().is_some_and(Twisting::leans);
+        let leans = options.leans();
         let task = options.twisting.as_ref().map(|twisting| &twisting.task);
         let by = match (behind, task) {
             (Some(Model::Classifier(net)), Some(Task::Classifier { class, scale })) => {
@@ -160,10 +160,8 @@ impl Run<'_> {
             (By::Classifier(own), _) => own.launch(self.device, seen, count, [at(slope), at(slope + cells)]),
             (By::Own(own), Some(level)) => {
                 let noise = self.levels[level];
-                let variance = match &self.options.twisting {
-                    Some(twisting) => twisting.variance(noise, self.models[0].moments().1),
-                    None => 0.0,
-                };
+                let variance = twist::of(self.options, self.models)
+                    .map_or(0.0, |(twisting, variance)| twisting.variance(noise, variance));
                 let seen = Seen { denoised: seen, count, noise, variance };
                 own.log_psi(self.device, seen, out, slope + cells, slope)
             }

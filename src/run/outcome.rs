@@ -7,7 +7,7 @@ use feynkac_kernels::passes::mlp::Compute;
 use feynkac_kernels::passes::weights::RECORD;
 use serde::Serialize;
 
-use super::{Ladder, Refined, Run, Steady, batches};
+use super::{Ladder, Refined, Run, Steady, batches, check_record, log_mean};
 use crate::coeffs;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -271,12 +271,7 @@ pub(super) fn check_records(run: &Run, records: &[[f32; RECORD]]) -> Result<()> 
     let weighed = coeffs::weighs(run.options);
     for (i, record) in records.iter().enumerate().filter(|_| weighed) {
         let (step, group) = (i / run.of.groups, run.first_group + i % run.of.groups);
-        if record[3] < -1.5 {
-            return Err(Error::Run { step, group, what: "a log-weight is NaN or above 9e7" });
-        }
-        if record[3] < -0.5 {
-            return Err(Error::Run { step, group, what: "every weight is zero" });
-        }
+        check_record(record, step, group)?;
     }
     Ok(())
 }
@@ -343,7 +338,7 @@ pub fn read(run: &Run) -> Result<Outcome> {
             out.distinct_roots.push(seen.iter().filter(|&&s| s).count());
         }
         let own = || records.iter().skip(g).step_by(of.groups).map(|r| r.map(f64::from));
-        let log_sum = |[e, s, ..]: [f64; RECORD]| e * std::f64::consts::LN_2 + s.ln() - (k as f64).ln();
+        let log_sum = |record: [f64; RECORD]| log_mean(record, k);
         if weighed {
             let decided: Vec<[f64; RECORD]> = (0..steps)
                 .map(|step| records[run.rows_of.decided(step) * of.groups + g].map(f64::from))

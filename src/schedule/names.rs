@@ -164,36 +164,8 @@ impl TimeFeature {
     pub const NAMES: [(&str, TimeFeature); 2] = [("log_snr", TimeFeature::LogSnr), ("t", TimeFeature::T)];
 }
 
-/// `FromStr` and `Display` from a `NAMES` table.
-macro_rules! named {
-    ($kind:ty, $what:literal) => {
-        impl FromStr for $kind {
-            type Err = Error;
-
-            fn from_str(text: &str) -> Result<Self> {
-                match Self::NAMES.iter().find(|(name, _)| *name == text.trim()) {
-                    Some((_, value)) => Ok(*value),
-                    None => {
-                        let names: Vec<&str> = Self::NAMES.iter().map(|(name, _)| *name).collect();
-                        Err(Error::input($what, format!("{text:?}"), format!("one of {}", names.join(", "))))
-                    }
-                }
-            }
-        }
-
-        impl fmt::Display for $kind {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match Self::NAMES.iter().find(|(_, value)| value == self) {
-                    Some((name, _)) => f.write_str(name),
-                    None => write!(f, "{self:?}"),
-                }
-            }
-        }
-    };
-}
-
-named!(Prediction, "prediction");
-named!(TimeFeature, "time feature");
+named!(Prediction, "prediction", Prediction::NAMES);
+named!(TimeFeature, "time feature", TimeFeature::NAMES);
 
 impl FromStr for Preconditioning {
     type Err = Error;

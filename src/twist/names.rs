@@ -99,34 +99,5 @@ impl fmt::Display for Spread {
     }
 }
 
-impl FromStr for Chain {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let wanted = || names(CHAINS.iter().map(|row| row.0));
-        let found = CHAINS.iter().find(|row| row.0 == text.trim()).map(|row| row.1);
-        found.map_or_else(|| Err(Error::input("chain", format!("{text:?}"), wanted())), Ok)
-    }
-}
-
-impl fmt::Display for Chain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(CHAINS.iter().find(|row| row.1 == *self).map_or("", |row| row.0))
-    }
-}
-
-impl FromStr for Potential {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let wanted = || names(POTENTIALS.iter().map(|row| row.0));
-        let found = POTENTIALS.iter().find(|row| row.0 == text.trim()).map(|row| row.1);
-        found.map_or_else(|| Err(Error::input("potential", format!("{text:?}"), wanted())), Ok)
-    }
-}
-
-impl fmt::Display for Potential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(POTENTIALS.iter().find(|row| row.1 == *self).map_or("", |row| row.0))
-    }
-}
+named!(Chain, "chain", CHAINS);
+named!(Potential, "potential", POTENTIALS);

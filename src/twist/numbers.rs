@@ -1,13 +1,12 @@
 //! The numbers of a twist on a device: what kernels read at [`feynkac_kernels::models::twist`].
 
+use feynkac_kernels::prims::monoid::ZERO_WEIGHT;
+
 use super::task::LOGISTIC;
 use super::{Task, Twisting};
 use crate::eigen::{dot, positive_definite};
 use crate::error::{Error, Result};
 use crate::model::Noise;
-
-/// Added to log psi behind a hard wall: a weight of zero.
-const WALL: f32 = -1.0e30;
 
 /// Ready to be put behind those of the models.
 pub(crate) struct Numbers {
@@ -59,7 +58,7 @@ impl Twisting {
                 let halves = bounds.len() as f64 * std::f64::consts::LN_2;
                 let own = |spread: &f64| match *spread {
                     // Each soft wall is 1/2 everywhere: a constant that is given back.
-                    0.0 => vec![halves, 0.0, f64::from(WALL)],
+                    0.0 => vec![halves, 0.0, f64::from(ZERO_WEIGHT)],
                     spread => vec![0.0, LOGISTIC / spread.sqrt(), 0.0],
                 };
                 (params.collect(), spreads.iter().map(own).collect(), vec![bounds.len(), 0])

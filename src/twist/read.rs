@@ -1,5 +1,6 @@
 //! A task from a safetensors file.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use super::{CLASSIFIER, TASKS, Task};
@@ -28,10 +29,7 @@ impl Task {
         let needed = || {
             noise.ok_or_else(|| Error::input("--noise", "none", "the standard deviation of what is known"))
         };
-        let none = |task: Task| match noise {
-            Some(noise) => Err(Error::input("--noise", noise, format!("none with --task {name}"))),
-            None => Ok(task),
-        };
+        let none = |task: Task| unwanted("--noise", noise, name).map(|()| task);
         let task = match name {
             "linear" => {
                 let measured = row("y")?;
@@ -84,5 +82,13 @@ impl Task {
         };
         task.check(dim)?;
         Ok(task)
+    }
+}
+
+/// Refuses a flag that the task `name` does not know.
+pub(crate) fn unwanted(flag: &str, found: Option<impl Display>, name: &str) -> Result<()> {
+    match found {
+        Some(found) => Err(Error::input(flag, found, format!("none with --task {name}"))),
+        None => Ok(()),
     }
 }

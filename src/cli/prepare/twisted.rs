@@ -1,6 +1,5 @@
 //! From flags to a twisted run, and back.
 
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::options::Options;
 use crate::registry::Method;
-use crate::twist::{CLASSIFIER, Potential, TASKS, Task, Twisting};
+use crate::twist::{CLASSIFIER, Potential, TASKS, Task, Twisting, unwanted};
 
 /// What tds is told; the flags of it mean nothing to others.
 pub fn twisting(settings: &Settings, method: Method, models: &[Model]) -> Result<Option<Twisting>> {
@@ -28,13 +27,13 @@ pub fn twisting(settings: &Settings, method: Method, models: &[Model]) -> Result
     let dim = models.first().map_or(0, Model::dim);
     let task = match &flags.operator {
         Some(file) => {
-            none("--operator", (name == CLASSIFIER).then_some(file.display()), name)?;
-            none("--classifier", flags.classifier.as_deref().map(Path::display), name)?;
-            none("--classifier-scale", flags.classifier_scale, name)?;
+            unwanted("--operator", (name == CLASSIFIER).then_some(file.display()), name)?;
+            unwanted("--classifier", flags.classifier.as_deref().map(Path::display), name)?;
+            unwanted("--classifier-scale", flags.classifier_scale, name)?;
             Task::open(file, name, flags.noise, dim)?
         }
         None if name == CLASSIFIER => {
-            none("--noise", flags.noise, name)?;
+            unwanted("--noise", flags.noise, name)?;
             let [class] = settings.class[..] else {
                 let wanted = "1, that of --task classifier";
                 return Err(Error::input("number of classes (--class)", settings.class.len(), wanted));
@@ -69,14 +68,6 @@ pub fn judge(settings: &Settings, method: Method) -> Result<Option<(Model, Vec<S
         None => {
             Err(Error::input("--classifier", "none", "the folder of a classifier, for --task classifier"))
         }
-    }
-}
-
-/// Refuses a flag that the task `name` does not know.
-fn none(flag: &str, found: Option<impl Display>, name: &str) -> Result<()> {
-    match found {
-        Some(found) => Err(Error::input(flag, found, format!("none with --task {name}"))),
-        None => Ok(()),
     }
 }
 

@@ -45,11 +45,13 @@ pub fn classes_kernel(
         }
         let mut sum = 0.0f32.runtime();
         for j in 0..of.classes as usize {
-            sum += exp_of(logits[at + j] - most);
+            let own = exp_of(logits[at + j] - most);
+            back[at + j] = own;
+            sum += own;
         }
         let scale = factor / sum;
         for j in 0..of.classes as usize {
-            back[at + j] = -scale * exp_of(logits[at + j] - most);
+            back[at + j] *= -scale;
         }
         let wanted = at + of.class as usize;
         back[wanted] += factor;

@@ -1,4 +1,5 @@
-//! y = x: what a device's memory can do at best, for measurements to compare with.
+//! y = x, or a part of y: what a device's memory can do at best, for measurements to compare with, and how numbers of the
+//! host get into a buffer that holds others.
 
 pub(crate) mod kernel;
 mod launch;

@@ -28,9 +28,15 @@ pub(crate) fn place_of<N: Size>(shape: &Shape, frames: u32, item: u32, #[comptim
     let tiles = comptime!(layout == Layout::Tiles);
     let vector = if tiles { item / frames } else { item % vectors };
     let frame = if tiles { item % frames } else { item / vectors };
+    frame_of::<N>(shape, vector, frame as usize)
+}
+
+/// A frame of vector number `vector` of particles.
+#[cube]
+pub(crate) fn frame_of<N: Size>(shape: &Shape, vector: u32, frame: usize) -> Place {
     let at = vector * (N::value() as u32);
     let group = at / shape.padded;
-    Place { frame: frame as usize, at: at as usize, group, slot: at - group * shape.padded }
+    Place { frame, at: at as usize, group, slot: at - group * shape.padded }
 }
 
 /// The quaternion of the frame there.
@@ -48,6 +54,22 @@ pub(crate) fn rotation_at<N: Size>(
         y: load_row::<f32, N>(x, grid, row + 2usize, place.at, layout),
         z: load_row::<f32, N>(x, grid, row + 3usize, place.at, layout),
     }
+}
+
+/// Stores the quaternion of a frame whose rows begin at `row`.
+#[cube]
+pub(crate) fn store_rotation<N: Size>(
+    x: &mut [f32],
+    grid: &Grid,
+    row: usize,
+    at: usize,
+    q: &Quaternion<N>,
+    #[comptime] layout: Layout,
+) {
+    store_row::<f32, N>(x, grid, row, at, q.w, layout);
+    store_row::<f32, N>(x, grid, row + 1usize, at, q.x, layout);
+    store_row::<f32, N>(x, grid, row + 2usize, at, q.y, layout);
+    store_row::<f32, N>(x, grid, row + 3usize, at, q.z, layout);
 }
 
 /// The mean rotation of a prior.
@@ -118,10 +140,7 @@ pub fn start_kernel<N: Size>(
             let by = exp::<N>(&scaled::<N>(&axis, angle / length::<N>(&axis)));
             normalised::<N>(&compose::<N>(&mean_at::<N>(priors, prior), &by))
         };
-        store_row::<f32, N>(x, &grid, row, place.at, q.w, layout);
-        store_row::<f32, N>(x, &grid, row + 1usize, place.at, q.x, layout);
-        store_row::<f32, N>(x, &grid, row + 2usize, place.at, q.y, layout);
-        store_row::<f32, N>(x, &grid, row + 3usize, place.at, q.z, layout);
+        store_rotation::<N>(x, &grid, row, place.at, &q, layout);
         let z = noise::<N>(seeds, &place, 0u32.runtime(), 1u32.runtime(), purpose::INIT, wide);
         let alpha = numbers[3];
         let std = Vector::<f32, N>::new(alpha * alpha * priors[prior + 8usize] + numbers[4]).sqrt();

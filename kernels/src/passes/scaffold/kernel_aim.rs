@@ -6,7 +6,7 @@ use cubecl::prelude::*;
 use super::{NUMBERS, TANGENT};
 use crate::models::igso3::mixture::{COMPONENT, pulled, score};
 use crate::passes::frames::FRAME;
-use crate::passes::frames::kernel::{place_of, rotation_at};
+use crate::passes::frames::kernel::{place_of, rotation_at, store_rotation};
 use crate::passes::own_items;
 use crate::prims::so3::{Tangent, compose, exp, normalised, scaled};
 use crate::prims::state::{Grid, Layout, Shape, load_row, store_row};
@@ -91,10 +91,7 @@ pub fn told_kernel<N: Size>(
         store_three::<N>(scores, &six, to, at, &s, layout);
         let way = exp::<N>(&scaled::<N>(&s, Vector::new(noise)));
         let clean = normalised::<N>(&compose::<N>(&q, &way));
-        store_row::<f32, N>(denoised, &grid, row, at, clean.w, layout);
-        store_row::<f32, N>(denoised, &grid, row + 1usize, at, clean.x, layout);
-        store_row::<f32, N>(denoised, &grid, row + 2usize, at, clean.y, layout);
-        store_row::<f32, N>(denoised, &grid, row + 3usize, at, clean.z, layout);
+        store_rotation::<N>(denoised, &grid, row, at, &clean, layout);
         // Minus the precision times what the chain is off its mean by.
         let table = (level * frames + place.frame as u32) as usize * frames as usize;
         let mut s = three::<N>(0.0f32);

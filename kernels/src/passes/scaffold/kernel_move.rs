@@ -5,34 +5,12 @@ use cubecl::prelude::*;
 use super::kernel_aim::{added, load_three, store_three, tangents, three};
 use super::{NUMBERS, TANGENT};
 use crate::passes::frames::FRAME;
-use crate::passes::frames::kernel::{Place, noise, vector_of};
+use crate::passes::frames::kernel::{Place, frame_of, noise, store_rotation, vector_of};
 use crate::passes::own_items;
 use crate::prims::math::larger;
 use crate::prims::philox::purpose;
 use crate::prims::so3::{Quaternion, Tangent, compose, dot, exp, length, normalised, scaled};
-use crate::prims::state::{Grid, Layout, Past, Shape, load, recall, recall_row, store, store_row};
-
-#[cube]
-fn frame_of<N: Size>(shape: &Shape, vector: u32, frame: usize) -> Place {
-    let at = vector * (N::value() as u32);
-    let group = at / shape.padded;
-    Place { frame, at: at as usize, group, slot: at - group * shape.padded }
-}
-
-#[cube]
-fn store_rotation<N: Size>(
-    x: &mut [f32],
-    grid: &Grid,
-    row: usize,
-    at: usize,
-    q: &Quaternion<N>,
-    #[comptime] layout: Layout,
-) {
-    store_row::<f32, N>(x, grid, row, at, q.w, layout);
-    store_row::<f32, N>(x, grid, row + 1usize, at, q.x, layout);
-    store_row::<f32, N>(x, grid, row + 2usize, at, q.y, layout);
-    store_row::<f32, N>(x, grid, row + 3usize, at, q.z, layout);
-}
+use crate::prims::state::{Grid, Layout, Past, Shape, load, recall, recall_row, store};
 
 /// Takes the mean of the positions, whose sum is `sum`, off all of them.
 #[cube]

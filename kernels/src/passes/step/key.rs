@@ -28,6 +28,13 @@ pub enum Stage {
     Aim,
 }
 
+impl Stage {
+    /// Leaves rows of what the twist sees.
+    pub(crate) fn shows(self) -> bool {
+        matches!(self, Stage::Look | Stage::LookFirst)
+    }
+}
+
 /// Memory for the coordinates of a particle and the scores there, while models work on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scratch {
@@ -102,7 +109,7 @@ impl StepKey {
 
     /// Leaves rows of what the twist sees.
     pub(crate) fn shows(&self) -> bool {
-        self.twist.is_some() && matches!(self.stage, Stage::Look | Stage::LookFirst)
+        self.stage.shows()
     }
 
     /// The state is the first one.

@@ -112,7 +112,7 @@ impl Step<'_> {
         {
             return Err(argument("models of a twist", self.feed.count, "one of a kind, its score carried"));
         }
-        if self.shows() && self.keeps.twist.is_none() {
+        if self.stage.shows() && self.keeps.twist.is_none() {
             return Err(argument("part of a step", format!("{:?}", self.stage), "one without a twist"));
         }
         if self.keeps.exact && self.feed.silent() > 0 {
@@ -195,12 +195,8 @@ impl Step<'_> {
         self.feed.looking() > 0 || self.keeps.exact || self.keeps.twist.is_some()
     }
 
-    fn shows(&self) -> bool {
-        matches!(self.stage, Stage::Look | Stage::LookFirst)
-    }
-
     fn writes_rows(&self) -> bool {
-        self.shows() || self.outside && self.stage == Stage::Move
+        self.stage.shows() || self.outside && self.stage == Stage::Move
     }
 
     fn key(&self, device: &Device) -> StepKey {
