@@ -1,6 +1,6 @@
 //! From schedule, grid and options to the numbers of each step, in f64: docs/maths.md (7), (8).
 
-use feynkac_kernels::methods::{SIDE, StepCoeffs};
+use feynkac_kernels::methods::{RANGE, SIDE, StepCoeffs};
 use feynkac_kernels::models::MAX_MODELS;
 use feynkac_kernels::passes::init::{First, Start};
 use feynkac_kernels::passes::step::Named;
@@ -29,14 +29,33 @@ pub fn rows(options: &Options) -> Result<Rows> {
 }
 
 fn times(options: &Options) -> Result<Vec<f64>> {
-    let noisy = |steps| options.grid.times(&options.schedule, steps, options.t_max, options.t_min);
-    if options.twisting.is_none() {
-        return noisy(options.steps);
-    }
-    // Its last step goes to the clean state.
-    let mut times = noisy(options.steps.saturating_sub(1))?;
-    times.push(twist::CLEAN);
+    // The last step of a twisted run goes to the clean state.
+    let twisted = options.twisting.is_some();
+    let steps = options.steps.saturating_sub(usize::from(twisted));
+    let mut times = match &options.times {
+        Some(own) => given(options, own, steps)?,
+        None => options.grid.times(&options.schedule, steps, options.t_max, options.t_min)?,
+    };
+    times.extend(twisted.then_some(twist::CLEAN));
     Ok(times)
+}
+
+/// Noise times of the caller's own, one more than `steps`.
+fn given(options: &Options, times: &[f64], steps: usize) -> Result<Vec<f64>> {
+    if times.len() != steps + 1 {
+        let wanted = format!("{} for {} steps of {}", steps + 1, options.steps, options.method.row().name);
+        return Err(Error::input("noise times", times.len(), wanted));
+    }
+    if let Some(odd) = times.windows(2).find(|pair| !(pair[0] > pair[1])) {
+        return Err(Error::input("noise times", format!("{} before {}", odd[0], odd[1]), "falling ones"));
+    }
+    let ends = [times[0], times[steps]];
+    if ends != [options.t_max, options.t_min] {
+        let wanted = format!("{} to {}, the ends of the run", options.t_max, options.t_min);
+        return Err(Error::input("noise times", format!("{} to {}", ends[0], ends[1]), wanted));
+    }
+    options.schedule.check_range(options.t_max, options.t_min)?;
+    Ok(times.to_vec())
 }
 
 /// Whether the run weighs particles at all.
@@ -118,6 +137,7 @@ fn level(options: &Options, levels: &[Noise], at: usize) -> StepCoeffs {
         stretch: 0.0,
         lean_old: 0.0,
         lean_new: 0.0,
+        range: [0.0; RANGE],
     }
 }
 

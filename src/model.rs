@@ -169,6 +169,19 @@ impl Model {
         }
     }
 
+    /// `count` of the noise levels that the network was trained at, as its scheduler spaces them for so many steps: times of
+    /// `schedule`, falling, for [`Options::times`]. With the network's own schedule that is the chain of a respaced DDPM. A
+    /// model without a table of training steps has none.
+    pub fn respaced(&self, schedule: &Schedule, count: usize) -> Result<Vec<f64>> {
+        match self {
+            Model::Layered(asked) => asked.scheduler.noise_times(schedule, count),
+            model => {
+                let wanted = "a network whose scheduler has a table of training steps";
+                Err(Error::input("respaced levels of the model", model.describe(), wanted))
+            }
+        }
+    }
+
     /// Mean and isotropic variance of the data.
     pub fn moments(&self) -> (Vec<f64>, f64) {
         match self {
@@ -232,18 +245,19 @@ pub(crate) fn told_cell(models: &[Model], options: &Options, at: usize, cells: u
     outside * cells + 2 * particles * tellers(&models[..at], options)
 }
 
-/// What a step is told of the models at every level of a run. Each model outside writes `cells` scores; closed forms may
-/// stand beside it.
+/// What a step is told of the models at every level of a run, whose groups have `seeds`. Each model outside writes `cells`
+/// scores; closed forms may stand beside it.
 pub fn feed(
     device: &Device,
     models: &[Model],
     levels: &[Noise],
     options: &Options,
     cells: usize,
+    seeds: &[u64],
 ) -> Result<Feed> {
     let outside = outside_of(models);
     if outside < models.len() || tellers(models, options) > 0 || options.twisting.is_some() {
-        return Numbers::of(models, levels, options, cells)?.upload(device, options);
+        return Numbers::of(models, levels, options, cells, seeds)?.upload(device, options);
     }
     let first = |m: usize| [(m * cells) as u32, 0, 0];
     let map: Vec<u32> = [0].into_iter().chain((0..outside).flat_map(first)).collect();
@@ -281,7 +295,13 @@ impl Numbers {
     }
 
     /// Of `models`; the scores that those outside write come first, `cells` a model.
-    fn of(models: &[Model], levels: &[Noise], options: &Options, cells: usize) -> Result<Self> {
+    fn of(
+        models: &[Model],
+        levels: &[Noise],
+        options: &Options,
+        cells: usize,
+        seeds: &[u64],
+    ) -> Result<Self> {
         let dim = models.first().map_or(0, Model::dim);
         let bent = told_cell(models, options, models.len(), cells);
         // What a twist sends through a network comes back behind what that says.
@@ -346,7 +366,7 @@ impl Numbers {
             }
         }
         if let Some((twisting, variance)) = twist::of(options, models) {
-            let own = twisting.numbers(all, dim, variance, (params.len(), cells))?;
+            let own = twisting.numbers(all, dim, variance, (params.len(), cells), seeds)?;
             map.extend([params.len() as u32, rows.first().map_or(0, Vec::len) as u32]);
             map.extend(own.map);
             params.extend(own.params);

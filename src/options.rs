@@ -122,6 +122,9 @@ pub struct Options {
     pub schedule: Schedule,
     /// Where the steps lie.
     pub grid: Grid,
+    /// The noise times in the place of a grid's, falling from `t_max` to `t_min`: see [`crate::Model::respaced`].
+    #[serde(default)]
+    pub times: Option<Vec<f64>>,
     /// Where log-densities come from.
     #[serde(default)]
     pub densities: Densities,
@@ -249,6 +252,7 @@ impl Options {
             weights: true,
             schedule,
             grid: Grid::LogSnr,
+            times: None,
             t_max,
             t_min,
             steps: 200,

@@ -157,7 +157,7 @@ impl<'a> Run<'a> {
         let keys: Vec<u32> = seeds.iter().flat_map(|s| [*s as u32, (s >> 32) as u32]).collect();
         let rows = of.particles() * of.dim;
         let networks = model::networks(device, models, &levels, options, &of)?;
-        let feed = model::feed(device, models, &levels, options, rows)?;
+        let feed = model::feed(device, models, &levels, options, rows, &seeds)?;
         let table: Vec<f32> = table_rows.iter().flat_map(|c| c.row()).collect();
         let carried = || Carried::new(device, &of, &plan.keeps);
         Ok(Self {

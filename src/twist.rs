@@ -7,8 +7,9 @@ mod names;
 mod numbers;
 mod read;
 mod task;
+mod trail;
 
-use feynkac_kernels::models::{self, TwistKey};
+use feynkac_kernels::models::{self, Twist, TwistKey};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Model, Noise};
@@ -16,9 +17,10 @@ use crate::options::Options;
 
 pub(crate) use chain::{CLEAN, noise, row};
 pub(crate) use names::CLASSIFIER;
-pub use names::{CHAINS, POTENTIALS, SPREADS, TASKS};
+pub use names::{CHAINS, POTENTIALS, PROPOSALS, SPREADS, TASKS};
 pub(crate) use read::unwanted;
 pub use task::Task;
+pub(crate) use trail::Trail;
 
 /// The variance that a denoised state is taken to have about the sample it leads to, with v = sigma^2/alpha^2:
 /// docs/maths.md (13.3).
@@ -41,6 +43,21 @@ pub enum Chain {
     Forward,
     /// With that of the forward chain given both ends; none on the last step.
     Posterior,
+    /// As forward, but for the last step: from the level where it is cut off it goes to the denoised state.
+    Truncated,
+}
+
+/// Where the steps of a run come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Proposal {
+    /// The model's own, leant by the twist.
+    #[default]
+    Twisted,
+    /// The model's own, with what is known put in its place at every level, along a path that the noise took from there:
+    /// SMCDiff of B. Trippe et al. 2023 (arXiv 2206.04119). Each group has a path; of a chain of few steps it is over all paths,
+    /// weighted by the Z of their groups, that samples are of the posterior: docs/maths.md (13.8).
+    Replacement,
 }
 
 /// What steers particles that nothing leans, from r = log psi at the levels so far (R. Singhal et al., "A General Framework for
@@ -75,6 +92,12 @@ pub struct Twisting {
     /// What steers where nothing leans: docs/maths.md (13.6).
     #[serde(default)]
     pub potential: Potential,
+    /// The least and the greatest value of a denoised state as it is leant, which it is cut off at: docs/maths.md (13.7).
+    #[serde(default)]
+    pub range: Option<(f64, f64)>,
+    /// Where steps come from.
+    #[serde(default)]
+    pub proposal: Proposal,
 }
 
 impl Twisting {
@@ -88,6 +111,8 @@ impl Twisting {
             proposal_variance: 1.0,
             chain: Chain::Forward,
             potential: Potential::Difference,
+            range: None,
+            proposal: Proposal::Twisted,
         }
     }
 
@@ -99,12 +124,18 @@ impl Twisting {
             (false, Potential::Max) => Some(models::Potential::Max),
             (false, Potential::Sum) => Some(models::Potential::Sum),
         };
-        TwistKey { twist: self.task.family(), pins: self.task.pins(), steers }
+        let twist = if self.replaces() { Twist::Replaced } else { self.task.family() };
+        TwistKey { twist, pins: self.task.pins(), steers, ranged: self.range.is_some() }
+    }
+
+    /// Whether what is known is put in its place at every level.
+    pub(crate) fn replaces(&self) -> bool {
+        self.proposal == Proposal::Replacement
     }
 
     /// Whether the gradient of log psi has a part in it.
     pub(crate) fn leans(&self) -> bool {
-        self.lean > 0.0
+        self.lean > 0.0 && !self.replaces()
     }
 
     /// The variance of a denoised state at `at`, where samples have `variance`; 0 at the clean state.

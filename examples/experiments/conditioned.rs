@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use feynkac::kernels::device::Device;
-use feynkac::{Chain, Method, Model, Options, Outcome, Policy, Result, Spread, Task, Twisting, sample};
+use feynkac::{
+    Chain, Method, Model, Options, Outcome, Policy, Proposal, Result, Spread, Task, Twisting, sample,
+};
 
 use super::digits::{Judge, Set};
 use super::{Size, last_ess, mean_and_error, pages, trained};
@@ -18,8 +20,8 @@ const ROW: usize = 28;
 pub const CLASSES: [&str; 6] =
     ["sampler", "particles", "judge agrees", "classifier agrees", "ESS at the end, of", "seconds an image"];
 /// And of that of pixels.
-pub const KNOWN: [&str; 5] =
-    ["known", "particles", "error of the mean", "error of one sample", "ESS at the end, of"];
+pub const KNOWN: [&str; 6] =
+    ["known", "sampler", "particles", "error of the mean", "error of one sample", "ESS at the end, of"];
 
 /// The networks.
 pub struct Digits {
@@ -46,16 +48,23 @@ impl Digits {
         Ok((model, options))
     }
 
-    /// A run of each image under `task`. The paper's choices: psi as broad as data of variance 0.12 make it, noise of the
+    /// A run of each image under `task`, stepping by `proposal`. The paper's choices: psi as broad as data of variance 0.12 make it, noise of the
     /// posterior chain where a step may be without.
-    fn twisted(&self, device: &Device, task: Task, particles: usize, size: Size) -> Result<Outcome> {
+    fn twisted(
+        &self,
+        device: &Device,
+        (task, proposal): (Task, Proposal),
+        particles: usize,
+        size: Size,
+    ) -> Result<Outcome> {
         let (model, mut options) = self.options(Method::Tds, particles, size)?;
         let classifier = match &task {
             Task::Classifier { .. } => Some(Model::classifier(&self.classifier)?.0),
             _ => None,
         };
         let chain = if classifier.is_some() { Chain::Posterior } else { Chain::Forward };
-        options.twisting = Some(Twisting { spread: Spread::Tau(0.12), chain, ..Twisting::new(task) });
+        let spread = Spread::Tau(0.12);
+        options.twisting = Some(Twisting { spread, chain, proposal, ..Twisting::new(task) });
         let models: Vec<Model> = [model].into_iter().chain(classifier).collect();
         sample(device, &models, &options, None)
     }
@@ -112,7 +121,7 @@ pub fn by_class(
             let size = Size { seed: size.seed + 100 * class as u64, ..each };
             let task = Task::Classifier { class, scale: 1.0 };
             let drawn = match name {
-                "twisted" => digits.twisted(device, task, k, size)?,
+                "twisted" => digits.twisted(device, (task, Proposal::Twisted), k, size)?,
                 "weights alone" => digits.by_weights(device, task, k, size)?,
                 _ => digits.own_class(device, class, size)?,
             };
@@ -165,7 +174,8 @@ pub struct Known {
     pub sample_error: (f64, f64),
 }
 
-/// Images that the model draws, of which the upper half or a quarter is known; writes known.md and a picture a row.
+/// Images that the model draws, of which the upper half or a quarter is known, by each number of particles, and by replacement at
+/// the largest; writes known.md and a picture a row.
 pub fn by_pixels(
     device: &Device,
     digits: &Digits,
@@ -179,14 +189,16 @@ pub fn by_pixels(
     let truth = sample(device, &[model], &options, None)?.x;
     let (mut rows, mut all) = (Vec::new(), Vec::new());
     for (name, shown) in [("the upper half", half as fn(usize) -> bool), ("a quarter", quarter)] {
-        for &k in particles {
+        let most = particles.iter().copied().max().unwrap_or(1);
+        let twisted = particles.iter().map(|k| (Proposal::Twisted, *k));
+        for (proposal, k) in twisted.chain([(Proposal::Replacement, most)]) {
             let (mut samples, mut errors, mut ones, mut ess) = (Vec::new(), Vec::new(), Vec::new(), 0.0);
             for (at, image) in truth.chunks(PIXELS).enumerate() {
                 let mask = (0..PIXELS).map(shown).collect();
                 let known = image.iter().map(|x| f64::from(*x)).collect();
                 let size = Size { runs: 1, seed: size.seed + 1000 + at as u64, ..size };
                 let task = Task::Inpaint { mask, known, noise: 0.0 };
-                let drawn = digits.twisted(device, task, k, size)?;
+                let drawn = digits.twisted(device, (task, proposal), k, size)?;
                 let shares = super::shares(&drawn.log_w, 1);
                 let mean: Vec<f64> = (0..PIXELS)
                     .map(|p| {
@@ -199,12 +211,13 @@ pub fn by_pixels(
                 samples.extend(one);
                 ess += last_ess(&drawn, k) / size_of(&truth);
             }
-            pages::images(output, &format!("{name} {k}"), &samples, PIXELS)?;
+            pages::images(output, &format!("{name} {proposal} {k}"), &samples, PIXELS)?;
             let (mean_error, sample_error) =
                 (mean_and_error(errors.iter().copied()), mean_and_error(ones.iter().copied()));
             let told = |(mean, error): (f64, f64)| format!("{mean:.3} +- {error:.3}");
             let ess_of = format!("{ess:.1} of {k}");
-            rows.push(vec![name.to_owned(), k.to_string(), told(mean_error), told(sample_error), ess_of]);
+            let row = [name, &proposal.to_string(), &k.to_string()].map(str::to_owned).into_iter();
+            rows.push(row.chain([told(mean_error), told(sample_error), ess_of]).collect());
             pages::write(output, "known.md", &pages::table(&KNOWN, &rows))?;
             all.push(Known { particles: k, mean_error, sample_error });
         }

@@ -7,7 +7,7 @@ use super::print;
 use super::table::columns;
 use crate::registry::{JUMPS, METHODS, SCHEMES, TARGETS};
 use crate::schedule::{Grid, Schedule};
-use crate::twist::{CHAINS, POTENTIALS, SPREADS, TASKS};
+use crate::twist::{CHAINS, POTENTIALS, PROPOSALS, SPREADS, TASKS};
 
 /// One line for each schedule.
 fn schedule_doc(name: &str) -> &'static str {
@@ -52,7 +52,7 @@ fn text() -> String {
     let two = |(name, doc): (&str, &str)| vec![name.to_string(), doc.to_string()];
     let methods =
         METHODS.iter().map(|row| vec![row.name.into(), format!("{} [{}]", row.doc, row.paper)]).collect();
-    let sections: [(&str, Vec<Vec<String>>); 18] = [
+    let sections: [(&str, Vec<Vec<String>>); 19] = [
         ("methods (--method)", methods),
         ("models (--model)", TARGETS.iter().copied().map(two).collect()),
         ("noises (--sde)", SDES.iter().copied().map(two).collect()),
@@ -77,6 +77,7 @@ fn text() -> String {
         ),
         ("variance of a denoised state (--twist-variance)", SPREADS.iter().copied().map(two).collect()),
         ("chains of tds (--chain)", CHAINS.iter().map(|row| two((row.0, row.2))).collect()),
+        ("proposals of tds (--proposal)", PROPOSALS.iter().map(|row| two((row.0, row.2))).collect()),
         ("potentials of tds (--potential)", POTENTIALS.iter().map(|row| two((row.0, row.2))).collect()),
         ("at the end (--final)", FINALS.iter().map(|row| two((row.0, row.2))).collect()),
         ("positions are kept as (--state)", STATES.iter().map(|row| two((row.0, row.2))).collect()),

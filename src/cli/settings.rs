@@ -77,6 +77,9 @@ pub struct Settings {
     /// Where the steps lie: uniform, edm-rho or log-snr [default: log-snr]
     #[arg(long, value_parser = named::<Grid>)]
     pub grid: Option<Grid>,
+    /// Steps at levels that the network was trained at, as its scheduler spaces them, in the place of a grid
+    #[arg(long)]
+    pub respaced: bool,
     /// Weight rule: left, right, trap or exact [default: trap]
     #[arg(long, value_parser = named::<Rule>)]
     pub rule: Option<Rule>,
@@ -220,6 +223,7 @@ impl Settings {
                     tails: self.tails || below.tails,
                     paths: self.paths || below.paths,
                     unfused: self.unfused || below.unfused,
+                    respaced: self.respaced || below.respaced,
                     no_graph: self.no_graph || below.no_graph,
                     $($field: self.$field.or(below.$field),)*
                 }

@@ -1,7 +1,7 @@
 //! The chain that is twisted: the model's own kernels from level to level, the last of them to the clean state.
 //! docs/maths.md (13.4).
 
-use feynkac_kernels::methods::StepCoeffs;
+use feynkac_kernels::methods::{RANGE, StepCoeffs};
 
 use super::{Chain, Task, Twisting};
 use crate::model::Noise;
@@ -23,16 +23,25 @@ fn kernel(chain: Chain, now: Noise, next: Noise) -> (f64, f64, f64) {
     let kept = now.alpha / next.alpha;
     let added = now.sigma.powi(2) - (kept * next.sigma).powi(2);
     let variance = match chain {
-        Chain::Forward => added,
+        Chain::Truncated if next.sigma == 0.0 => 0.0,
+        Chain::Forward | Chain::Truncated => added,
         Chain::Posterior => added * (next.sigma / now.sigma).powi(2),
     };
     (1.0 / kept, added / kept, variance)
 }
 
+/// See [`StepCoeffs::range`].
+fn range((low, high): (f64, f64), now: Noise, drift: f64, variance: f64) -> [f64; RANGE] {
+    // With s = (alpha D - x)/sigma^2 the mean gains this with D.
+    let gain = drift * now.alpha / now.sigma.powi(2);
+    let noise = now.sigma.powi(2);
+    [gain / now.alpha, gain * noise / now.alpha, gain * low, gain * high, 1.0 / variance.sqrt()]
+}
+
 /// The numbers of the step from `now` to `next`, over those of its level.
 pub(crate) fn row(twisting: &Twisting, now: Noise, next: Noise, dim: usize, level: StepCoeffs) -> StepCoeffs {
     let (shrink, drift, variance) = kernel(twisting.chain, now, next);
-    let pins = twisting.task.pins() && next.sigma == 0.0;
+    let pins = twisting.task.pins() && (twisting.replaces() || next.sigma == 0.0);
     // What is put in its place is drawn by the model, and so is a step without noise.
     let (lean, broader) = match variance {
         _ if pins => (0.0, 1.0),
@@ -53,6 +62,12 @@ pub(crate) fn row(twisting: &Twisting, now: Noise, next: Noise, dim: usize, leve
         drift,
         noise: (broader * variance).sqrt(),
         constant,
+        range: match twisting.range {
+            Some(bounds) if lean > 0.0 => range(bounds, now, drift, variance),
+            // Nothing to cut off.
+            Some(_) => [0.0, 0.0, f64::from(f32::MIN), f64::from(f32::MAX), 0.0],
+            None => [0.0; RANGE],
+        },
         side: [lean * variance, lean * variance.sqrt(), broader.sqrt() - 1.0, precision],
         ..level
     }

@@ -1,6 +1,6 @@
 //! What a twisted run refuses, by name.
 
-use super::{Chain, Potential, Spread, Task, Twisting};
+use super::{Chain, Potential, Proposal, Spread, Task, Twisting};
 use crate::aim::Densities;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -78,10 +78,43 @@ impl Twisting {
                 return Err(Error::input("potential with noise 0", self.potential, wanted));
             }
         }
-        if self.task.pins() && self.chain == Chain::Posterior {
+        if self.task.pins() && self.chain != Chain::Forward {
             let wanted =
                 "forward, or noise above 0: its last step has no noise in which to weigh what is known";
-            return Err(Error::input("chain", "posterior with noise 0", wanted));
+            return Err(Error::input("chain", format!("{} with noise 0", self.chain), wanted));
+        }
+        self.check_range()?;
+        self.check_replacement()
+    }
+
+    fn check_range(&self) -> Result<()> {
+        let Some((low, high)) = self.range else { return Ok(()) };
+        let found = format!("{low}:{high}");
+        if !(low.is_finite() && high.is_finite() && low < high) {
+            return Err(Error::input("twist-range", found, "LOW:HIGH, finite numbers, the lower one first"));
+        }
+        if !self.leans() {
+            let wanted = "none where nothing leans: it is what is leant that is cut off";
+            return Err(Error::input("twist-range", found, wanted));
+        }
+        Ok(())
+    }
+
+    fn check_replacement(&self) -> Result<()> {
+        if self.proposal == Proposal::Twisted {
+            return Ok(());
+        }
+        if !matches!(self.task, Task::Inpaint { noise: 0.0, .. }) {
+            let found = format!("replacement with task {}", self.task.name());
+            return Err(Error::input("proposal", found, "the task inpaint with noise 0"));
+        }
+        if self.proposal_variance != 1.0 {
+            let wanted = "1 with proposal replacement: its steps are the model's own";
+            return Err(Error::input("proposal-variance", self.proposal_variance, wanted));
+        }
+        if self.potential != Potential::Difference {
+            let wanted = "difference: with proposal replacement nothing else steers";
+            return Err(Error::input("potential", self.potential, wanted));
         }
         Ok(())
     }
@@ -118,7 +151,7 @@ impl Twisting {
         {
             return Err(Error::input("twist-lean", self.lean, "0: the likelihood gives no gradient"));
         }
-        let unknown = self.spread == Spread::Data && model.moments().1 <= 0.0;
+        let unknown = self.spread == Spread::Data && model.moments().1 <= 0.0 && !self.replaces();
         if unknown && !matches!(self.task, Task::Classifier { .. }) {
             let wanted = "noise or tau:F: the model does not know the variance of its samples";
             return Err(Error::input("twist-variance", self.spread, wanted));

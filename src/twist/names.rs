@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Chain, Potential, Spread, Task};
+use super::{Chain, Potential, Proposal, Spread, Task};
 use crate::error::{Error, Result};
 
 /// The task that has a network in place of a file.
@@ -46,6 +46,17 @@ pub const SPREADS: &[(&str, &str)] = &[
 pub const CHAINS: &[(&str, Chain, &str)] = &[
     ("forward", Chain::Forward, "steps with the variance that the forward chain adds; the default"),
     ("posterior", Chain::Posterior, "with that of the forward chain given both ends, none on the last step"),
+    ("truncated", Chain::Truncated, "as forward, and none on the last step: --t-min is where it is cut off"),
+];
+
+/// (name, proposal, doc) of every proposal.
+pub const PROPOSALS: &[(&str, Proposal, &str)] = &[
+    ("twisted", Proposal::Twisted, "the model's own steps, leant by the task; the default"),
+    (
+        "replacement",
+        Proposal::Replacement,
+        "what inpaint knows is put in its place at every level, with noise: SMCDiff",
+    ),
 ];
 
 /// (name, potential, doc) of every potential.
@@ -101,3 +112,4 @@ impl fmt::Display for Spread {
 
 named!(Chain, "chain", CHAINS);
 named!(Potential, "potential", POTENTIALS);
+named!(Proposal, "proposal", PROPOSALS);

@@ -3,7 +3,7 @@
 use feynkac_kernels::prims::monoid::ZERO_WEIGHT;
 
 use super::task::LOGISTIC;
-use super::{Task, Twisting};
+use super::{Task, Trail, Twisting};
 use crate::eigen::{dot, positive_definite};
 use crate::error::{Error, Result};
 use crate::model::Noise;
@@ -22,16 +22,18 @@ pub(crate) struct Numbers {
 
 impl Twisting {
     /// At `levels`, of a model of `dim` coordinates whose samples have `variance`. From element `first` on a likelihood
-    /// outside writes `cells` coordinates.
+    /// outside writes `cells` coordinates. `seeds`: one a group.
     pub(crate) fn numbers(
         &self,
         levels: &[Noise],
         dim: usize,
         variance: f64,
         (first, cells): (usize, usize),
+        seeds: &[u64],
     ) -> Result<Numbers> {
         let spreads: Vec<f64> = levels.iter().map(|at| self.variance(*at, variance)).collect();
         let (params, own, map): Parts = match &self.task {
+            Task::Inpaint { mask, .. } if self.replaces() => replaced(&self.task, mask, levels, seeds),
             Task::Linear { operator, measured, noise } => measurement(operator, measured, noise, &spreads)?,
             Task::Inpaint { mask, known, noise } => {
                 let count = mask.iter().filter(|m| **m).count();
@@ -109,6 +111,19 @@ fn gaussian(noise: f64, spread: f64, count: usize) -> f64 {
 
 /// Static numbers, those of each level, and the map.
 type Parts = (Vec<f64>, Vec<Vec<f64>>, Vec<usize>);
+
+/// The mask, and the trail of every group at every level with what its draw takes off the log-weight.
+fn replaced(task: &Task, mask: &[bool], levels: &[Noise], seeds: &[u64]) -> Parts {
+    let trails: Vec<Trail> = seeds.iter().map(|seed| Trail::new(task, levels, *seed)).collect();
+    let mut params: Vec<f64> = mask.iter().map(|m| f64::from(u8::from(*m))).collect();
+    for level in 0..levels.len() {
+        for trail in &trails {
+            params.extend(&trail.at[level]);
+            params.push(-trail.log_q[level]);
+        }
+    }
+    (params, vec![vec![0.0]; levels.len()], vec![mask.len(), 0])
+}
 
 /// With R = S S the rows of S^-1 A, turned by the eigenvectors of S^-1 A A^T S^-1, have independent noise of variance
 /// 1 + spread l at every spread, with l their eigenvalue.

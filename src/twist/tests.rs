@@ -79,3 +79,43 @@ fn a_mean_over_places_counts_each_once() {
         assert!((alone - all).abs() < 1.0e-12, "found {all}, wanted {alone}");
     }
 }
+
+/// Between training steps of a scheduler the chain is DDPM's own, from its betas (Ho, Jain, Abbeel 2020, equations 6 and 7,
+/// over the steps that are left).
+#[test]
+fn a_respaced_chain_is_that_of_ddpm() {
+    let text = r#"{"_class_name": "DDPMScheduler", "timestep_spacing": "leading"}"#;
+    let (scheduler, _) = crate::unet::Scheduler::parse(std::path::Path::new("s.json"), text).unwrap();
+    let steps = 20;
+    let times = scheduler.noise_times(&scheduler.schedule, steps).unwrap();
+    let mut kept = vec![1.0_f64];
+    for i in 0..1000 {
+        kept.push(kept[i] * (1.0 - (1.0e-4 + (0.02 - 1.0e-4) * f64::from(i as u32) / 999.0)));
+    }
+    let levels: Vec<f64> =
+        scheduler.timesteps(steps).unwrap().into_iter().map(|i| kept[i + 1]).chain([1.0]).collect();
+    let mut options = Options::new(crate::Method::Tds, scheduler.schedule);
+    (options.steps, options.t_max, options.t_min) = (steps, times[0], times[steps - 1]);
+    options.times = Some(times);
+    for chain in [Chain::Forward, Chain::Posterior, Chain::Truncated] {
+        options.twisting = Some(Twisting { chain, ..Twisting::new(tasks().remove(0)) });
+        let at = crate::coeffs::levels(&options).unwrap();
+        let rows = crate::coeffs::steps(&options, &at, 3).unwrap();
+        for ((c, at), pair) in rows.iter().zip(&at).zip(levels.windows(2)) {
+            let (now, next) = (pair[0], pair[1]);
+            let beta = 1.0 - now / next;
+            // s = (alpha D - x)/sigma^2
+            let found = [c.drift * at.alpha / (1.0 - now), c.shrink - c.drift / (1.0 - now), c.noise.powi(2)];
+            let variance = match chain {
+                Chain::Posterior => beta * (1.0 - next) / (1.0 - now),
+                Chain::Truncated if next == 1.0 => 0.0,
+                _ => beta,
+            };
+            let of_x = (now / next).sqrt() * (1.0 - next) / (1.0 - now);
+            close(&found, &[next.sqrt() * beta / (1.0 - now), of_x, variance], 1.0e-9);
+        }
+    }
+    assert!(scheduler.noise_times(&scheduler.schedule, 1001).is_err());
+    options.times = Some(vec![0.5; steps]);
+    assert!(crate::coeffs::levels(&options).is_err());
+}

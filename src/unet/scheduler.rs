@@ -171,6 +171,19 @@ impl Scheduler {
     }
 }
 
+impl Scheduler {
+    /// The times at which `schedule` has the sigma/alpha of [`Scheduler::timesteps`].
+    pub fn noise_times(&self, schedule: &Schedule, steps: usize) -> Result<Vec<f64>> {
+        let steps_of = self.timesteps(steps)?;
+        let Timestep::Table(table) = &self.timestep else { return Ok(Vec::new()) };
+        let times: Vec<f64> = steps_of.into_iter().map(|i| schedule.time_at(table[i])).collect();
+        match times.windows(2).find(|pair| !(pair[0] > pair[1])) {
+            None => Ok(times),
+            Some(_) => Err(Error::input("steps", steps, "fewer: two of its training steps are the same")),
+        }
+    }
+}
+
 fn exploding(keys: &mut Keys) -> Result<Scheduler> {
     let sigma_min = keys.number("sigma_min", Some(0.01))?;
     let sigma_max = keys.number("sigma_max", Some(1348.0))?;

@@ -6,7 +6,7 @@ use crate::model::Model;
 use crate::options::{Options, Policy, Rule};
 use crate::registry::{METHODS, Method};
 use crate::schedule::Schedule;
-use crate::twist::{Chain, Potential, Spread, Task, Twisting};
+use crate::twist::{Chain, Potential, Proposal, Spread, Task, Twisting};
 
 /// Runs of every method by every rule, over sizes, dimensions and policies in turn.
 pub fn runs(unfused: bool) -> Vec<(Vec<Model>, Options)> {
@@ -59,18 +59,28 @@ fn twisted(unfused: bool) -> Vec<(Vec<Model>, Options)> {
             Policy::Never
         };
         let spread = [Spread::Data, Spread::Noise, Spread::Tau(0.3)][at % 3];
-        let chain = if at % 2 == 0 || task.pins() { Chain::Forward } else { Chain::Posterior };
+        let chain = match at % 4 {
+            1 | 3 if !task.pins() => [Chain::Posterior, Chain::Truncated][at / 2 % 2],
+            _ => Chain::Forward,
+        };
         let (lean, proposal_variance) = [(1.0, 1.0), (0.0, 1.3), (0.7, 1.1)][at % 3];
         let potential = match lean {
             0.0 if !task.pins() => [Potential::Max, Potential::Sum][at / 3 % 2],
             _ => Potential::Difference,
         };
-        let usual = Twisting::new(task);
-        options.twisting = Some(Twisting { spread, chain, lean, proposal_variance, potential, ..usual });
+        let (range, proposal) = match at {
+            REPLACED => (None, Proposal::Replacement),
+            _ => ((lean > 0.0 && at % 2 == 0).then_some((-0.6, 0.7)), Proposal::Twisted),
+        };
+        let twisting = Twisting { spread, chain, lean, proposal_variance, potential, ..Twisting::new(task) };
+        options.twisting = Some(Twisting { range, proposal, ..twisting });
         all.push((vec![mixture(dim, at, at % 2 == 0)], options));
     }
     all
 }
+
+/// The one of [`tasks()`] that is put in its place at every level.
+const REPLACED: usize = 9;
 
 /// Tasks, and the coordinates of what they are asked of.
 fn tasks() -> Vec<(Task, usize)> {
@@ -102,6 +112,7 @@ fn tasks() -> Vec<(Task, usize)> {
         (block(1, vec![1, 0], 0.4), 2),
         (known(2, 0.3), 2),
         (Task::Inequalities { operator: some(2 * 5, 12), bounds: vec![1.0, 0.8] }, 5),
+        (known(5, 0.0), 5),
         (block(1, vec![0, 1], 0.0), 2),
     ]
 }

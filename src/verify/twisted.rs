@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::model::{Asked, ClassifierNet, Model, Noise};
 use crate::run::Run;
 use crate::target::Target;
-use crate::twist::{self, Task, Twisting};
+use crate::twist::{self, Task, Trail, Twisting};
 
 /// What a device holds behind a wall, where the oracle has nothing.
 const NOTHING: f64 = -1.0e30;
@@ -71,6 +71,9 @@ impl<'a> Own<'a> {
 
     /// log psi of a denoised state, and its gradient there.
     fn log_psi(&self, d: &[f64], at: Noise) -> Result<(f64, Vec<f64>)> {
+        if self.twisting.replaces() {
+            return Ok((0.0, vec![0.0; d.len()]));
+        }
         match (&self.twisting.task, self.classifier) {
             (Task::Classifier { class, scale }, Some(net)) => {
                 let (value, back) = likelihood(&net.net.forward(d, 0.0, None)?, *class, *scale);
@@ -237,12 +240,32 @@ pub fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdi
     Ok(true)
 }
 
-/// What the last step puts in its place.
-fn pins<'a>(task: &'a Task, known: &'a [(usize, f64)], c: &StepCoeffs) -> Pins<'a> {
+/// The coordinates that a task knows, with ln of the density by which they were drawn.
+type Known = (Vec<(usize, f64)>, f64);
+
+/// Those that step `step` of each group of `run` puts in their place.
+fn known(run: &Run, own: &Own, step: usize) -> Vec<Known> {
+    let Task::Inpaint { mask, known, .. } = &own.twisting.task else { return Vec::new() };
+    let of = |values: &[f64]| {
+        let all = mask.iter().zip(values).enumerate();
+        all.filter(|(_, (m, _))| **m).map(|(k, (_, y))| (k, *y)).collect()
+    };
+    let each = |seed: &u64| {
+        if !own.twisting.replaces() {
+            return (of(known), 0.0);
+        }
+        let trail = Trail::new(&own.twisting.task, &own.judge.levels, *seed);
+        (of(&trail.at[step + 1]), trail.log_q[step + 1])
+    };
+    run.seeds.iter().map(each).collect()
+}
+
+/// What a step of group `g` puts in its place.
+fn pins<'a>(task: &'a Task, known: &'a [Known], g: usize, c: &StepCoeffs) -> Pins<'a> {
     match task {
         _ if c.side[3] == 0.0 => Pins::None,
         Task::Placement { motif, offsets, .. } => Pins::Block(motif, offsets),
-        _ => Pins::Known(known),
+        _ => Pins::Known(&known[g].0, known[g].1),
     }
 }
 
@@ -257,16 +280,10 @@ pub fn check_step(
 ) -> Result<bool> {
     let Some(own) = Own::of(judge)? else { return Ok(false) };
     let (c, weighs) = (run.row(step), run.plan.keeps.weighed);
-    let known: Vec<(usize, f64)> = match &own.twisting.task {
-        Task::Inpaint { mask, known, .. } => {
-            mask.iter().zip(known).enumerate().filter(|(_, (m, _))| **m).map(|(k, (_, y))| (k, *y)).collect()
-        }
-        _ => Vec::new(),
-    };
-    let pins = pins(&own.twisting.task, &known, c);
+    let known = known(run, &own, step);
     let mut weighed = Vec::with_capacity(run.of.particles());
     for (g, i) in everyone(run) {
-        let place = g * run.of.padded();
+        let (pins, place) = (pins(&own.twisting.task, &known, g, c), g * run.of.padded());
         let resampled = before.norms[4 * g + 3] > 0.5;
         let parent = if resampled { before.ancestors[place + i] as usize } else { i };
         let mut from = held(run, judge, before, step, (g, parent))?;
@@ -324,7 +341,9 @@ fn moved_slack(c: &StepCoeffs, from: &Twisted, pins: &Pins) -> f64 {
     drawn
         + match pins {
             Pins::None => 0.0,
-            Pins::Known(known) => known.iter().map(|(k, y)| placed(*k, *y)).sum(),
+            Pins::Known(known, log_q) => {
+                known.iter().map(|(k, y)| placed(*k, *y)).sum::<f64>() + 8.0 * EPS * log_q.abs()
+            }
             Pins::Block(motif, places) => {
                 2.0e-6 + places.iter().map(|at| most(motif, *at)).fold(0.0, f64::max)
             }

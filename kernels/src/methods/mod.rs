@@ -95,7 +95,7 @@ pub fn powers<N: Size>(log_q: &Sequence<Vector<f32, N>>, c: &Coeffs, #[comptime]
 
 /// Numbers in a row of the coefficient table: those of the step that starts at a level, and of the level. Behind the
 /// last level stand two rows that repeat its own.
-pub const ROW: usize = 28;
+pub const ROW: usize = 33;
 
 /// The numbers of one step, on the host in f64.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -136,10 +136,17 @@ pub struct StepCoeffs {
     pub lean_old: f64,
     /// The same at the new state.
     pub lean_new: f64,
+    /// Of a twisted step whose denoised state stays within a range as it is leant, docs/maths.md (13.7): factors of x and of
+    /// the score in that state, and its least and greatest value, all times what the mean gains with it; and 1 / standard
+    /// deviation of the model's kernel. 0 throughout where no state is leant.
+    pub range: [f64; RANGE],
 }
 
 /// Numbers that a method may have of its own at a level.
 pub const SIDE: usize = 4;
+
+/// Numbers of a range of denoised states.
+pub const RANGE: usize = 5;
 
 impl StepCoeffs {
     /// The row of the device table.
@@ -161,6 +168,7 @@ impl StepCoeffs {
         let swings = [self.swing_old, self.swing_new];
         let estimates = [self.stretch, self.lean_old, self.lean_new];
         let all = numbers.iter().chain(&self.beta).chain(&swings).chain(&self.side).chain(&estimates);
+        let all = all.chain(&self.range);
         for (slot, number) in row.iter_mut().zip(all) {
             *slot = *number as f32;
         }
@@ -231,6 +239,16 @@ pub struct Coeffs {
     pub lean_old: f32,
     /// See [`StepCoeffs::lean_new`].
     pub lean_new: f32,
+    /// See [`StepCoeffs::range`]: the factor of x.
+    pub range_x: f32,
+    /// The factor of the score.
+    pub range_score: f32,
+    /// The least value.
+    pub range_low: f32,
+    /// The greatest value.
+    pub range_high: f32,
+    /// 1 / standard deviation.
+    pub range_rate: f32,
 }
 
 /// Row `step` of the table.
@@ -265,6 +283,11 @@ pub fn coeffs(table: &[f32], step: u32) -> Coeffs {
         stretch: table[at + 25],
         lean_old: table[at + 26],
         lean_new: table[at + 27],
+        range_x: table[at + 28],
+        range_score: table[at + 29],
+        range_low: table[at + 30],
+        range_high: table[at + 31],
+        range_rate: table[at + 32],
     }
 }
 
@@ -299,6 +322,11 @@ pub fn with_beta(c: &Coeffs, #[comptime] index: usize, beta: f32) -> Coeffs {
         stretch: c.stretch,
         lean_old: c.lean_old,
         lean_new: c.lean_new,
+        range_x: c.range_x,
+        range_score: c.range_score,
+        range_low: c.range_low,
+        range_high: c.range_high,
+        range_rate: c.range_rate,
     }
 }
 

@@ -11,6 +11,7 @@
 use cubecl::prelude::*;
 
 use super::{Coeffs, Needs};
+use crate::prims::math::{larger, smaller};
 
 /// The score of one model, and the Jacobian of its denoiser.
 pub const NEEDS: Needs = Needs { models: (1, 1), vjp: true, weights: true, densities: false };
@@ -29,8 +30,29 @@ pub struct Lean<N: Size> {
 #[cube]
 pub fn lean<N: Size>(pull: Vector<f32, N>, noise: Vector<f32, N>, c: &Coeffs) -> Lean<N> {
     let u = fma(Vector::new(c.side1), pull, Vector::new(c.side2) * noise);
-    Lean::<N> {
-        by: Vector::new(c.side0) * pull,
-        rate: u * Vector::new(-0.5f32) * fma(Vector::new(2.0f32), noise, u),
-    }
+    Lean::<N> { by: Vector::new(c.side0) * pull, rate: rate::<N>(u, noise) }
+}
+
+/// The same where the state that is denoised at `x`, whose score is `score`, stays within its range as it is leant. What is
+/// drawn is weighed as it is drawn: docs/maths.md (13.7).
+#[cube]
+pub fn lean_within<N: Size>(
+    pull: Vector<f32, N>,
+    noise: Vector<f32, N>,
+    x: Vector<f32, N>,
+    score: Vector<f32, N>,
+    c: &Coeffs,
+) -> Lean<N> {
+    let denoised = fma(Vector::new(c.range_score), score, Vector::new(c.range_x) * x);
+    let most = Vector::new(c.range_high) - denoised;
+    let least = Vector::new(c.range_low) - denoised;
+    let by = larger::<N>(smaller::<N>(Vector::new(c.side0) * pull, most), least);
+    let u = fma(Vector::new(c.range_rate), by, Vector::new(c.side2) * noise);
+    Lean::<N> { by, rate: rate::<N>(u, noise) }
+}
+
+/// log p(x'|x) - log q(x'|x) of a coordinate, but for its constant.
+#[cube]
+fn rate<N: Size>(u: Vector<f32, N>, noise: Vector<f32, N>) -> Vector<f32, N> {
+    u * Vector::new(-0.5f32) * fma(Vector::new(2.0f32), noise, u)
 }

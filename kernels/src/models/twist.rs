@@ -9,6 +9,8 @@
 //! - separable: centre, weight and slope `[3, D]`; factors of weights and of slopes,
 //! - placement: motif `[M]`, and in the map its places; 1 / variance,
 //! - inequalities: b_j and A_j `[M, 1 + D]`; how steep the soft walls are, and what is added behind a hard one,
+//! - replaced: mask `[D]`, then of every level and group what is put in its place and its part of the log-weight
+//!   `[levels, groups, D + 1]`: docs/maths.md (13.8),
 //! - outside: w `[particles, D]` and log psi `[particles]`, which others wrote; in the place of M where the latter begin.
 
 mod families;
@@ -32,6 +34,8 @@ pub enum Twist {
     Placement,
     /// A x0 <= b.
     Inequalities,
+    /// Coordinates that are put in their place at every level, on a path that the noise took: nothing is psi.
+    Replaced,
     /// None: what a classifier or somebody else's likelihood says of D, in rows.
     Outside,
 }
@@ -57,6 +61,8 @@ pub struct TwistKey {
     pub pins: bool,
     /// No gradient leans the steps: in its place what is steered by.
     pub steers: Option<Potential>,
+    /// What is leant stays within a range: [`crate::methods::StepCoeffs::range`].
+    pub ranged: bool,
 }
 
 /// Rows behind the scores of the models: D, then what its Jacobian made of w.
@@ -111,6 +117,8 @@ pub fn evaluate<S: Score, N: Size>(
     let (slot, pull) = comptime!((key.count + DENOISED, key.count + PULL));
     let log_psi = if comptime!(matches!(twist, Twist::Outside)) {
         told_outside::<N>(here, scratch, models, &told, key)
+    } else if comptime!(matches!(twist, Twist::Replaced)) {
+        Vector::new(0.0f32)
     } else {
         denoise::<N>(here, scratch, models, &told, key);
         judge::<N>(here, scratch, models, &told, twist, key)
@@ -193,7 +201,7 @@ fn judge<N: Size>(
         Twist::Separable => separable::<N>(here, scratch, models, told, key),
         Twist::Placement => placement::<N>(here, scratch, models, told, key),
         Twist::Inequalities => inequalities::<N>(here, scratch, models, told, key),
-        Twist::Outside => Vector::new(0.0f32),
+        Twist::Replaced | Twist::Outside => Vector::new(0.0f32),
     }
 }
 

@@ -48,6 +48,7 @@ fn twisted(list: &mut Vec<Offline>) {
         (Twist::Separable, true),
         (Twist::Placement, true),
         (Twist::Inequalities, false),
+        (Twist::Replaced, true),
         (Twist::Outside, false),
     ] {
         for (stage, kind, dim) in [
@@ -70,14 +71,19 @@ fn twisted(list: &mut Vec<Offline>) {
                 continue;
             }
             let sharing = if dim == 64 { shared(1 + SLOTS) } else { TOGETHER };
-            let steers = (twist == Twist::Outside).then_some(Potential::Max);
+            let steers = match twist {
+                Twist::Outside => Some(Potential::Max),
+                Twist::Replaced => Some(Potential::Difference),
+                _ => None,
+            };
+            let ranged = twist == Twist::Separable;
             let own = key(1, stage, Rule::Trap, kind, dim, sharing);
             let scratch = match own.scratch {
                 Scratch::Shared(_) => Scratch::Shared((2 + SLOTS) * dim * sharing.units as usize),
                 other => other,
             };
-            let own =
-                StepKey { twist: Some(TwistKey { twist, pins, steers }), rows: own.shows(), scratch, ..own };
+            let twisted = TwistKey { twist, pins, steers, ranged };
+            let own = StepKey { twist: Some(twisted), rows: own.shows(), scratch, ..own };
             let weighted_start = stage == Stage::Start;
             let own = StepKey { weighted_start, ..own };
             list.push(one::<Analytic, Plain>(
@@ -86,7 +92,7 @@ fn twisted(list: &mut Vec<Offline>) {
             ));
         }
     }
-    let twist = Some(TwistKey { twist: Twist::Placement, pins: true, steers: None });
+    let twist = Some(TwistKey { twist: Twist::Placement, pins: true, steers: None, ranged: true });
     let key = StepKey { twist, ..key(1, fused, Rule::Trap, mixture, 2, TOGETHER) };
     let variant = format!("twisted, Placement, D=2, {:?}", Crew::Cube);
     list.push(entry!(variant, steps_kernel::StepsKernel<Analytic, Plain, Euclid>(

@@ -201,6 +201,12 @@ pub fn larger<N: Size>(a: Vector<f32, N>, b: Vector<f32, N>) -> Vector<f32, N> {
     select_many(a.greater_than(&b), a, b)
 }
 
+/// The smaller of two.
+#[cube]
+pub fn smaller<N: Size>(a: Vector<f32, N>, b: Vector<f32, N>) -> Vector<f32, N> {
+    select_many(a.less_than(&b), a, b)
+}
+
 /// 1 where a lane is NaN or an infinity, by its bits (a shader compiler may assume `x == x`).
 #[cube]
 pub fn not_finite<N: Size>(x: Vector<f32, N>) -> Vector<bool, N> {

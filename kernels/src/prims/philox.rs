@@ -25,6 +25,8 @@ pub mod purpose {
     pub const PROBE: u32 = 6;
     /// Where the last step of a twisted run puts a motif.
     pub const PLACE: u32 = 7;
+    /// Noise on what is known, where it is put in its place at every level.
+    pub const TRAIL: u32 = 8;
     /// Bits left for the inner iteration beside the purpose.
     pub const ITERATION_BITS: u32 = 24;
 }

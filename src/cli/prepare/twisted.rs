@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::options::Options;
 use crate::registry::Method;
-use crate::twist::{CLASSIFIER, Potential, TASKS, Task, Twisting, unwanted};
+use crate::twist::{CLASSIFIER, Potential, Proposal, TASKS, Task, Twisting, unwanted};
 
 /// What tds is told; the flags of it mean nothing to others.
 pub fn twisting(settings: &Settings, method: Method, models: &[Model]) -> Result<Option<Twisting>> {
@@ -53,8 +53,16 @@ pub fn twisting(settings: &Settings, method: Method, models: &[Model]) -> Result
         proposal_variance: flags.proposal_variance.unwrap_or(usual.proposal_variance),
         chain: flags.chain.unwrap_or(usual.chain),
         potential: flags.potential.unwrap_or(usual.potential),
+        range: flags.twist_range.as_deref().map(range).transpose()?,
+        proposal: flags.proposal.unwrap_or(usual.proposal),
         task: usual.task,
     }))
+}
+
+/// `LOW:HIGH`.
+fn range(text: &str) -> Result<(f64, f64)> {
+    let ends = text.split_once(':').and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)));
+    ends.ok_or_else(|| Error::input("--twist-range", format!("{text:?}"), "LOW:HIGH, two numbers"))
 }
 
 /// The classifier that stands behind the model, if the task wants one. Gives warnings too.
@@ -84,6 +92,8 @@ fn given(flags: &Twist) -> Option<&'static str> {
         ("--twist-lean", flags.twist_lean.is_some()),
         ("--proposal-variance", flags.proposal_variance.is_some()),
         ("--chain", flags.chain.is_some()),
+        ("--twist-range", flags.twist_range.is_some()),
+        ("--proposal", flags.proposal.is_some()),
         ("--potential", flags.potential.is_some()),
     ]
     .into_iter()
@@ -104,6 +114,10 @@ pub fn config(options: &Options, settings: &Settings) -> Vec<(&'static str, Valu
     if twisting.potential != Potential::Difference {
         all.push(("potential", json!(twisting.potential.to_string())));
     }
+    if twisting.proposal != Proposal::Twisted {
+        all.push(("proposal", json!(twisting.proposal.to_string())));
+    }
+    all.extend(twisting.range.map(|(low, high)| ("twist-range", json!(format!("{low}:{high}")))));
     let path = |key: &'static str, path: &Option<PathBuf>| {
         path.as_ref().map(|path| (key, json!(path.display().to_string())))
     };

@@ -22,6 +22,7 @@ fn a_file_says_what_flags_say() {
          reward-growth = 'linear'\nreward-drift = 1.5\n\
          task = 'linear'\noperator = 'o.safetensors'\nnoise = 0.3\ntwist-variance = 'tau:0.5'\n\
          twist-scale = 2\ntwist-lean = 0\nproposal-variance = 1.5\nchain = 'posterior'\n\
+         twist-range = '-1:1'\nproposal = 'replacement'\n\
          output = 'o'\nno-picture = true\njson = false",
     )
     .unwrap();
@@ -85,6 +86,8 @@ fn a_file_says_what_flags_say() {
         "--twist-lean=0",
         "--proposal-variance=1.5",
         "--chain=posterior",
+        "--twist-range=-1:1",
+        "--proposal=replacement",
     ]);
     assert_eq!(file, same);
     assert_eq!(writing, Writing { output: Some("o".into()), no_picture: true, json: false });

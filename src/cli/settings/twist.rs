@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{named, number};
-use crate::twist::{Chain, Potential, Spread};
+use crate::twist::{Chain, Potential, Proposal, Spread};
 
 /// A task, and how a twisted run goes about it.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
@@ -40,7 +40,13 @@ pub struct Twist {
     /// What steers with --twist-lean 0: difference, max or sum, of log psi on the way [default: difference]
     #[arg(long, value_parser = named::<Potential>)]
     pub potential: Option<Potential>,
-    /// The model's own steps: forward or posterior, by their variance [default: forward]
+    /// Least and greatest value of a denoised state as it is leant, which it is cut off at; weights stay exact [default: none]
+    #[arg(long, value_name = "LOW:HIGH", allow_hyphen_values = true)]
+    pub twist_range: Option<String>,
+    /// Where steps come from: twisted or replacement [default: twisted]
+    #[arg(long, value_parser = named::<Proposal>)]
+    pub proposal: Option<Proposal>,
+    /// The model's own steps, by their variance: forward, posterior or truncated [default: forward]
     #[arg(long, value_parser = named::<Chain>)]
     pub chain: Option<Chain>,
 }
@@ -59,6 +65,8 @@ impl Twist {
             twist_lean: self.twist_lean.or(below.twist_lean),
             proposal_variance: self.proposal_variance.or(below.proposal_variance),
             potential: self.potential.or(below.potential),
+            twist_range: self.twist_range.or(below.twist_range),
+            proposal: self.proposal.or(below.proposal),
             chain: self.chain.or(below.chain),
         }
     }

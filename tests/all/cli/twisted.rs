@@ -52,6 +52,8 @@ fn tasks_run_and_report() {
         ("placement", "--noise 0 --twist-lean 0.5"),
         ("inequalities", "--chain posterior --schedule rectified-flow"),
         ("reward", "--proposal-variance 1.2 --resample never"),
+        ("linear", "--noise 0.3 --twist-range -2:2 --chain truncated --t-min 0.2"),
+        ("inpaint", "--noise 0 --proposal replacement"),
     ] {
         let line = format!("{TDS} --task {task} --operator {task} {more} --particles 200 --steps 20");
         scratch.run(&format!("{line} -o out --no-picture")).fine();
@@ -170,6 +172,12 @@ fn what_is_refused() {
         ("an unknown chain", "--task reward --operator reward --chain daisy"),
         ("a proposal narrower than the model", "--task reward --operator reward --proposal-variance 0.5"),
         ("a chain that ends without noise", "--task inpaint --operator inpaint --noise 0 --chain posterior"),
+        ("a range of one number", "--task reward --operator reward --twist-range 1"),
+        ("a range that is none", "--task reward --operator reward --twist-range 1:-1"),
+        ("an unknown proposal", "--task reward --operator reward --proposal guess"),
+        ("replacement of what is not known", "--task reward --operator reward --proposal replacement"),
+        ("training steps of a closed form", "--task reward --operator reward --respaced"),
+        ("training steps and a grid", "--task reward --operator reward --respaced --grid uniform"),
         ("a weight rule", "--task reward --operator reward --rule exact"),
         ("a window", "--task reward --operator reward --resample window:0.1:0.5"),
     ];

@@ -3,8 +3,8 @@
 use feynkac::kernels::device::Device;
 use feynkac::verify::verify;
 use feynkac::{
-    Chain, Error, Method, Model, Options, Policy, Potential, Rule, Schedule, Spread, State, Target, Task,
-    Twisting, sample,
+    Chain, Error, Method, Model, Options, Policy, Potential, Proposal, Rule, Schedule, Spread, State, Target,
+    Task, Twisting, sample,
 };
 
 use crate::methods::s1::slow;
@@ -163,6 +163,32 @@ fn bad_runs_are_refused() {
             }),
             "chain: found posterior with noise 0, wanted forward",
         ),
+        (
+            refusal(|o| {
+                o.twisting = Some(Twisting { chain: Chain::Truncated, ..Twisting::new(inpainting(0.0)) });
+            }),
+            "chain: found truncated with noise 0, wanted forward",
+        ),
+        (twist(&|t| t.range = Some((1.0, 1.0))), "twist-range: found 1:1, wanted LOW:HIGH"),
+        (twist(&|t| t.range = Some((f64::NEG_INFINITY, 1.0))), "twist-range: found -inf:1"),
+        (
+            twist(&|t| (t.range, t.lean) = (Some((-1.0, 1.0)), 0.0)),
+            "twist-range: found -1:1, wanted none where nothing leans",
+        ),
+        (
+            twist(&|t| t.proposal = Proposal::Replacement),
+            "proposal: found replacement with task linear, wanted the task inpaint with noise 0",
+        ),
+        (
+            refusal(|o| {
+                let usual = Twisting::new(inpainting(0.0));
+                let proposal = Proposal::Replacement;
+                o.twisting = Some(Twisting { proposal, proposal_variance: 1.5, ..usual });
+            }),
+            "proposal-variance: found 1.5, wanted 1 with proposal replacement",
+        ),
+        (refusal(|o| o.times = Some(vec![1.0; 12])), "noise times: found 1 before 1, wanted falling ones"),
+        (refusal(|o| o.times = Some(vec![1.0, 0.5])), "noise times: found 2, wanted 12 for 12 steps of tds"),
         (task(known(vec![true; 4], 0.1)), "mask of the task: found 4, wanted 3, one a coordinate"),
         (task(known(vec![false; 3], 0.1)), "mask of the task: found no coordinate"),
         (task(known(vec![true; 3], -0.1)), "noise of the task: found -0.1"),

@@ -20,7 +20,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// x0, with the denoised state for x0.
 pub fn clean(model: &Gaussian, options: &Options) -> Law {
     let levels = coeffs::levels(options).expect("levels");
-    let posterior = options.twisting.as_ref().is_some_and(|t| t.chain == Chain::Posterior);
+    let chain = options.twisting.as_ref().map_or(Chain::Forward, |t| t.chain);
     let dim = model.mean.len();
     let axes: Vec<&[f64]> = model.covariance.vectors.chunks_exact(dim).collect();
     let along = |axis: &[f64], c: f64| -> (f64, f64) {
@@ -36,7 +36,11 @@ pub fn clean(model: &Gaussian, options: &Options) -> Law {
             let gain = now.alpha * c / diffused(now);
             let factor = next.alpha * share * gain + kept * next.sigma.powi(2) / now.sigma.powi(2);
             let constant = next.alpha * share * m * (1.0 - gain * now.alpha);
-            let noise = if posterior { added * (next.sigma / now.sigma).powi(2) } else { added };
+            let noise = match chain {
+                Chain::Posterior => added * (next.sigma / now.sigma).powi(2),
+                Chain::Truncated if next.sigma == 0.0 => 0.0,
+                Chain::Forward | Chain::Truncated => added,
+            };
             (mean, variance) = (factor * mean + constant, factor * factor * variance + noise);
         }
         (mean, variance)

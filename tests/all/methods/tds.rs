@@ -3,14 +3,15 @@
 
 use feynkac::kernels::device::Device;
 use feynkac::{
-    Chain, Method, Model, Options, Policy, Potential, Schedule, Spread, Target, Task, Twisting, sample,
+    Chain, Method, Model, Options, Policy, Potential, Proposal, Schedule, Spread, Target, Task, Twisting,
+    sample,
 };
 
 use super::chain::{clean, posterior};
 use super::s1::{seed, slow};
 use crate::reference::{evidence, target};
 
-on_every_device! { unbiased_evidence, errors_fall_with_particles }
+on_every_device! { unbiased_evidence, errors_fall_with_particles, a_path_is_not_enough }
 
 const VE: Schedule = Schedule::Ve { sigma_min: 0.1, sigma_max: 10.0 };
 
@@ -101,6 +102,22 @@ fn unbiased_evidence(device: &Device) {
         ("inpainting", with(inpainting(0.0), VE, &same)),
         ("inpainting, vp-cosine", with(inpainting(0.0), cosine, &|o, _| o.resample = Policy::Every)),
         ("inpainting with noise", with(inpainting(0.3), VE, &same)),
+        ("cut off within a range", with(linear(), VE, &|_, t| t.range = Some((-1.5, 2.0)))),
+        (
+            "the same, broader",
+            with(linear(), cosine, &|_, t| (t.range, t.proposal_variance) = (Some((-2.0, 2.0)), 1.2)),
+        ),
+        ("truncated", with(linear(), VE, &|o, t| (o.t_min, t.chain) = (0.3, Chain::Truncated))),
+        (
+            "replacement, by the ESS",
+            with(inpainting(0.0), Schedule::RectifiedFlow, &|_, t| t.proposal = Proposal::Replacement),
+        ),
+        (
+            "replacement, vp-cosine",
+            with(inpainting(0.0), cosine, &|o, t| {
+                (o.resample, t.proposal) = (Policy::Every, Proposal::Replacement);
+            }),
+        ),
         ("placement", with(placement(0.0), VE, &same)),
         ("placement with noise", with(placement(0.4), Schedule::RectifiedFlow, &same)),
         ("a wall", with(walls, VE, &same)),
@@ -121,19 +138,58 @@ fn unbiased_evidence(device: &Device) {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
+/// The weighted mean of each run, and its log Z.
+fn means(device: &Device, options: &Options) -> (Vec<[f64; 3]>, Vec<f64>) {
+    let out = sample(device, &[Model::Analytic(gaussian())], options, None).expect("a run");
+    let k = options.particles;
+    let mean = |(log_w, x): (&[f32], &[f32])| {
+        let weights = crate::reference::normalised(log_w);
+        [0, 1, 2].map(|c| weights.iter().enumerate().map(|(i, w)| w * f64::from(x[i * 3 + c])).sum())
+    };
+    (out.log_w.chunks(k).zip(out.x.chunks(k * 3)).map(mean).collect(), out.log_z)
+}
+
+fn distance(found: &[f64], wanted: &[f64]) -> f64 {
+    found.iter().zip(wanted).map(|(a, b)| (a - b).powi(2)).sum()
+}
+
 /// Mean over runs of the square error of the posterior mean.
 fn square_error(device: &Device, options: &Options) -> f64 {
-    let out = sample(device, &[Model::Analytic(gaussian())], options, None).expect("a run");
-    let (k, dim) = (options.particles, 3);
     let (_, wanted) = exact(options);
-    let runs = out.log_w.chunks(k).zip(out.x.chunks(k * dim));
-    let errors = runs.map(|(log_w, x)| {
-        let weights = crate::reference::normalised(log_w);
-        let mean =
-            |c: usize| weights.iter().enumerate().map(|(i, w)| w * f64::from(x[i * dim + c])).sum::<f64>();
-        (0..dim).map(|c| (mean(c) - wanted[c]).powi(2)).sum::<f64>()
-    });
-    errors.sum::<f64>() / options.groups as f64
+    let (means, _) = means(device, options);
+    means.iter().map(|mean| distance(mean, &wanted)).sum::<f64>() / options.groups as f64
+}
+
+/// With replacement a run is conditioned on its own path of noise as well, which of a coarse chain says more than what is
+/// known: there is an end to what particles help, and runs that are weighted by their Z go on.
+fn a_path_is_not_enough(device: &Device) {
+    if slow(device) {
+        return;
+    }
+    let run = |particles: usize, groups: usize, proposal: Proposal| {
+        let mut options = tiny(inpainting(0.0), VE);
+        (options.particles, options.groups, options.seed) = (particles, groups, seed(5100));
+        options.twisting.as_mut().expect("a twist").proposal = proposal;
+        options
+    };
+    let (groups, most) = (100, 8192);
+    let error = |particles, proposal| square_error(device, &run(particles, groups, proposal));
+    let (few, many) = (error(most / 16, Proposal::Replacement), error(most, Proposal::Replacement));
+    let twisted = error(most, Proposal::Twisted);
+    let options = run(most / 16, 16 * groups, Proposal::Replacement);
+    let (means, log_z) = means(device, &options);
+    let (_, wanted) = exact(&options);
+    let log_z: Vec<f32> = log_z.iter().map(|z| *z as f32).collect();
+    let weights = crate::reference::normalised(&log_z);
+    let all: Vec<f64> = (0..3).map(|c| means.iter().zip(&weights).map(|(m, w)| m[c] * w).sum()).collect();
+    let together = distance(&all, &wanted);
+    let (name, least) = (device.backend(), most / 16);
+    println!(
+        "{name:<5} MSE by replacement {few:.5} (K = {least}), {many:.5} ({most}), {together:.1e} (all runs)"
+    );
+    println!("{name:<5} MSE twisted {twisted:.5} ({most})");
+    assert!(many > 0.3 * few && many > 3.0 * twisted, "{few}, {many}, {twisted}");
+    assert!(together < 0.3 * many, "{together} for {many}");
 }
 
 /// Slope of a line through points.

@@ -5,7 +5,7 @@ use cubecl::prelude::*;
 use super::kernel::coordinate_of;
 use super::kernel_estimate::{Shifted, gain, keep};
 use super::kernel_follow::Told;
-use super::kernel_twist::{choose, leant, pinned, unplaced};
+use super::kernel_twist::{choose, drawn, leant, pinned, unplaced};
 use super::key::{Carry, Common, StepKey};
 use crate::methods::{Coeffs, Method, Move};
 use crate::models::{Here, Models, Twist, coordinate, extent, put_coordinate, scores_of};
@@ -48,6 +48,8 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
     }
     let placed = if comptime!(key.pins() && matches!(key.twist(), Twist::Placement)) {
         choose::<E, N>(before, &*here, models, past, c, stream, key)
+    } else if comptime!(key.pins() && matches!(key.twist(), Twist::Replaced)) {
+        drawn::<N>(&*here, models, key)
     } else {
         unplaced::<N>()
     };
@@ -56,11 +58,11 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
     for chunk in 0..extent(elements.div_ceil(4usize), comptime!(usize::from(registers > 0))) {
         #[unroll]
         for b in 0..tangent {
-            let drawn = draw::<N, H>(stream, (chunk * tangent + b) as u32, key.paired, key.wide);
-            z[4 * b] = drawn.z0;
-            z[4 * b + 1] = drawn.z1;
-            z[4 * b + 2] = drawn.z2;
-            z[4 * b + 3] = drawn.z3;
+            let four = draw::<N, H>(stream, (chunk * tangent + b) as u32, key.paired, key.wide);
+            z[4 * b] = four.z0;
+            z[4 * b + 1] = four.z1;
+            z[4 * b + 2] = four.z2;
+            z[4 * b + 3] = four.z3;
         }
         #[unroll]
         for i in 0..at_once {
@@ -76,7 +78,7 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
                     pulled[t] = Vector::new(c.drift) * moved.score;
                     shift[t] = fma(Vector::new(c.drift), moved.score, Vector::new(c.noise) * noise);
                     if comptime!(key.twist.is_some()) {
-                        let leant = leant::<E, N>(before, &*here, past, c, noise, k, key);
+                        let leant = leant::<E, N>(before, &*here, past, c, noise, moved.score, k, key);
                         shift[t] += leant.by;
                         rate += leant.rate;
                     }

@@ -4,7 +4,7 @@ use cubecl::prelude::*;
 
 use super::key::{Carry, Common, Stage, StepKey};
 use crate::methods::Coeffs;
-use crate::methods::twisted::{Lean, lean};
+use crate::methods::twisted::{Lean, lean, lean_within};
 use crate::models::twist::{Numbers, Potential, evaluate, look, numbers, pull_of, seen_of};
 use crate::models::{Here, Models, Score, Twist, extent, score_of};
 use crate::prims::math::{exp2_below, larger, ln};
@@ -12,20 +12,27 @@ use crate::prims::monoid::ZERO_WEIGHT;
 use crate::prims::philox::{Stream, purpose, tag, uniform, words};
 use crate::prims::state::{Past, Shape, gather, recall, recall_row, scatter, store, store_row};
 
-/// What the gradient of log psi at the old state makes of coordinate `k`.
+/// What the gradient of log psi at the old state makes of coordinate `k`, whose score there is `score`.
 #[cube]
+#[allow(clippy::too_many_arguments)]
 pub fn leant<E: Float, N: Size>(
     before: &Carry<E>,
     here: &Here<N>,
     past: &Past<N>,
     c: &Coeffs,
     noise: Vector<f32, N>,
+    score: Vector<f32, N>,
     k: usize,
     #[comptime] key: StepKey,
 ) -> Lean<N> {
     let row = extent(here.dim, key.models.registers) + k;
     let pull = recall_row::<E, N>(&before.scores, &here.score_grid, row, past, key.models.layout);
-    lean::<N>(pull, noise, c)
+    if comptime!(key.ranged()) {
+        let x = recall_row::<E, N>(&before.x, &here.grid, k, past, key.models.layout);
+        lean_within::<N>(pull, noise, x, score, c)
+    } else {
+        lean::<N>(pull, noise, c)
+    }
 }
 
 /// Writes rows of what is denoised, or of the gradient of log psi with respect to it: see [`look()`].
@@ -145,6 +152,20 @@ pub fn unplaced<N: Size>() -> Placed<N> {
     Placed::<N> { place: Vector::new(0u32), log_w: Vector::new(0.0f32) }
 }
 
+/// Where what replaces coordinates of this group has its numbers at the level that is reached.
+#[cube]
+fn replaced<N: Size>(here: &Here<N>, told: &Numbers) -> usize {
+    told.params + here.dim + (here.level * here.groups + here.group) as usize * (here.dim + 1usize)
+}
+
+/// What is put in its place was drawn, which takes the density of the draw off the log-weight.
+#[cube]
+pub fn drawn<N: Size>(here: &Here<N>, models: &Models, #[comptime] key: StepKey) -> Placed<N> {
+    let told = numbers(models, here.level, key.models.count);
+    let log_w = Vector::new(models.params[replaced::<N>(here, &told) + here.dim]);
+    Placed::<N> { place: Vector::new(0u32), log_w }
+}
+
 /// A place for the motif, where this step ends in one: drawn by the density that the model's kernel has for it there.
 #[cube]
 pub fn choose<E: Float, N: Size>(
@@ -216,6 +237,12 @@ fn fits<E: Float, N: Size>(
     square * Vector::new(-0.5f32 * c.side3)
 }
 
+/// Where a family has its mask.
+#[cube]
+fn mask<N: Size>(here: &Here<N>, #[comptime] key: StepKey) -> usize {
+    if comptime!(matches!(key.twist(), Twist::Replaced)) { 0usize.runtime() } else { here.dim }
+}
+
 /// A coordinate that a step leaves.
 #[derive(CubeType, Clone, Copy)]
 pub struct Left<N: Size> {
@@ -255,8 +282,13 @@ pub fn pinned<N: Size>(
             let index = select_many(is, own - placed.place, Vector::new(0u32));
             let wanted = gather::<f32, N>(&models.params, told.params, index);
             left.value = select_many(is, wanted, drawn);
-        } else if models.params[told.params + here.dim + k] > 0.0f32 {
-            let wanted = Vector::new(models.params[told.params + k]);
+        } else if models.params[told.params + mask::<N>(here, key) + k] > 0.0f32 {
+            let first = if comptime!(matches!(key.twist(), Twist::Replaced)) {
+                replaced::<N>(here, &told)
+            } else {
+                told.params
+            };
+            let wanted = Vector::new(models.params[first + k]);
             let off = wanted - mean;
             left.value = wanted;
             left.log_w = off * off * Vector::new(-0.5f32 * c.side3);

@@ -146,6 +146,11 @@ impl StepKey {
         self.twist.is_some_and(|twist| twist.pins)
     }
 
+    /// What is leant stays within a range.
+    pub(super) fn ranged(&self) -> bool {
+        self.twist.is_some_and(|twist| twist.ranged)
+    }
+
     /// What steers in the place of a gradient.
     pub(super) fn steers(&self) -> Option<Potential> {
         self.twist.and_then(|twist| twist.steers)

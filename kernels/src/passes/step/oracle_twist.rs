@@ -56,8 +56,8 @@ pub fn steer(by: Potential, before: Option<&Told>, now: Told, clean: bool) -> To
 pub enum Pins<'a> {
     /// Nothing.
     None,
-    /// Coordinates that are known, by their number and value.
-    Known(&'a [(usize, f64)]),
+    /// Coordinates that are known, by their number and value, and ln of the density by which those values were drawn.
+    Known(&'a [(usize, f64)], f64),
     /// A block of these coordinates, at one of these places.
     Block(&'a [f64], &'a [usize]),
 }
@@ -67,13 +67,24 @@ pub fn log_normal(x: f64, mean: f64, variance: f64) -> f64 {
     -0.5 * ((x - mean).powi(2) / variance + (std::f64::consts::TAU * variance).ln())
 }
 
+/// The mean of a proposal, `leant`, whose denoised state stays within the range of `c`.
+fn ranged(parent: &Twisted, c: &StepCoeffs, mean: &[f64], leant: Vec<f64>) -> Vec<f64> {
+    let [own_x, own_score, low, high, _] = c.range;
+    let within = |k: usize| {
+        let denoised = own_x * parent.x[k] + own_score * parent.told.score[k];
+        mean[k] + (denoised + leant[k] - mean[k]).clamp(low, high) - denoised
+    };
+    (0..mean.len()).map(within).collect()
+}
+
 /// Mean and variance of the model's kernel, and those of the proposal, at the old state.
 fn kernels(parent: &Twisted, c: &StepCoeffs) -> (Vec<f64>, f64, Vec<f64>, f64) {
     let proposed = c.noise * c.noise;
     let own = proposed / (1.0 + c.side[2]).powi(2);
     let mean: Vec<f64> =
         parent.x.iter().zip(&parent.told.score).map(|(x, s)| c.shrink * x + c.drift * s).collect();
-    let leant = mean.iter().zip(&parent.told.pull).map(|(m, pull)| m + c.side[0] * pull).collect();
+    let leant: Vec<f64> = mean.iter().zip(&parent.told.pull).map(|(m, pull)| m + c.side[0] * pull).collect();
+    let leant = if c.range[4] > 0.0 { ranged(parent, c, &mean, leant) } else { leant };
     (mean, own, leant, proposed)
 }
 
@@ -112,7 +123,8 @@ pub fn step(
     let mut gained: f64 = x.iter().enumerate().map(|(k, x)| ratio(k, *x)).sum();
     match pins {
         Pins::None => (),
-        Pins::Known(known) => {
+        Pins::Known(known, log_q) => {
+            gained -= log_q;
             for (k, value) in known {
                 x[*k] = *value;
                 gained += log_normal(*value, mean[*k], own);
