@@ -138,6 +138,7 @@ fn level(options: &Options, levels: &[Noise], at: usize) -> StepCoeffs {
         lean_old: 0.0,
         lean_new: 0.0,
         range: [0.0; RANGE],
+        width: [0.0; 2],
     }
 }
 

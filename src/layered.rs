@@ -33,6 +33,23 @@ impl Layered {
         Self { layers, tensors, classes, null: None, energy: None }
     }
 
+    /// The network that says the first half of the channels of this one, whose last layer is a convolution.
+    pub(crate) fn first_half(&self) -> Option<Self> {
+        let (last, others) = self.layers.all().split_last()?;
+        let Op::Conv { out, taps, stride, before } = last.op else { return None };
+        let mut layers = Layers::default();
+        for layer in others {
+            layers.push(layer.op, &layer.from, &layer.weights).ok()?;
+        }
+        layers.push(Op::Conv { out: out / 2, taps, stride, before }, &last.from, &last.weights).ok()?;
+        let mut half = Self { layers, ..self.clone() };
+        for tensor in &last.weights {
+            let numbers = half.tensors[*tensor].len() / 2;
+            half.tensors[*tensor].truncate(numbers);
+        }
+        Some(half)
+    }
+
     /// The extent of a state.
     pub fn input(&self) -> Extent {
         let state = self.layers.all().iter().find(|layer| matches!(layer.op, Op::State(_)));

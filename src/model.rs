@@ -240,7 +240,8 @@ fn tellers(models: &[Model], options: &Options) -> usize {
 
 /// Where what model `at` says beside its scores begins, behind the `cells` scores of each model outside: a pair a particle.
 pub(crate) fn told_cell(models: &[Model], options: &Options, at: usize, cells: usize) -> usize {
-    let outside = outside_of(models);
+    // Of one that says how broad a step is, these are behind its scores.
+    let outside = outside_of(models) * if options.learns() { 2 } else { 1 };
     let particles = cells / models.first().map_or(1, Model::dim);
     outside * cells + 2 * particles * tellers(&models[..at], options)
 }
@@ -314,7 +315,11 @@ impl Numbers {
         for (at, model) in models.iter().enumerate() {
             let Model::Analytic(target) = model else {
                 let tells = options.says(at, model) != Says::Score;
-                kinds.push(if tells { Kind::Told } else { Kind::Rows });
+                kinds.push(match tells {
+                    true => Kind::Told,
+                    false if options.learns() => Kind::Halves,
+                    false => Kind::Rows,
+                });
                 let beside = if tells { told_cell(models, options, at, cells) } else { 0 };
                 map.extend([(written * cells) as u32, beside as u32, bent as u32]);
                 (written, turns) = (written + 1, turns + dim as u64);

@@ -45,6 +45,8 @@ pub enum Chain {
     Posterior,
     /// As forward, but for the last step: from the level where it is cut off it goes to the denoised state.
     Truncated,
+    /// With one between those of forward and posterior, of each coordinate, that the network says; none on the last step.
+    Learned,
 }
 
 /// Where the steps of a run come from.
@@ -125,7 +127,8 @@ impl Twisting {
             (false, Potential::Sum) => Some(models::Potential::Sum),
         };
         let twist = if self.replaces() { Twist::Replaced } else { self.task.family() };
-        TwistKey { twist, pins: self.task.pins(), steers, ranged: self.range.is_some() }
+        let broad = self.chain == Chain::Learned;
+        TwistKey { twist, pins: self.task.pins(), steers, ranged: self.range.is_some(), broad }
     }
 
     /// Whether what is known is put in its place at every level.
@@ -160,6 +163,11 @@ impl Options {
     /// Whether a gradient of log psi is taken.
     pub(crate) fn leans(&self) -> bool {
         self.twisting.as_ref().is_some_and(Twisting::leans)
+    }
+
+    /// Whether the network says how broad steps are.
+    pub(crate) fn learns(&self) -> bool {
+        self.twisting.as_ref().is_some_and(|twisting| twisting.chain == Chain::Learned)
     }
 
     /// The models, and the likelihood behind them where there is one.

@@ -19,7 +19,7 @@ use cubecl_llvm::{LlvmTarget, PlironArtifact, PlironCompiler, PlironOptions};
 use crate::models::ModelsCompilationArg;
 use crate::passes::Sharing;
 use crate::passes::classes::kernel::ExtentsCompilationArg as ClassesExtentsCompilationArg;
-use crate::passes::copy::kernel::copy_kernel;
+use crate::passes::copy::kernel::{copy_kernel, widen_kernel};
 use crate::passes::crew::Crew;
 use crate::passes::divergence::kernel::SizesCompilationArg as ProbeSizesCompilationArg;
 use crate::passes::draws::kernel::{draws_kernel, normals_kernel};
@@ -189,6 +189,7 @@ pub fn all() -> Vec<Offline> {
     list.push(entry!("", draws_kernel::DrawsKernel(seed raw uniforms gaussians count step tag block; LANES)));
     list.push(entry!("", normals_kernel::NormalsKernel(seed out vectors step tag; LANES, false)));
     list.push(entry!("", copy_kernel::CopyKernel(from to first count; 4, false)));
+    list.push(entry!("", widen_kernel::WidenKernel(from to first rows dim; false)));
     list.push(entry!("", genealogy_kernel::GenealogyKernel(
         ancestors norms rows stride padded step clock; false
     )));

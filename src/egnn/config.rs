@@ -60,6 +60,7 @@ impl EgnnConfig {
             range: (lambda(self.t_max), lambda(self.t_min)),
             spacing: Spacing::Linspace,
             offset: 0,
+            learned: false,
         }
     }
 

@@ -2,6 +2,7 @@
 //! may ask beside its scores: docs/maths.md (9.3), (9.4), (7.10).
 
 use feynkac_kernels::device::{Buf, Device};
+use feynkac_kernels::passes::copy::widen;
 use feynkac_kernels::passes::divergence::{Probes, Tally};
 use feynkac_kernels::passes::energy::{Energies, EnergyLevel};
 use feynkac_kernels::passes::layers::{Along, At, Back, Each, Level, Network, Settings};
@@ -22,6 +23,8 @@ pub struct Field {
     gradient: Option<Gradient>,
     /// Around a field of which the divergence is wanted.
     probing: Option<Probing>,
+    /// What goes back through a network that also says how broad a step is, `[count, 2, dim]`.
+    widened: Option<Buf<f32>>,
 }
 
 /// What stands around the network of an energy.
@@ -65,7 +68,8 @@ impl Field {
         (says, of): (Says, &Population),
     ) -> Result<Self> {
         asked.covers(levels)?;
-        let (net, dim, count) = (&asked.loaded.net, asked.dim(), of.particles());
+        let wide = asked.wide.as_deref().filter(|_| options.learns());
+        let (net, dim, count) = (wide.unwrap_or(&asked.loaded.net), asked.dim(), of.particles());
         let (mut all, mut around) = (Vec::with_capacity(levels.len() * classes.len()), Vec::new());
         for noise in levels {
             let (time, [input, own, out]) = asked.shown(*noise)?;
@@ -110,7 +114,9 @@ impl Field {
             }),
             _ => None,
         };
-        Ok(Self { network, says, gradient, probing })
+        let cells = if options.leans() { 2 * count * dim } else { 1 };
+        let widened = wide.map(|_| device.empty("what goes back through a network", cells)).transpose()?;
+        Ok(Self { network, says, gradient, probing, widened })
     }
 
     /// Writes the scores of `count` particles of `rows` into `out`, under each condition, from element `first` on, and what
@@ -157,6 +163,14 @@ impl Field {
         level: Number,
     ) -> Result<()> {
         let at = |first: usize| At { rows: out, first };
+        let cotangent = match &self.widened {
+            Some(widened) => {
+                let [dim, _] = self.network.dims();
+                widen(device, (cotangent.rows, cotangent.first), widened, count, dim)?;
+                widened.into()
+            }
+            None => cotangent,
+        };
         let of = Back { rows: rows.into(), cotangent, out: at(first), slopes: at(slopes) };
         Ok(self.network.vjp(device, of, count, level)?)
     }
@@ -226,7 +240,8 @@ impl Field {
             g.energies.bytes() + [&g.said, &g.back, &g.came, &g.still].map(Buf::bytes).iter().sum::<u64>()
         });
         let probing = self.probing.as_ref().map_or(0, |p| p.probes.bytes() + p.said.bytes() + p.came.bytes());
-        self.network.bytes() + around + probing
+        let widened = self.widened.as_ref().map_or(0, Buf::bytes);
+        self.network.bytes() + around + probing + widened
     }
 
     /// What `count` particles have to move: rows in, rows out. What goes on within depends on caches.

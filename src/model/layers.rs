@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use feynkac_kernels::models::layers::Extent;
 use feynkac_kernels::passes::energy::EnergyLevel;
 
 use super::network::covered;
@@ -9,8 +10,8 @@ use super::{Model, Network, Noise};
 use crate::aim::Says;
 use crate::divergence;
 use crate::error::{Error, Result};
-use crate::layered::{self, Kind, Loaded};
-use crate::schedule::Schedule;
+use crate::layered::{self, Kind, Layered, Loaded};
+use crate::schedule::{Preconditioning, Prediction, Schedule};
 use crate::unet::Scheduler;
 
 /// A network as a list of layers, with the class it is asked for.
@@ -22,13 +23,17 @@ pub struct Asked {
     pub scheduler: Scheduler,
     /// The class; `None` is the null class, or a network without classes.
     pub class: Option<usize>,
+    /// The network with all that it says, where that is also how broad a step is: behind what [`Asked::loaded`] says of a
+    /// state, a number in about [-1, 1] of each coordinate. docs/maths.md (13.4).
+    pub wide: Option<Box<Layered>>,
 }
 
 impl Asked {
     /// Opens a folder, and checks that its network gives scores. Gives warnings too.
     pub fn open(path: &Path, class: Option<usize>) -> Result<(Self, Vec<String>)> {
-        let (loaded, warnings) = layered::open(path)?;
+        let (mut loaded, warnings) = layered::open(path)?;
         let told = |error: Error| error.in_file(path);
+        let wide = broad(&mut loaded);
         let net = &loaded.net;
         if net.input() != net.output() {
             let wanted = format!("{}, that of its state: a score", net.input());
@@ -50,7 +55,7 @@ impl Asked {
             }
             other => told(other),
         })?;
-        Ok((Self { loaded, scheduler, class }, warnings))
+        Ok((Self { loaded, scheduler, class, wide }, warnings))
     }
 
     /// Coordinates of a state.
@@ -98,6 +103,15 @@ impl Asked {
         Ok(self.centred(x).iter().zip(field).map(|(x, f)| own * x + out * f).collect())
     }
 
+    /// What it says of how broad a step is at each coordinate, times what the device's rows are: the factor of its score.
+    pub(crate) fn widths(&self, x: &[f64], noise: Noise) -> Result<Vec<f64>> {
+        let Some(wide) = &self.wide else { return Ok(Vec::new()) };
+        let (time, [input, _, out]) = self.shown(noise)?;
+        let shown: Vec<f64> = x.iter().map(|x| input * x).collect();
+        let all = wide.field(&shown, time, self.class)?;
+        Ok(all[x.len()..].iter().map(|f| out * f).collect())
+    }
+
     /// The gradient of <w, score> with respect to the state, in f64.
     pub(crate) fn bend(&self, x: &[f64], w: &[f64], noise: Noise) -> Result<Vec<f64>> {
         let (time, [input, own, out]) = self.shown(noise)?;
@@ -125,7 +139,7 @@ impl Asked {
         let (net, scheduler) = (weights.layered(&config)?, config.scheduler());
         let (name, kind) = (network.name.clone(), Kind::Dense(config));
         let loaded = Loaded { name, kind, net, scheduler: Some(scheduler.clone()), data: config.data };
-        Ok(Self { loaded, scheduler, class: network.class })
+        Ok(Self { loaded, scheduler, class: network.class, wide: None })
     }
 
     /// The numbers around an energy at a level of a run on `schedule`, and the rate at which the network's own time
@@ -203,4 +217,16 @@ impl Model {
     pub(crate) fn asked(&self) -> Option<&Asked> {
         if let Model::Layered(asked) = self { Some(asked) } else { None }
     }
+}
+
+/// Leaves of a network of learned variances the one that says the noise, and gives the whole.
+fn broad(loaded: &mut Loaded) -> Option<Box<Layered>> {
+    let scheduler = loaded.scheduler.as_ref()?;
+    let (from, to) = (loaded.net.input(), loaded.net.output());
+    let plain = scheduler.prediction == Prediction::Eps && scheduler.preconditioning == Preconditioning::None;
+    if !(scheduler.learned && plain && to == (Extent { channels: 2 * from.channels, ..from })) {
+        return None;
+    }
+    let half = loaded.net.first_half()?;
+    Some(Box::new(std::mem::replace(&mut loaded.net, half)))
 }

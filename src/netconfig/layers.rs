@@ -78,6 +78,7 @@ impl NetConfig {
             range: (lambda(self.t_max), lambda(self.t_min)),
             spacing: Spacing::Linspace,
             offset: 0,
+            learned: false,
         }
     }
 }

@@ -10,7 +10,7 @@ use feynkac_kernels::prims::state::Population;
 
 use super::Run;
 use crate::error::{Error, Result};
-use crate::model::{ClassifierNet, Likelihood, Model, Seen, Uploaded};
+use crate::model::{self, ClassifierNet, Likelihood, Model, Seen, Uploaded};
 use crate::options::Options;
 use crate::plan::{Pass, Plan};
 use crate::twist::{self, Task};
@@ -183,7 +183,8 @@ impl Run<'_> {
                 own.back(self.device, rows, count, self.levels[level], w, (out, cells))
             }
             (_, Some(Uploaded::Layers(field)), level) => {
-                field.back(self.device, rows, cotangent, out, [0, cells], count, level)
+                let slopes = model::told_cell(self.models, self.options, self.models.len(), cells);
+                field.back(self.device, rows, cotangent, out, [0, slopes], count, level)
             }
             (model, ..) => {
                 Err(Error::input("model of tds", model.describe(), "one with a way back, told its level"))

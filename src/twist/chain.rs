@@ -23,8 +23,8 @@ fn kernel(chain: Chain, now: Noise, next: Noise) -> (f64, f64, f64) {
     let kept = now.alpha / next.alpha;
     let added = now.sigma.powi(2) - (kept * next.sigma).powi(2);
     let variance = match chain {
-        Chain::Truncated if next.sigma == 0.0 => 0.0,
-        Chain::Forward | Chain::Truncated => added,
+        Chain::Truncated | Chain::Learned if next.sigma == 0.0 => 0.0,
+        Chain::Forward | Chain::Truncated | Chain::Learned => added,
         Chain::Posterior => added * (next.sigma / now.sigma).powi(2),
     };
     (1.0 / kept, added / kept, variance)
@@ -67,6 +67,11 @@ pub(crate) fn row(twisting: &Twisting, now: Noise, next: Noise, dim: usize, leve
             // Nothing to cut off.
             Some(_) => [0.0, 0.0, f64::from(f32::MIN), f64::from(f32::MAX), 0.0],
             None => [0.0; RANGE],
+        },
+        width: match (twisting.chain, next.sigma / now.sigma) {
+            // A network that predicts the noise is told apart from its score by -1/sigma, and so is what it says beside it.
+            (Chain::Learned, ratio) if ratio > 0.0 => [0.5 * ratio.ln(), 0.5 * ratio.ln() * now.sigma],
+            _ => [0.0; 2],
         },
         side: [lean * variance, lean * variance.sqrt(), broader.sqrt() - 1.0, precision],
         ..level

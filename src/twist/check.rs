@@ -129,6 +129,11 @@ impl Twisting {
             let wanted = "a closed form, a network of scores or a foreign model with a way back";
             return Err(Error::input("model of tds", model.describe(), wanted));
         }
+        if self.chain == Chain::Learned && model.asked().is_none_or(|asked| asked.wide.is_none()) {
+            let wanted = "a network of noise that says twice as much as its state has, and variance_type learned_range \
+                          in its scheduler_config.json";
+            return Err(Error::input("model of the chain learned", model.describe(), wanted));
+        }
         match (&self.task, behind) {
             (Task::Classifier { class, .. }, Some(Model::Classifier(net))) if *class >= net.classes() => {
                 let wanted = format!("0 to {} of {}", net.classes() - 1, net.name);

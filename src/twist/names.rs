@@ -46,6 +46,11 @@ pub const SPREADS: &[(&str, &str)] = &[
 pub const CHAINS: &[(&str, Chain, &str)] = &[
     ("forward", Chain::Forward, "steps with the variance that the forward chain adds; the default"),
     ("posterior", Chain::Posterior, "with that of the forward chain given both ends, none on the last step"),
+    (
+        "learned",
+        Chain::Learned,
+        "with one between those two that the network says (variance_type learned_range), none on the last step",
+    ),
     ("truncated", Chain::Truncated, "as forward, and none on the last step: --t-min is where it is cut off"),
 ];
 

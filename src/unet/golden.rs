@@ -46,7 +46,10 @@ fn check_states(folder: &Path, states: &[usize], tolerance: f64) {
         ["sample", "cotangent", "output", "vjp"].map(|name| wide(&golden, name));
     let time = wide(&golden, "timestep");
     for &i in states {
-        let part = |of: &[f64]| of[i * numbers..(i + 1) * numbers].to_vec();
+        let part = |of: &[f64]| {
+            let each = of.len() / time.len();
+            of[i * each..(i + 1) * each].to_vec()
+        };
         let (x, u) = (part(&x), part(&cotangent));
         let (got, back) = net.vjp(&x, time[i], classes[i], &u).unwrap();
         assert_eq!(net.forward(&x, time[i], classes[i]).unwrap(), got);
@@ -106,6 +109,43 @@ fn half_precision_with_padding_on_one_side() {
 #[test]
 fn fourier_features_and_the_old_names_of_attention() {
     check("old-names", 2e-7);
+}
+
+/// A step by diffusers' own scheduler is that of the chain `learned`, given the noise that it drew.
+#[test]
+fn a_network_that_says_how_broad_a_step_is() {
+    check("learned", 1e-6);
+    let (asked, _) = crate::model::Asked::open(&folder("learned"), None).unwrap();
+    let golden = Weights::open(&folder("learned").join("golden.safetensors")).unwrap();
+    let [x, wanted, noise, said] = ["sample", "step", "step.noise", "output"].map(|name| wide(&golden, name));
+    let (schedule, dim) = (asked.scheduler.schedule, asked.dim());
+    let times = asked.scheduler.noise_times(&schedule, 20).unwrap();
+    // Falling from training step 19; diffusers stepped from 12 to 11.
+    let at = |i: usize| crate::twist::noise(&schedule, times[19 - i]);
+    let task =
+        crate::Task::Reward { slope: vec![0.0; dim], curvature: vec![0.0; dim], centre: vec![0.0; dim] };
+    let twisting = crate::Twisting { chain: crate::Chain::Learned, ..crate::Twisting::new(task) };
+    let options = crate::Options::new(crate::Method::Plain, schedule);
+    let level = crate::coeffs::steps(&options, &[at(12), at(11)], dim).unwrap()[0];
+    let c = crate::twist::row(&twisting, at(12), at(11), dim, level);
+    assert_eq!((asked.loaded.net.output(), said.len()), (asked.loaded.net.input(), 4 * dim));
+    for i in 0..2 {
+        let (own, sigma) = (i * dim..(i + 1) * dim, at(12).sigma);
+        let (eps, f) = said[2 * i * dim..2 * (i + 1) * dim].split_at(dim);
+        let moved = |k: usize| {
+            let broad = (c.width[0] - c.width[1] * f[k] / sigma).exp();
+            c.shrink * x[own.start + k] - c.drift * eps[k] / sigma + c.noise * broad * noise[own.start + k]
+        };
+        let found: Vec<f64> = (0..dim).map(moved).collect();
+        let fault = relative(&found, &wanted[own.clone()]);
+        println!("learned, state {i}: a step of diffusers is missed by {fault:.1e}");
+        assert!(fault < 1e-6, "{fault}");
+        // The control: by the largest variance alone.
+        let still: Vec<f64> = (0..dim)
+            .map(|k| c.shrink * x[own.start + k] - c.drift * eps[k] / sigma + c.noise * noise[own.start + k])
+            .collect();
+        assert!(relative(&still, &wanted[own]) > 1e-3);
+    }
 }
 
 #[test]

@@ -83,6 +83,8 @@ pub struct Scheduler {
     pub spacing: Spacing,
     /// `steps_offset`, for [`Spacing::Leading`].
     pub offset: usize,
+    /// `variance_type` is `learned_range`: a network that says twice as much says how broad a step is.
+    pub learned: bool,
 }
 
 impl Scheduler {
@@ -197,6 +199,7 @@ fn exploding(keys: &mut Keys) -> Result<Scheduler> {
         range: (sigma_max.ln(), sigma_min.ln()),
         spacing: Spacing::Linspace,
         offset: 0,
+        learned: false,
     })
 }
 
@@ -216,6 +219,7 @@ fn karras(keys: &mut Keys) -> Result<Scheduler> {
         range: (high.ln(), low.ln()),
         spacing: Spacing::Linspace,
         offset: 0,
+        learned: false,
     })
 }
 
@@ -245,6 +249,7 @@ fn table(keys: &mut Keys) -> Result<Scheduler> {
         timestep: Timestep::Table(levels),
         spacing,
         offset: offset.unwrap_or(0),
+        learned: keys.map.get("variance_type").and_then(Value::as_str) == Some("learned_range"),
     })
 }
 

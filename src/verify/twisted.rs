@@ -4,7 +4,7 @@ use feynkac_kernels::methods::StepCoeffs;
 use feynkac_kernels::passes::classes::oracle::likelihood;
 use feynkac_kernels::passes::init;
 use feynkac_kernels::passes::step::oracle::At;
-use feynkac_kernels::passes::step::oracle_twist::{Pins, Told, Twisted, steer, step as oracle_step};
+use feynkac_kernels::passes::step::oracle_twist::{Pins, Told, Twisted, steer, step_as_broad};
 
 use super::judge::Judge;
 use super::{EPS, Snapshot, Verdict, Weighed, everyone, particle, resampling};
@@ -177,12 +177,18 @@ fn asked(task: &Task) -> &[f64] {
     }
 }
 
-/// A particle as the device holds it.
-fn held(run: &Run, judge: &Judge, s: &Snapshot, level: usize, at: (usize, usize)) -> Result<Twisted> {
-    let mut own = particle(run, judge, s, level, at)?;
-    let pull = own.scores.pop().unwrap_or_default();
-    let score = own.scores.pop().unwrap_or_default();
-    Ok(Twisted { x: own.x, told: Told { score, pull, log_psi: own.log_p }, log_w: own.log_w })
+/// A particle as the device holds it, and what the model said of how broad its next step is.
+fn held(
+    run: &Run,
+    judge: &Judge,
+    s: &Snapshot,
+    level: usize,
+    at: (usize, usize),
+) -> Result<(Twisted, Vec<f64>)> {
+    let own = particle(run, judge, s, level, at)?;
+    let mut rows = own.scores.into_iter();
+    let [score, pull, said] = [(); 3].map(|()| rows.next().unwrap_or_default());
+    Ok((Twisted { x: own.x, told: Told { score, pull, log_psi: own.log_p }, log_w: own.log_w }, said))
 }
 
 /// What is carried of a state.
@@ -208,12 +214,34 @@ fn compare(
     }
 }
 
+impl Own<'_> {
+    /// What the model says of how broad a step from `x` is.
+    fn compare_widths(
+        &self,
+        x: &[f64],
+        said: &[f64],
+        (step, level): (usize, usize),
+        at: (usize, usize),
+        verdict: &mut Verdict,
+    ) -> Result<()> {
+        let (Source::Network(asked), false) = (&self.source, said.is_empty()) else { return Ok(()) };
+        let wanted = asked.widths(x, self.judge.levels[level])?;
+        let most = most(&wanted);
+        for (said, wanted) in said.iter().zip(wanted) {
+            let allowed = 1.0e-4 * (most + wanted.abs());
+            verdict.compare("step: how broad the next one is", step, at, *said as f32, wanted, allowed);
+        }
+        Ok(())
+    }
+}
+
 /// The start of a twisted run; `false` where the run is none.
 pub fn check_start(run: &Run, judge: &Judge, now: &Snapshot, verdict: &mut Verdict) -> Result<bool> {
     let Some(own) = Own::of(judge)? else { return Ok(false) };
     for (g, i) in everyone(run) {
         let (x, drawn) = init::oracle::draw(&run.start, run.seeds[g], i);
-        let found = held(run, judge, now, 0, (g, i))?;
+        let (found, said) = held(run, judge, now, 0, (g, i))?;
+        own.compare_widths(&found.x, &said, (0, 0), (g, i), verdict)?;
         for (k, wanted) in x.iter().enumerate() {
             let allowed = 4.0e-6 * run.start.std + 4.0 * EPS * wanted.abs();
             verdict.compare("init: x", 0, (g, i), found.x[k] as f32, *wanted, allowed);
@@ -286,15 +314,16 @@ pub fn check_step(
         let (pins, place) = (pins(&own.twisting.task, &known, g, c), g * run.of.padded());
         let resampled = before.norms[4 * g + 3] > 0.5;
         let parent = if resampled { before.ancestors[place + i] as usize } else { i };
-        let mut from = held(run, judge, before, step, (g, parent))?;
+        let (mut from, said) = held(run, judge, before, step, (g, parent))?;
         if resampled {
             from.log_w = if run.plan.keeps.handed { f64::from(before.handed[place + parent]) } else { 0.0 };
         }
-        let found = held(run, judge, after, step + 1, (g, i))?;
+        let (found, next) = held(run, judge, after, step + 1, (g, i))?;
+        own.compare_widths(&found.x, &next, (step, step + 1), (g, i), verdict)?;
         let told = own.carried(Some(&from.told), &found.x, step + 1)?;
         let slack = own.slack(&found.x, step + 1)?;
         let at = At { seed: run.seeds[g], slot: i, step };
-        let wanted = oracle_step(&from, at, c, pins, |_| told.clone());
+        let wanted = step_as_broad(&from, at, c, &said, pins, |_| told.clone());
         for k in 0..run.of.dim {
             let parts = c.shrink * from.x[k].abs()
                 + c.drift * from.told.score[k].abs()

@@ -25,12 +25,18 @@ pub struct Lean<N: Size> {
     pub rate: Vector<f32, N>,
 }
 
-/// By the gradient of log psi at the old state and the noise of the step: with u = l sqrt(v) G + (sqrt(k) - 1) z the
+/// By the gradient of log psi at the old state and the noise of the step, whose standard deviation is `width` times sqrt(v): with u = l sqrt(v) G + (sqrt(k) - 1) z the
 /// difference of the squares is -u (u + 2 z)/2.
 #[cube]
-pub fn lean<N: Size>(pull: Vector<f32, N>, noise: Vector<f32, N>, c: &Coeffs) -> Lean<N> {
+pub fn lean<N: Size>(
+    pull: Vector<f32, N>,
+    noise: Vector<f32, N>,
+    width: Vector<f32, N>,
+    c: &Coeffs,
+) -> Lean<N> {
+    let pull = width * pull;
     let u = fma(Vector::new(c.side1), pull, Vector::new(c.side2) * noise);
-    Lean::<N> { by: Vector::new(c.side0) * pull, rate: rate::<N>(u, noise) }
+    Lean::<N> { by: Vector::new(c.side0) * width * pull, rate: rate::<N>(u, noise) }
 }
 
 /// The same where the state that is denoised at `x`, whose score is `score`, stays within its range as it is leant. What is
@@ -39,6 +45,7 @@ pub fn lean<N: Size>(pull: Vector<f32, N>, noise: Vector<f32, N>, c: &Coeffs) ->
 pub fn lean_within<N: Size>(
     pull: Vector<f32, N>,
     noise: Vector<f32, N>,
+    width: Vector<f32, N>,
     x: Vector<f32, N>,
     score: Vector<f32, N>,
     c: &Coeffs,
@@ -46,8 +53,8 @@ pub fn lean_within<N: Size>(
     let denoised = fma(Vector::new(c.range_score), score, Vector::new(c.range_x) * x);
     let most = Vector::new(c.range_high) - denoised;
     let least = Vector::new(c.range_low) - denoised;
-    let by = larger::<N>(smaller::<N>(Vector::new(c.side0) * pull, most), least);
-    let u = fma(Vector::new(c.range_rate), by, Vector::new(c.side2) * noise);
+    let by = larger::<N>(smaller::<N>(Vector::new(c.side0) * width * width * pull, most), least);
+    let u = fma(Vector::new(c.range_rate), by / width, Vector::new(c.side2) * noise);
     Lean::<N> { by, rate: rate::<N>(u, noise) }
 }
 

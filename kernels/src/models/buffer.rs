@@ -38,6 +38,20 @@ pub fn put_rows<N: Size>(
     #[comptime] to: usize,
     #[comptime] key: ModelKey,
 ) {
+    put_rows_apart::<N>(here, scratch, from, first, 1usize, to, key)
+}
+
+/// The same of rows of which each begins `apart` rows after the one before it.
+#[cube]
+pub fn put_rows_apart<N: Size>(
+    here: &mut Here<N>,
+    scratch: &mut [f32],
+    from: &[f32],
+    first: usize,
+    #[comptime] apart: usize,
+    #[comptime] to: usize,
+    #[comptime] key: ModelKey,
+) {
     let dim = extent(here.dim, key.registers);
     #[unroll(key.registers > 0)]
     for k in 0..dim {
@@ -46,7 +60,7 @@ pub fn put_rows<N: Size>(
         for lane in 0..N::value() {
             if here.occupied.extract(lane) {
                 let particle = (here.particle + comptime!(lane as u32)) as usize;
-                row.insert(lane, from[first + particle * dim + k]);
+                row.insert(lane, from[first + particle * apart * dim + k]);
             }
         }
         put_score::<N>(here, scratch, to, k, row, key);

@@ -13,6 +13,7 @@ pub mod twist;
 
 use cubecl::prelude::*;
 
+use buffer::put_rows_apart;
 pub use buffer::{Buffer, told};
 pub use twist::{Potential, Twist, TwistKey};
 
@@ -79,6 +80,8 @@ pub enum Kind {
     DiagonalMixture,
     /// None: rows that were evaluated elsewhere, beside closed forms.
     Rows,
+    /// The same of a network that says two numbers of each coordinate: its score's, then a row of how broad a step is.
+    Halves,
     /// The same with log-densities and their Laplacians: pairs `[particles, 2]`, where the map has first numbers.
     Told,
 }
@@ -151,6 +154,11 @@ impl Score for Analytic {
             Kind::IsotropicMixture => mixture::evaluate::<N>(here, scratch, models, index, key, false),
             Kind::DiagonalMixture => mixture::evaluate::<N>(here, scratch, models, index, key, true),
             Kind::Rows => Buffer::evaluate::<N>(here, scratch, models, index, key),
+            Kind::Halves => {
+                let first = models.map[comptime!(1 + 3 * index)] as usize;
+                put_rows_apart::<N>(here, scratch, &models.params, first, 2usize, index, key);
+                Vector::new(0.0f32)
+            }
             Kind::Told => {
                 Buffer::evaluate::<N>(here, scratch, models, index, key);
                 told::<N>(&*here, models, index, 0usize)
@@ -169,7 +177,7 @@ impl Score for Analytic {
             Kind::Gaussian => gaussian::laplacian::<N>(&*here, models, index),
             Kind::IsotropicMixture => mixture::laplacian::<N>(here, scratch, models, index, key, false),
             Kind::DiagonalMixture => mixture::laplacian::<N>(here, scratch, models, index, key, true),
-            Kind::Rows => Buffer::laplacian::<N>(here, scratch, models, index, key),
+            Kind::Rows | Kind::Halves => Buffer::laplacian::<N>(here, scratch, models, index, key),
             Kind::Told => told::<N>(&*here, models, index, 1usize),
         }
     }
@@ -187,7 +195,9 @@ impl Score for Analytic {
             Kind::Gaussian => gaussian::bend::<N>(here, scratch, models, index, from, to, key),
             Kind::IsotropicMixture => mixture::bend::<N>(here, scratch, models, index, from, to, key, false),
             Kind::DiagonalMixture => mixture::bend::<N>(here, scratch, models, index, from, to, key, true),
-            Kind::Rows | Kind::Told => Buffer::bend::<N>(here, scratch, models, index, from, to, key),
+            Kind::Rows | Kind::Halves | Kind::Told => {
+                Buffer::bend::<N>(here, scratch, models, index, from, to, key)
+            }
         }
     }
 }

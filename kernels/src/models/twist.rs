@@ -17,7 +17,7 @@ mod families;
 
 use cubecl::prelude::*;
 
-use super::buffer::put_rows;
+use super::buffer::{put_rows, put_rows_apart};
 use super::{Here, ModelKey, Models, Score, coordinate, extent, put_score, score_of};
 use crate::prims::math::larger;
 use crate::prims::monoid::ZERO_WEIGHT;
@@ -63,6 +63,15 @@ pub struct TwistKey {
     pub steers: Option<Potential>,
     /// What is leant stays within a range: [`crate::methods::StepCoeffs::range`].
     pub ranged: bool,
+    /// The model, which is [`super::Kind::Halves`], says how broad a step is: [`crate::methods::StepCoeffs::width`].
+    pub broad: bool,
+}
+
+impl TwistKey {
+    /// Rows a coordinate that are carried: the score, the gradient of log psi, and what is said of how broad a step is.
+    pub(crate) fn rows(self) -> usize {
+        2 + usize::from(self.broad)
+    }
 }
 
 /// Rows behind the scores of the models: D, then what its Jacobian made of w.
@@ -224,6 +233,29 @@ fn told_outside<N: Size>(
         }
     }
     larger::<N>(log_psi, Vector::new(ZERO_WEIGHT))
+}
+
+/// Puts what the model says of how broad a step is where [`width_of()`] finds it, once the gradient was taken.
+#[cube]
+pub fn put_widths<N: Size>(
+    here: &mut Here<N>,
+    scratch: &mut [f32],
+    models: &Models,
+    #[comptime] key: ModelKey,
+) {
+    let first = models.map[1] as usize + here.dim;
+    put_rows_apart::<N>(here, scratch, &models.params, first, 2usize, comptime!(key.count + PULL), key);
+}
+
+/// Coordinate `k` of it.
+#[cube]
+pub fn width_of<N: Size>(
+    here: &Here<N>,
+    scratch: &[f32],
+    k: usize,
+    #[comptime] key: ModelKey,
+) -> Vector<f32, N> {
+    score_of::<N>(here, scratch, comptime!(key.count + PULL), k, key)
 }
 
 /// Coordinate `k` of the gradient that [`evaluate()`] left.

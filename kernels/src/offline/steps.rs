@@ -63,10 +63,14 @@ fn twisted(list: &mut Vec<Offline>) {
             (Stage::Look, mixture, 2),
             (Stage::Look, Kind::Rows, 64),
             (Stage::Weigh, Kind::Rows, 784),
+            (Stage::Start, Kind::Halves, 64),
+            (Stage::Move, Kind::Halves, 784),
+            (Stage::Weigh, Kind::Halves, 784),
         ] {
             // Outside of a step nothing is fused; two families stand for those that look.
             let outside = twist == Twist::Outside;
-            let looks = matches!(stage, Stage::Look | Stage::LookFirst) || kind == Kind::Rows;
+            let looks =
+                matches!(stage, Stage::Look | Stage::LookFirst) || matches!(kind, Kind::Rows | Kind::Halves);
             if outside && stage == fused || looks && !outside && twist != Twist::Separable {
                 continue;
             }
@@ -82,7 +86,7 @@ fn twisted(list: &mut Vec<Offline>) {
                 Scratch::Shared(_) => Scratch::Shared((2 + SLOTS) * dim * sharing.units as usize),
                 other => other,
             };
-            let twisted = TwistKey { twist, pins, steers, ranged };
+            let twisted = TwistKey { twist, pins, steers, ranged, broad: kind == Kind::Halves };
             let own = StepKey { twist: Some(twisted), rows: own.shows(), scratch, ..own };
             let weighted_start = stage == Stage::Start;
             let own = StepKey { weighted_start, ..own };
@@ -92,7 +96,8 @@ fn twisted(list: &mut Vec<Offline>) {
             ));
         }
     }
-    let twist = Some(TwistKey { twist: Twist::Placement, pins: true, steers: None, ranged: true });
+    let twist =
+        Some(TwistKey { twist: Twist::Placement, pins: true, steers: None, ranged: true, broad: false });
     let key = StepKey { twist, ..key(1, fused, Rule::Trap, mixture, 2, TOGETHER) };
     let variant = format!("twisted, Placement, D=2, {:?}", Crew::Cube);
     list.push(entry!(variant, steps_kernel::StepsKernel<Analytic, Plain, Euclid>(

@@ -32,11 +32,12 @@ fn asked(net: Layered, prediction: Prediction) -> Model {
         range: (ENDS.0.ln(), ENDS.1.ln()),
         spacing: Spacing::Linspace,
         offset: 0,
+        learned: false,
     };
     let data = Some(DataMoments { mean: 0.0, std: 1.0 });
     let loaded =
         Loaded { name: "layers".into(), kind: Kind::Own, net, scheduler: Some(scheduler.clone()), data };
-    Model::Layered(Box::new(Asked { loaded, scheduler, class: None }))
+    Model::Layered(Box::new(Asked { loaded, scheduler, class: None, wide: None }))
 }
 
 /// <x, f> with f = A/2 (1 + W sin t) x: E/t is U.

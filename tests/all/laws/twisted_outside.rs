@@ -21,6 +21,7 @@ on_every_device! {
     a_foreign_model_is_a_closed_form,
     networks_agree,
     image_networks_agree,
+    learned_variances_agree,
     classifiers_agree,
     nothing_is_downloaded,
     the_host_may_reward,
@@ -272,6 +273,33 @@ fn image_networks_agree(device: &Device) {
     // A gradient along every axis bounds what rounding can do: few states are enough of them.
     options.twisting.as_mut().expect("a twist").spread = Spread::Noise;
     agrees(device, "U-Net", &[model], &options);
+}
+
+/// Of a U-Net that says how broad its steps are, leant within a range and not leant.
+fn learned_variances_agree(device: &Device) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/diffusers/learned");
+    let open = || Model::open(&path, None).expect("a folder").0;
+    let dim = open().dim();
+    let task = || Task::Inpaint {
+        mask: (0..dim).map(|k| k % 2 == 0).collect(),
+        known: (0..dim).map(|k| (0.7 * k as f64).sin()).collect(),
+        noise: 0.2,
+    };
+    for (lean, range) in
+        [(1.0, None), (1.0, Some((-0.5, 0.5))), (0.0, None)].into_iter().skip(usize::from(slow(device)))
+    {
+        let model = open();
+        let mut options = short(&model, task());
+        options.steps = 3;
+        options.times = Some(model.respaced(&options.schedule, 3).expect("training steps"));
+        let times = options.times.as_ref().expect("times");
+        (options.t_max, options.t_min, options.particles) =
+            (times[0], times[2], if lean > 0.0 { 1 } else { 5 });
+        let twisting = options.twisting.as_mut().expect("a twist");
+        (twisting.spread, twisting.chain) = (Spread::Noise, Chain::Learned);
+        (twisting.lean, twisting.range) = (lean, range);
+        agrees(device, &format!("learned variances, lean {lean}, range {range:?}"), &[model], &options);
+    }
 }
 
 /// Of a closed form and of a network.

@@ -39,6 +39,7 @@ pub fn clean(model: &Gaussian, options: &Options) -> Law {
             let noise = match chain {
                 Chain::Posterior => added * (next.sigma / now.sigma).powi(2),
                 Chain::Truncated if next.sigma == 0.0 => 0.0,
+                Chain::Learned => panic!("a closed form has learnt nothing"),
                 Chain::Forward | Chain::Truncated => added,
             };
             (mean, variance) = (factor * mean + constant, factor * factor * variance + noise);

@@ -22,10 +22,10 @@ HERE = pathlib.Path(__file__).parent
 OLD = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
 
-def network(seed, half=False, **config):
+def network(seed, half=False, outputs=3, **config):
     """A network in f32 whose tensors, zero-initialised ones too, are random, and numbers of f16 where `half`."""
     torch.manual_seed(seed)
-    model = UNet2DModel(in_channels=3, out_channels=3, norm_eps=1e-6, **config).eval()
+    model = UNet2DModel(in_channels=3, out_channels=outputs, norm_eps=1e-6, **config).eval()
     with torch.no_grad():
         for name, p in model.named_parameters():
             if name == "time_proj.weight":
@@ -44,7 +44,7 @@ def golden(model, folder, timestep, seed):
     torch.manual_seed(seed)
     size = model.config.sample_size
     sample = torch.randn(2, 3, size, size)
-    cotangent = torch.randn(2, 3, size, size)
+    cotangent = torch.randn(2, model.config.out_channels, size, size)
     timestep = torch.tensor(timestep)
     kept = {"sample": sample, "cotangent": cotangent, "timestep": timestep}
     labels = {}
@@ -128,6 +128,30 @@ def fourier():
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
 
 
+def learned():
+    """Of twice as many channels, of which the second half says how broad a step is; and one step by diffusers."""
+    folder = fresh("learned")
+    model = network(
+        5, outputs=6, sample_size=8, block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4,
+        down_block_types=("DownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "UpBlock2D"),
+    )
+    model.save_pretrained(folder)
+    # As many steps as it was trained on: diffusers takes the most variance from the training step, not from the one that it does.
+    scheduler = diffusers.DDPMScheduler(
+        variance_type="learned_range", clip_sample=False, beta_start=0.01, beta_end=0.2, num_train_timesteps=20
+    )
+    scheduler.save_pretrained(folder)
+    golden(model, folder, [3.0, 17.5], 15)
+    kept = load_file(folder / "golden.safetensors")
+    said, t = kept["output"].double(), 12
+    # A generator of the same seed draws the same noise.
+    draws = [torch.Generator().manual_seed(7) for _ in range(2)]
+    step = scheduler.step(said, t, kept["sample"].double(), generator=draws[0]).prev_sample
+    noise = torch.randn(kept["sample"].shape, generator=draws[1], dtype=torch.float64)
+    kept |= {"step": step.float(), "step.noise": noise.float(), "step.timestep": torch.tensor([float(t)])}
+    save_file({k: v.contiguous() for k, v in kept.items()}, folder / "golden.safetensors")
+
+
 def schedulers():
     """Signal kept by every schedule of betas, and the timesteps of every spacing."""
     kept = {}
@@ -148,5 +172,5 @@ def schedulers():
     save_file({k: v.contiguous() for k, v in kept.items()}, HERE / "schedulers.safetensors")
 
 
-for make in [attention, scale_shift, padding, fourier, schedulers]:
+for make in [attention, scale_shift, padding, fourier, learned, schedulers]:
     make()

@@ -1,6 +1,6 @@
 //! Check, configure, launch.
 
-use super::kernel::copy_kernel;
+use super::kernel::{copy_kernel, widen_kernel};
 use crate::device::{Buf, Device};
 use crate::error::{Result, argument};
 use crate::passes::{Sharing, Work};
@@ -30,4 +30,32 @@ pub fn copy(device: &Device, from: &Buf<f32>, to: &Buf<f32>, first: usize) -> Re
         device.is_cpu(),
     );
     device.launched(Work { read: from.bytes(), written: from.bytes() })
+}
+
+/// Copies `rows` rows of `dim` numbers of `from`, from element `first` on, into `to` `[rows, 2, dim]`, each before zeros.
+pub fn widen(
+    device: &Device,
+    (from, first): (&Buf<f32>, usize),
+    to: &Buf<f32>,
+    rows: usize,
+    dim: usize,
+) -> Result<()> {
+    let cells = rows * dim;
+    if cells == 0 || from.len() < first + cells || to.len() < 2 * cells {
+        let found = format!("{} to {}", from.len(), to.len());
+        return Err(argument("widen", found, format!("{} to {}, above 0", first + cells, 2 * cells)));
+    }
+    let sharing = Sharing::apart(device);
+    widen_kernel::launch(
+        device.client(),
+        sharing.cubes(device, cells),
+        sharing.dim(),
+        from.arg(),
+        to.arg(),
+        first as u32,
+        rows as u32,
+        dim as u32,
+        device.is_cpu(),
+    );
+    device.launched(Work { read: 4 * cells as u64, written: 8 * cells as u64 })
 }

@@ -91,8 +91,8 @@ impl Keeps {
 
     /// Carried scores, each of dim rows.
     pub fn score_rows(&self) -> usize {
-        if self.twist.is_some() {
-            return 2;
+        if let Some(twist) = self.twist {
+            return twist.rows();
         }
         match (self.follows, self.estimated) {
             (true, 0) => 1,

@@ -25,13 +25,14 @@ pub struct Feed {
 impl Feed {
     /// Models whose scores come from outside.
     pub(crate) fn outside(&self) -> usize {
-        let rows = self.kinds.iter().filter(|kind| matches!(kind, Kind::Rows | Kind::Told)).count();
+        let rows =
+            self.kinds.iter().filter(|kind| matches!(kind, Kind::Rows | Kind::Halves | Kind::Told)).count();
         if self.kinds.is_empty() { self.count } else { rows }
     }
 
     /// Models of which no log-density is known.
     pub(super) fn silent(&self) -> usize {
-        let rows = self.kinds.iter().filter(|kind| **kind == Kind::Rows).count();
+        let rows = self.kinds.iter().filter(|kind| matches!(kind, Kind::Rows | Kind::Halves)).count();
         if self.kinds.is_empty() { self.count } else { rows }
     }
 

@@ -5,7 +5,7 @@ use cubecl::prelude::*;
 use super::kernel::coordinate_of;
 use super::kernel_estimate::{Shifted, gain, keep};
 use super::kernel_follow::Told;
-use super::kernel_twist::{choose, drawn, leant, pinned, unplaced};
+use super::kernel_twist::{breadth, choose, drawn, leant, pinned, unplaced};
 use super::key::{Carry, Common, StepKey};
 use crate::methods::{Coeffs, Method, Move};
 use crate::models::{Here, Models, Twist, coordinate, extent, put_coordinate, scores_of};
@@ -78,7 +78,11 @@ pub fn advance<M: Method, P: Space, E: Float, N: Size, H: Size>(
                     pulled[t] = Vector::new(c.drift) * moved.score;
                     shift[t] = fma(Vector::new(c.drift), moved.score, Vector::new(c.noise) * noise);
                     if comptime!(key.twist.is_some()) {
-                        let leant = leant::<E, N>(before, &*here, past, c, noise, moved.score, k, key);
+                        let width = breadth::<E, N>(before, &*here, past, c, k, key);
+                        if comptime!(key.broad()) {
+                            shift[t] = fma(Vector::new(c.noise) * width, noise, pulled[t]);
+                        }
+                        let leant = leant::<E, N>(before, &*here, past, c, noise, width, moved.score, k, key);
                         shift[t] += leant.by;
                         rate += leant.rate;
                     }

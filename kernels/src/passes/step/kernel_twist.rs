@@ -5,9 +5,11 @@ use cubecl::prelude::*;
 use super::key::{Carry, Common, Stage, StepKey};
 use crate::methods::Coeffs;
 use crate::methods::twisted::{Lean, lean, lean_within};
-use crate::models::twist::{Numbers, Potential, evaluate, look, numbers, pull_of, seen_of};
+use crate::models::twist::{
+    Numbers, Potential, evaluate, look, numbers, pull_of, put_widths, seen_of, width_of,
+};
 use crate::models::{Here, Models, Score, Twist, extent, score_of};
-use crate::prims::math::{exp2_below, larger, ln};
+use crate::prims::math::{exp, exp2_below, larger, ln};
 use crate::prims::monoid::ZERO_WEIGHT;
 use crate::prims::philox::{Stream, purpose, tag, uniform, words};
 use crate::prims::state::{Past, Shape, gather, recall, recall_row, scatter, store, store_row};
@@ -21,6 +23,7 @@ pub fn leant<E: Float, N: Size>(
     past: &Past<N>,
     c: &Coeffs,
     noise: Vector<f32, N>,
+    width: Vector<f32, N>,
     score: Vector<f32, N>,
     k: usize,
     #[comptime] key: StepKey,
@@ -29,9 +32,28 @@ pub fn leant<E: Float, N: Size>(
     let pull = recall_row::<E, N>(&before.scores, &here.score_grid, row, past, key.models.layout);
     if comptime!(key.ranged()) {
         let x = recall_row::<E, N>(&before.x, &here.grid, k, past, key.models.layout);
-        lean_within::<N>(pull, noise, x, score, c)
+        lean_within::<N>(pull, noise, width, x, score, c)
     } else {
-        lean::<N>(pull, noise, c)
+        lean::<N>(pull, noise, width, c)
+    }
+}
+
+/// The factor of the noise of coordinate `k`, where the model says how broad a step is.
+#[cube]
+pub fn breadth<E: Float, N: Size>(
+    before: &Carry<E>,
+    here: &Here<N>,
+    past: &Past<N>,
+    c: &Coeffs,
+    k: usize,
+    #[comptime] key: StepKey,
+) -> Vector<f32, N> {
+    if comptime!(key.broad()) {
+        let row = 2usize * extent(here.dim, key.models.registers) + k;
+        let said = recall_row::<E, N>(&before.scores, &here.score_grid, row, past, key.models.layout);
+        exp::<N>(fma(Vector::new(c.width_said), said, Vector::new(c.width)))
+    } else {
+        Vector::new(1.0f32)
     }
 }
 
@@ -86,6 +108,14 @@ pub fn reach_twisted<S: Score, E: Float, N: Size>(
         };
         store_row::<E, N>(&mut after.scores, &here.score_grid, k, here.at, score, layout);
         store_row::<E, N>(&mut after.scores, &here.score_grid, dim + k, here.at, pull, layout);
+    }
+    if comptime!(key.broad()) {
+        put_widths::<N>(here, scratch, models, key.models);
+        #[unroll(registers > 0)]
+        for k in 0..dim {
+            let said = width_of::<N>(&*here, &*scratch, k, key.models);
+            store_row::<E, N>(&mut after.scores, &here.score_grid, 2usize * dim + k, here.at, said, layout);
+        }
     }
     if comptime!(key.weighed) {
         store::<f32, N>(&mut after.log_p, here.at, log_psi);

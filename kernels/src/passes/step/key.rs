@@ -151,6 +151,11 @@ impl StepKey {
         self.twist.is_some_and(|twist| twist.ranged)
     }
 
+    /// The model says how broad a step is.
+    pub(super) fn broad(&self) -> bool {
+        self.twist.is_some_and(|twist| twist.broad)
+    }
+
     /// What steers in the place of a gradient.
     pub(super) fn steers(&self) -> Option<Potential> {
         self.twist.and_then(|twist| twist.steers)
@@ -163,8 +168,8 @@ impl StepKey {
 
     /// Rows of carried scores for each coordinate.
     pub(super) fn carried_scores(&self) -> usize {
-        if self.twist.is_some() {
-            return 2;
+        if let Some(twist) = self.twist {
+            return twist.rows();
         }
         match (self.follows, self.estimated) {
             (true, 0) => 1,

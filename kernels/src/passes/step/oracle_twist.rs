@@ -78,12 +78,15 @@ fn ranged(parent: &Twisted, c: &StepCoeffs, mean: &[f64], leant: Vec<f64>) -> Ve
 }
 
 /// Mean and variance of the model's kernel, and those of the proposal, at the old state.
-fn kernels(parent: &Twisted, c: &StepCoeffs) -> (Vec<f64>, f64, Vec<f64>, f64) {
-    let proposed = c.noise * c.noise;
-    let own = proposed / (1.0 + c.side[2]).powi(2);
+fn kernels(parent: &Twisted, c: &StepCoeffs, said: &[f64]) -> (Vec<f64>, Vec<f64>, Vec<f64>, Vec<f64>) {
+    let width = |k: usize| said.get(k).map_or(1.0, |said| (c.width[0] + c.width[1] * said).exp());
+    let widths: Vec<f64> = (0..parent.x.len()).map(width).collect();
+    let proposed: Vec<f64> = widths.iter().map(|width| (width * c.noise).powi(2)).collect();
+    let own: Vec<f64> = proposed.iter().map(|v| v / (1.0 + c.side[2]).powi(2)).collect();
     let mean: Vec<f64> =
         parent.x.iter().zip(&parent.told.score).map(|(x, s)| c.shrink * x + c.drift * s).collect();
-    let leant: Vec<f64> = mean.iter().zip(&parent.told.pull).map(|(m, pull)| m + c.side[0] * pull).collect();
+    let by = |k: usize| c.side[0] * widths[k].powi(2) * parent.told.pull[k];
+    let leant: Vec<f64> = mean.iter().enumerate().map(|(k, m)| m + by(k)).collect();
     let leant = if c.range[4] > 0.0 { ranged(parent, c, &mean, leant) } else { leant };
     (mean, own, leant, proposed)
 }
@@ -110,15 +113,27 @@ pub fn step(
     pins: Pins,
     evaluate: impl Fn(&[f64]) -> Told,
 ) -> Twisted {
+    step_as_broad(parent, at, c, &[], pins, evaluate)
+}
+
+/// The same where the model has `said` how broad the step is `[dim]`; nothing where it does not.
+pub fn step_as_broad(
+    parent: &Twisted,
+    at: At,
+    c: &StepCoeffs,
+    said: &[f64],
+    pins: Pins,
+    evaluate: impl Fn(&[f64]) -> Told,
+) -> Twisted {
     let dim = parent.x.len();
     let stream =
         Stream { seed: at.seed, slot: at.slot as u32, step: at.step as u32, tag: tag(purpose::MOVE, 0) };
-    let (mean, own, leant, proposed) = kernels(parent, c);
-    let mut x: Vec<f64> = (0..dim).map(|k| leant[k] + c.noise * normal(stream, k, dim)).collect();
+    let (mean, own, leant, proposed) = kernels(parent, c, said);
+    let mut x: Vec<f64> = (0..dim).map(|k| leant[k] + proposed[k].sqrt() * normal(stream, k, dim)).collect();
     // A kernel without noise is its own proposal.
-    let ratio = |k: usize, x: f64| match proposed {
+    let ratio = |k: usize, x: f64| match proposed[k] {
         0.0 => 0.0,
-        _ => log_normal(x, mean[k], own) - log_normal(x, leant[k], proposed),
+        proposed => log_normal(x, mean[k], own[k]) - log_normal(x, leant[k], proposed),
     };
     let mut gained: f64 = x.iter().enumerate().map(|(k, x)| ratio(k, *x)).sum();
     match pins {
@@ -127,12 +142,12 @@ pub fn step(
             gained -= log_q;
             for (k, value) in known {
                 x[*k] = *value;
-                gained += log_normal(*value, mean[*k], own);
+                gained += log_normal(*value, mean[*k], own[*k]);
             }
         }
         Pins::Block(motif, places) => {
             let drawn = uniform(words(Stream { tag: tag(purpose::PLACE, 0), ..stream }, 0)[0]);
-            let (at, log_w) = place(motif, places, &mean, own, drawn);
+            let (at, log_w) = place(motif, places, &mean, own[0], drawn);
             x[at..at + motif.len()].copy_from_slice(motif);
             gained += log_w;
         }
