@@ -37,9 +37,6 @@ impl Options {
         if self.langevin.moves > 0 {
             return refused("langevin", &self.langevin, "no moves");
         }
-        if self.refine > 0 {
-            return refused("refine", &self.refine, "0");
-        }
         if self.state != State::F32 {
             return refused("state", &self.state, "f32: rounded moves are not those of its weights");
         }

@@ -23,13 +23,15 @@ pub(super) fn all(list: &mut Vec<Offline>) {
     retained::<Plain>(list, "plain", 1);
     retained::<Compose>(list, "compose 1", 1);
     retained::<Compose>(list, "compose 2", 2);
+    retained::<Plain>(list, "twisted", 1);
 }
 
 fn retained<M: Method>(list: &mut Vec<Offline>, method: &str, models: usize) {
     for (what, start, weighs, rows) in
         [("start", true, true, true), ("exact", false, true, false), ("a rate, rows", false, false, true)]
     {
-        let key = RetainKey { start, weighs, models, rows, layout: Layout::Columns };
+        let twisted = method == "twisted";
+        let key = RetainKey { start, weighs, models, twisted, rows, layout: Layout::Columns };
         list.push(entry!(format!("{method}, {what}"), retain_kernel::RetainKernel<M>(
             path before after rows norms table start_row shape step; LANES, key, Element::F32.kind()
         )));

@@ -77,6 +77,13 @@ fn kernels(parent: &Twisted, c: &StepCoeffs) -> (Vec<f64>, f64, Vec<f64>, f64) {
     (mean, own, leant, proposed)
 }
 
+/// log p(x|parent) - log q(x|parent) of the model's kernel and the proposal. A kernel without noise is its own proposal.
+pub fn ratio(parent: &Twisted, x: &[f64], c: &StepCoeffs) -> f64 {
+    let (mean, own, leant, proposed) = kernels(parent, c);
+    let one = |k: usize| log_normal(x[k], mean[k], own) - log_normal(x[k], leant[k], proposed);
+    if proposed > 0.0 { (0..x.len()).map(one).sum() } else { 0.0 }
+}
+
 /// The place of a block that a uniform number draws, and ln of its mean density over places.
 fn place(motif: &[f64], places: &[usize], mean: &[f64], variance: f64, drawn: f64) -> (usize, f64) {
     let fit = |at: &usize| motif.iter().zip(&mean[*at..]).map(|(y, m)| log_normal(*y, *m, variance)).sum();
@@ -102,14 +109,9 @@ pub fn step(
     let dim = parent.x.len();
     let stream =
         Stream { seed: at.seed, slot: at.slot as u32, step: at.step as u32, tag: tag(purpose::MOVE, 0) };
-    let (mean, own, leant, proposed) = kernels(parent, c);
+    let (mean, own, leant, _) = kernels(parent, c);
     let mut x: Vec<f64> = (0..dim).map(|k| leant[k] + c.noise * normal(stream, k, dim)).collect();
-    // A kernel without noise is its own proposal.
-    let ratio = |k: usize, x: f64| match proposed {
-        0.0 => 0.0,
-        _ => log_normal(x, mean[k], own) - log_normal(x, leant[k], proposed),
-    };
-    let mut gained: f64 = x.iter().enumerate().map(|(k, x)| ratio(k, *x)).sum();
+    let mut gained = ratio(parent, &x, c);
     match pins {
         Pins::None => (),
         Pins::Known(known) => {
