@@ -3,13 +3,16 @@
 
 use feynkac::kernels::device::Device;
 use feynkac::run::{Run, group_seed};
-use feynkac::{Chain, Method, Model, Options, Policy, Potential, Schedule, Scheme, Task, Twisting, sample};
+use feynkac::{
+    Chain, Method, Model, Options, Policy, Potential, Schedule, Scheme, Spread, Task, Twisting, sample,
+};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::gibbs::swept;
 use super::sweep::uniform;
 use super::sweep_twisted::{Line, Slip, Sweep, plain};
+use super::twisted_outside::{network, shipped_classifier, short};
 use crate::methods::s1::{seed, slow};
 use crate::methods::tds::{gaussian, inpainting, linear, placement, tiny};
 use crate::reference::model;
@@ -188,21 +191,25 @@ fn the_law_of_paths_stays(device: &Device) {
 fn a_path_weighs_what_it_did(device: &Device) {
     let with = |task: Task, change: &dyn Fn(&mut Options, &mut Twisting)| changed(tiny(task, VE), change);
     let slope = Task::Reward { slope: vec![0.02, -0.03], curvature: vec![0.0; 2], centre: vec![0.0; 2] };
-    let network = || Model::open("weights/gmm40-mlp".as_ref(), None).expect("the network").0;
-    let exact = || Model::Analytic(gaussian());
-    let mut far = with(slope, &|_, t| t.spread = feynkac::Spread::Noise);
-    far.schedule = Schedule::Ve { sigma_min: 0.05, sigma_max: 60.0 };
-    for (name, model, options) in [
+    let exact = || vec![Model::Analytic(gaussian())];
+    let (plane, digits) = (network("gmm40-mlp"), network("digits8-mlp"));
+    let far = changed(short(&plane, slope), |_, t| t.spread = Spread::Noise);
+    let class = Options { steps: 5, ..short(&digits, Task::Classifier { class: 3, scale: 1.0 }) };
+    let mut cases = vec![
         ("linear", exact(), with(linear(), &|_, t| t.proposal_variance = 1.3)),
         ("posterior", exact(), with(linear(), &|_, t| t.chain = Chain::Posterior)),
         ("the largest", exact(), with(linear(), &|_, t| (t.lean, t.potential) = (0.0, Potential::Max))),
         ("in its place", exact(), tiny(inpainting(0.0), VE)),
         ("in one of its places", exact(), tiny(placement(0.0), VE)),
-        ("a network", network(), far),
-    ] {
+        ("a network", vec![plane], far),
+    ];
+    if !slow(device) {
+        cases.push(("a classifier", vec![digits, shipped_classifier("digits8-classifier")], class));
+    }
+    for (name, models, options) in cases {
         let mut options = Options { resample: Policy::Never, groups: 3, paths: true, ..options };
         options.seed = seed(190);
-        let (models, levels) = ([model], options.steps + 1);
+        let levels = options.steps + 1;
         let (k, dim) = (options.particles, models[0].dim());
         let out = sample(device, &models, &options, None).expect("a run");
         // Slot 5 of each group, in a run that keeps slots where they are.
