@@ -112,8 +112,9 @@ fn orthogonalise(rows: &mut [f64], n: usize) -> Result<(), NoEigen> {
     Err(NoEigen::Unfinished)
 }
 
-/// The inner product, in eight strands so that it runs at the speed of the machine.
+/// The inner product of as many numbers each, in eight strands so that it runs at the speed of the machine.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    debug_assert_eq!(a.len(), b.len(), "as many numbers");
     let (a8, a_rest) = a.as_chunks::<8>();
     let (b8, b_rest) = b.as_chunks::<8>();
     let mut strands = [0.0; 8];

@@ -37,9 +37,6 @@ impl Options {
         if self.langevin.moves > 0 {
             return refused("langevin", &self.langevin, "no moves");
         }
-        if self.refine > 0 {
-            return refused("refine", &self.refine, "0");
-        }
         if self.state != State::F32 {
             return refused("state", &self.state, "f32: rounded moves are not those of its weights");
         }
@@ -48,6 +45,9 @@ impl Options {
         }
         if self.steps < 2 {
             return refused("steps", &self.steps, "at least 2, of which the last goes to the clean state");
+        }
+        if twisting.replaces() && self.refine > 0 {
+            return refused("refine", &self.refine, "0 with proposal replacement: each sweep has paths of its own");
         }
         twisting.check()
     }

@@ -14,7 +14,8 @@ pub const TASKS: &[(&str, &str, &str)] = &[
     (
         "linear",
         "A [M, D], y [M]",
-        "A x0 measures y with noise; noise [M] in the file is that of each component",
+        "A x0 measures y with noise; noise [M] in the file is that of each component; in the place of A kernel [KH, KW], \
+         image [3] (its C, H, W) and stride [1]: a filter of images, which are 0 beyond their edges",
     ),
     (
         "inpaint",

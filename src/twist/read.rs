@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{CLASSIFIER, TASKS, Task};
 use crate::error::{Error, Result};
+use crate::operator::Filter;
 use crate::weights::Weights;
 
 impl Task {
@@ -41,7 +42,10 @@ impl Task {
                     (true, None) => row("noise")?,
                     (false, _) => vec![needed()?; measured.len()],
                 };
-                Task::Linear { operator: table(measured.len())?, measured, noise }
+                match filter(&file, dim)? {
+                    Some(filter) => Task::measured(&filter, measured, noise)?,
+                    None => Task::Linear { operator: table(measured.len())?, measured, noise },
+                }
             }
             "inpaint" => {
                 let mask = each("mask")?.iter().map(|m| *m != 0.0).collect();
@@ -83,6 +87,41 @@ impl Task {
         task.check(dim)?;
         Ok(task)
     }
+}
+
+/// The filter of a file, of images of `dim` pixels in all: tensors kernel `[KH, KW]`, image, the sizes C, H and W, and
+/// stride, 1 where it is not there. None of a file that has A instead.
+fn filter(file: &Weights, dim: usize) -> Result<Option<Filter>> {
+    let bad = |name: &str, found: &dyn Display, wanted: &str| {
+        Error::weights(file.path(), format!("tensor {name}"), found, wanted)
+    };
+    match (file.has("A"), file.has("kernel")) {
+        (true, false) => return Ok(None),
+        (true, true) => return Err(bad("kernel", &"it beside A", "one of the two")),
+        (false, false) => return Err(bad("A", &"neither it nor a kernel", "one of the two")),
+        (false, true) => {}
+    }
+    let [kh, kw] = *file.shape("kernel")? else {
+        return Err(bad("kernel", &format!("{:?}", file.shape("kernel")?), "two dimensions, KH and KW"));
+    };
+    let kernel = file.f32("kernel", &[kh, kw])?.into_iter().map(f64::from).collect();
+    let whole = |name: &str| -> Result<Vec<usize>> {
+        let size = |v: i32| usize::try_from(v).map_err(|_| bad(name, &v, "numbers of at least 1"));
+        file.i32(name)?.into_iter().map(size).collect()
+    };
+    let sizes = whole("image")?;
+    let image = <[usize; 3]>::try_from(sizes).map_err(|sizes| {
+        bad("image", &format!("{} numbers", sizes.len()), "three: channels, height and width")
+    })?;
+    let stride = if file.has("stride") { whole("stride")? } else { vec![1] };
+    let [stride] = stride[..] else {
+        return Err(bad("stride", &format!("{} numbers", stride.len()), "one"));
+    };
+    if image.iter().try_fold(1_usize, |all, n| all.checked_mul(*n)) != Some(dim) {
+        let wanted = format!("sizes whose product is {dim}, the coordinates of the model");
+        return Err(bad("image", &format!("{image:?}"), &wanted));
+    }
+    Filter::new(image, kernel, [kh, kw], stride).map(Some).map_err(|error| error.in_file(file.path()))
 }
 
 /// Refuses a flag that the task `name` does not know.

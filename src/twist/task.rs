@@ -148,10 +148,11 @@ fn measures(operator: &[f64], y: &[f64], noise: &[f64], d: &[f64], variance: f64
         let mut row = Vec::with_capacity(i + 1);
         for (j, other) in rows().take(i + 1).enumerate() {
             let own_noise = if i == j { noise[i] * noise[i] } else { 0.0 };
-            let rest = own_noise + variance * dot(own, other) - lower.get(j).map_or(0.0, |l| dot(l, &row));
+            let rest =
+                own_noise + variance * dot(own, other) - lower.get(j).map_or(0.0, |l| dot(&l[..j], &row));
             row.push(if i == j { (rest - dot(&row, &row)).sqrt() } else { rest / lower[j][j] });
         }
-        let left = y[i] - dot(own, d) - dot(&row, &solved);
+        let left = y[i] - dot(own, d) - dot(&row[..i], &solved);
         solved.push(left / row[i]);
         log_psi -= 0.5 * solved[i] * solved[i] + row[i].ln();
         lower.push(row);

@@ -1,6 +1,8 @@
 //! Gradients against differences, and the numbers of the device against the definition.
 
 use super::*;
+use crate::eigen::dot;
+use crate::operator::Filter;
 use crate::target::{Mixture, Scales, Target};
 
 fn tasks() -> Vec<Task> {
@@ -118,4 +120,34 @@ fn a_respaced_chain_is_that_of_ddpm() {
     assert!(scheduler.noise_times(&scheduler.schedule, 1001).is_err());
     options.times = Some(vec![0.5; steps]);
     assert!(crate::coeffs::levels(&options).is_err());
+}
+
+/// What the kernel adds up is log psi, also of measurements of many components that know of each other: half of the square of
+/// each turned component over its variance.
+#[test]
+fn filters_are_turned() {
+    let bell = [1.0, 2.0, 1.0, 2.0, 4.0, 2.0, 1.0, 2.0, 1.0].map(|v| v / 16.0).to_vec();
+    let blur = |side| Filter::new([1, side, side], bell.clone(), [3, 3], 1).unwrap();
+    for filter in [blur(8), Filter::smaller([1, 28, 28], 4).unwrap(), blur(16)] {
+        let (m, dim) = crate::Operator::sizes(&filter);
+        let wave = |count: usize, by: f64| (0..count).map(|i| (by * i as f64).sin()).collect::<Vec<f64>>();
+        let noise = (0..m).map(|i| 0.2 + 0.01 * (i % 7) as f64).collect();
+        let twisting = Twisting::new(Task::measured(&filter, wave(m, 0.7), noise).unwrap());
+        let levels = [(0.5, 2.0), (1.0, 0.0)].map(|(alpha, sigma)| Noise { t: 0.5, alpha, sigma });
+        let numbers = twisting.numbers(&levels, dim, 0.8, (0, 0), &[]).unwrap();
+        let d = wave(dim, 1.3);
+        for (level, row) in levels.iter().zip(&numbers.rows) {
+            // Behind 1/alpha and sigma^2 the constant, and a precision a component.
+            let squares = numbers.params.chunks_exact(1 + dim).zip(&row[3..]).map(|(turned, precision)| {
+                let turned: Vec<f64> = turned.iter().map(|v| f64::from(*v)).collect();
+                -0.5 * f64::from(*precision) * (turned[0] - dot(&turned[1..], &d)).powi(2)
+            });
+            let (found, wanted) = (
+                f64::from(row[2]) + squares.sum::<f64>(),
+                twisting.task.log_psi(&d, twisting.variance(*level, 0.8)).0,
+            );
+            // Rows and precisions of f32.
+            assert!((found - wanted).abs() < 1.0e-5 * wanted.abs(), "{m} x {dim}: {found} for {wanted}");
+        }
+    }
 }

@@ -2,9 +2,11 @@
 
 use feynkac_kernels::device::Device;
 use feynkac_kernels::methods::{ROW, StepCoeffs, compose};
+use feynkac_kernels::models::{Twist, TwistKey};
 use feynkac_kernels::passes::init::Start;
 use feynkac_kernels::passes::retain::{self, Retain};
 use feynkac_kernels::passes::step::oracle::Particle;
+use feynkac_kernels::passes::step::oracle_twist::{Told, Twisted};
 use feynkac_kernels::passes::step::{Carried, Cells, Keeps, Named};
 use feynkac_kernels::passes::{Number, paths};
 use feynkac_kernels::prims::state::{BLOCK, Element, Population};
@@ -16,6 +18,7 @@ use crate::error::Result;
 use crate::options::{Options, Rule};
 use crate::registry::Method;
 use crate::schedule::Schedule;
+use crate::twist::{Chain, Task, Twisting};
 
 const KEEPS: Keeps = Keeps {
     models: 1,
@@ -68,27 +71,52 @@ pub(super) fn traced(device: &Device) -> Result<Verdict> {
     Ok(verdict)
 }
 
+/// The coefficients of four steps by the exact rule, or of a twisted chain.
+fn four_steps(dim: usize, twist: Option<TwistKey>) -> Result<Vec<StepCoeffs>> {
+    let method = if twist.is_some() { Method::Tds } else { Method::FkcAnneal };
+    let mut options = Options::new(method, Schedule::Ve { sigma_min: 0.1, sigma_max: 10.0 });
+    options.steps = 4;
+    if let Some(twist) = twist {
+        let task = Task::Reward { slope: vec![1.0; dim], curvature: vec![0.0; dim], centre: vec![0.0; dim] };
+        let usual = Twisting { lean: 0.7, proposal_variance: 1.3, ..Twisting::new(task) };
+        let range = twist.ranged.then_some((-0.4, 0.3));
+        let chain = if twist.broad { Chain::Learned } else { usual.chain };
+        options.twisting = Some(Twisting { range, chain, ..usual });
+    } else {
+        (options.beta, options.rule) = (1.5, Rule::Exact);
+    }
+    coeffs::steps(&options, &coeffs::levels(&options)?, dim)
+}
+
 /// Slot 0 of three groups at the start and after a step, where it is and what it weighs; the others stay.
 pub(super) fn retained(device: &Device) -> Result<Verdict> {
     let mut verdict = Verdict::default();
-    for (slots, dim) in [(1, 1), (33, 2), (257, 5)] {
+    let sizes = [(1, 1), (33, 2), (257, 5)];
+    let twisted = |beyond: bool| {
+        let (ranged, broad) = (beyond, beyond);
+        let twist = TwistKey { twist: Twist::Separable, pins: false, steers: None, ranged, broad };
+        Keeps { exact: false, twist: Some(twist), ..KEEPS }
+    };
+    for (keeps, (slots, dim)) in [KEEPS, twisted(false), twisted(true)].into_iter().flat_map(|keeps| sizes.map(|of| (keeps, of))) {
         let of = Population { groups: 3, dim, ..population(device, slots, BLOCK) };
-        let mut options = Options::new(Method::FkcAnneal, Schedule::Ve { sigma_min: 0.1, sigma_max: 10.0 });
-        (options.beta, options.rule, options.steps) = (1.5, Rule::Exact, 4);
-        let levels = coeffs::levels(&options)?;
-        let steps: Vec<StepCoeffs> = coeffs::steps(&options, &levels, dim)?;
+        let steps = four_steps(dim, keeps.twist)?;
         let numbers = |seed: usize, len: usize| -> Vec<f32> {
             (0..len).map(|i| 2.0 * fraction(i + 31 * seed) as f32 - 1.0).collect()
         };
-        let cells = dim * of.stride();
-        let held = [numbers(1, cells), numbers(2, cells), numbers(3, of.stride()), numbers(4, of.stride())];
+        let (cells, rows) = (dim * of.stride(), keeps.carried_rows(dim));
+        let held = [
+            numbers(1, cells),
+            numbers(2, rows * of.stride()),
+            numbers(3, of.stride()),
+            numbers(4, of.stride()),
+        ];
         let carried = |seed: usize| -> Result<Carried> {
             Ok(Carried {
                 x: Cells::F32(device.upload("positions", &numbers(seed, cells))?),
                 scores: Cells::F32(device.upload("scores", &held[1])?),
                 log_w: device.upload("log-weights", &held[2])?,
                 log_p: device.upload("log-densities", &held[3])?,
-                ..Carried::new(device, &of, &KEEPS)?
+                ..Carried::new(device, &of, &keeps)?
             })
         };
         let start = Start { mean: vec![0.25; dim], std: 3.0, weighted: true, offset: 0.5, first: Vec::new() };
@@ -102,7 +130,7 @@ pub(super) fn retained(device: &Device) -> Result<Verdict> {
             path: &device.upload("path", &path)?,
             before: &before,
             after: &after,
-            keeps: KEEPS,
+            keeps,
             rows: &device.empty("rows", 1)?,
             outside: false,
             norms: &device.upload("group records", &norms)?,
@@ -113,7 +141,8 @@ pub(super) fn retained(device: &Device) -> Result<Verdict> {
         for step in [None, Some(2)] {
             match step {
                 None => retain.begin(device)?,
-                Some(step) => retain.launch(device, Named::Compose, Some(step))?,
+                Some(step) if keeps.exact => retain.launch(device, Named::Compose, Some(step))?,
+                Some(step) => retain.launch(device, Named::Plain, Some(step))?,
             }
             let level = step.map_or(0, |step| step + 1);
             let (x, log_w) = (after.x.download(device)?, device.download(&after.log_w)?);
@@ -129,11 +158,21 @@ pub(super) fn retained(device: &Device) -> Result<Verdict> {
                     Some(step) => {
                         let old = if *decision > 0.5 { 0.0 } else { f64::from(held[2][base]) };
                         let log_p = f64::from(held[3][base]);
-                        let (from, scores) = (at(&numbers(1, cells)), vec![at(&held[1])]);
-                        let parent = Particle { x: from, scores, log_w: old, log_p, log_q: Vec::new() };
-                        let c = &steps[step];
-                        let z = retain::oracle::noise(&parent, &to, c, compose::oracle::LAW);
-                        old - log_p + 0.5 * z.iter().map(|z| z * z).sum::<f64>()
+                        let carried = |first: usize| -> Vec<f64> {
+                            let cell = |k: usize| of.cell(device.layout(), rows, first + k, base);
+                            (0..dim).map(|k| f64::from(held[1][cell(k)])).collect()
+                        };
+                        let (x, score, c) = (at(&numbers(1, cells)), carried(0), &steps[step]);
+                        if keeps.exact {
+                            let (scores, log_q) = (vec![score], Vec::new());
+                            let parent = Particle { x, scores, log_w: old, log_p, log_q };
+                            let z = retain::oracle::noise(&parent, &to, c, compose::oracle::LAW);
+                            old - log_p + 0.5 * z.iter().map(|z| z * z).sum::<f64>()
+                        } else {
+                            let told = Told { score, pull: carried(dim), log_psi: log_p };
+                            let said = if rows > 2 * dim { carried(2 * dim) } else { Vec::new() };
+                            retain::oracle::twisted(&Twisted { x, told, log_w: old }, &to, c, &said)
+                        }
                     }
                 };
                 for (k, wanted) in to.iter().enumerate() {

@@ -15,7 +15,11 @@ fn put(scratch: &Scratch, name: &str, tensors: &[(&str, &[usize], &[f32])]) {
         .iter()
         .zip(&whole)
         .map(|((name, shape, values), whole)| {
-            let data = if *name == "offsets" { Data::I32(whole) } else { Data::F32(values) };
+            let data = if ["offsets", "image", "stride"].contains(name) {
+                Data::I32(whole)
+            } else {
+                Data::F32(values)
+            };
             (name.to_string(), Tensor { shape: shape.to_vec(), data })
         })
         .collect();
@@ -37,7 +41,32 @@ fn scratch(name: &str) -> Scratch {
     put(&scratch, "nowhere", &[("motif", &[1], &[0.8]), ("offsets", &[0], &[])]);
     put(&scratch, "outside", &[("motif", &[1], &[0.8]), ("offsets", &[1], &[2.0])]);
     put(&scratch, "before", &[("motif", &[1], &[0.8]), ("offsets", &[1], &[-1.0])]);
+    filters(&scratch);
     scratch
+}
+
+/// Filters of images of 1 x 2 pixels, good and bad.
+fn filters(scratch: &Scratch) {
+    let image: (&str, &[usize], &[f32]) = ("image", &[3], &[1.0, 1.0, 2.0]);
+    let kernel: (&str, &[usize], &[f32]) = ("kernel", &[1, 3], &[0.25, 0.5, 0.25]);
+    let y: (&str, &[usize], &[f32]) = ("y", &[2], &[0.8, 0.4]);
+    put(scratch, "blur", &[kernel, image, y]);
+    put(scratch, "blurred", &[("A", &[2, 2], &[0.5, 0.25, 0.25, 0.5]), y]);
+    let both: (&str, &[usize], &[f32]) = ("kernel", &[1, 2], &[0.5, 0.5]);
+    put(scratch, "smaller", &[both, image, ("stride", &[1], &[2.0]), ("y", &[1], &[0.8])]);
+    put(scratch, "mean", &[("A", &[1, 2], &[0.5, 0.5]), ("y", &[1], &[0.8])]);
+    put(scratch, "two-operators", &[kernel, image, y, ("A", &[2, 2], &[1.0; 4])]);
+    put(scratch, "no-operator", &[y]);
+    put(scratch, "no-image", &[kernel, y]);
+    put(scratch, "flat-image", &[kernel, y, ("image", &[2], &[1.0, 2.0])]);
+    put(scratch, "another-image", &[kernel, y, ("image", &[3], &[1.0, 2.0, 2.0])]);
+    put(scratch, "negative-image", &[kernel, y, ("image", &[3], &[1.0, -1.0, -2.0])]);
+    put(scratch, "flat-kernel", &[("kernel", &[3], &[0.5; 3]), image, y]);
+    put(scratch, "empty-kernel", &[("kernel", &[0, 3], &[]), image, y]);
+    put(scratch, "no-stride", &[kernel, image, ("stride", &[1], &[0.0]), y]);
+    put(scratch, "two-strides", &[kernel, image, ("stride", &[2], &[1.0, 1.0]), y]);
+    put(scratch, "long-stride", &[kernel, image, ("stride", &[1], &[3.0]), y]);
+    put(scratch, "three-values", &[kernel, image, ("y", &[3], &[0.8, 0.4, 0.1])]);
 }
 
 const TDS: &str = "sample --model two.toml --method tds --device cpu:1";
@@ -146,6 +175,45 @@ fn a_file_brings_its_noise() {
     };
     // 0.3 as an f32, which is what the file has.
     assert_eq!(run("--operator noisy"), run("--operator linear --noise 0.30000001192092896"));
+}
+
+/// A filter is the matrix that it stands for.
+#[test]
+fn a_kernel_stands_for_its_rows() {
+    let scratch = scratch("filters");
+    let run = |file: &str| {
+        let line = format!("{TDS} --task linear --operator {file} --noise 0.3 --particles 50 --steps 5");
+        scratch.run(&format!("{line} -o out --no-picture")).fine();
+        let report: serde_json::Value =
+            serde_json::from_slice(&scratch.read("out/report.json")).expect("a report");
+        report["log_z"].as_f64().expect("log Z")
+    };
+    let (blur, smaller) = (run("blur"), run("smaller"));
+    assert_eq!(blur, run("blurred"));
+    assert_eq!(smaller, run("mean"));
+    assert!((blur - smaller).abs() > 0.1, "{blur} and {smaller}");
+}
+
+#[test]
+fn filters_that_are_refused() {
+    let lines: Vec<(String, String)> = [
+        ("two operators", "two-operators"),
+        ("no operator", "no-operator"),
+        ("no image", "no-image"),
+        ("an image of two sizes", "flat-image"),
+        ("an image of another size", "another-image"),
+        ("an image of sizes below 0", "negative-image"),
+        ("a kernel of one dimension", "flat-kernel"),
+        ("an empty kernel", "empty-kernel"),
+        ("no stride", "no-stride"),
+        ("two strides", "two-strides"),
+        ("a stride beyond the image", "long-stride"),
+        ("more values than the filter gives", "three-values"),
+    ]
+    .map(|(what, file)| (what.into(), format!("{TDS} --task linear --operator {file} --noise 0.3")))
+    .to_vec();
+    let cases: Vec<(&str, &str)> = lines.iter().map(|(what, line)| (&**what, &**line)).collect();
+    refuses("refused-filters", &scratch("refused-filters"), &cases);
 }
 
 #[test]

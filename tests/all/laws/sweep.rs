@@ -87,8 +87,7 @@ impl Sweep {
         let mut path = vec![last];
         for at in (0..self.coeffs.len()).rev() {
             let (mean, deviation) = self.back(path[path.len() - 1], at);
-            let (u, v): (f64, f64) = (rng.random_range(1.0e-300..1.0), rng.random_range(0.0..1.0));
-            path.push(mean + deviation * (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos());
+            path.push(mean + deviation * standard(rng));
         }
         path.reverse();
         path
@@ -106,14 +105,7 @@ impl Sweep {
         let at = (1.0e3 * path[path.len() - 1] + 20_000.0).clamp(1.0, 39_998.0);
         let (i, part) = (at.floor() as usize, at.fract());
         let last = self.through[i - 1] + part * (self.through[i] - self.through[i - 1]);
-        // Chi-squared with an even number of degrees of freedom: a Poisson sum.
-        let half = 0.5 * z.iter().map(|z| z * z).sum::<f64>();
-        let terms = (0..z.len() / 2).scan(1.0, |term, i| {
-            let own = *term;
-            *term *= half / (i + 1) as f64;
-            Some(own)
-        });
-        [last, phi(z[0]), phi(z[z.len() - 1]), 1.0 - (-half).exp() * terms.sum::<f64>()]
+        [last, phi(z[0]), phi(z[z.len() - 1]), squares(&z)]
     }
 
     /// A path after a sweep from `path`.
@@ -222,7 +214,8 @@ impl Sweep {
     }
 }
 
-fn draw(weights: &[f64], rng: &mut StdRng) -> usize {
+/// A particle by its weight.
+pub fn draw(weights: &[f64], rng: &mut StdRng) -> usize {
     let u: f64 = rng.random_range(0.0..1.0);
     let mut through = 0.0;
     let found = weights.iter().position(|w| {
@@ -232,8 +225,27 @@ fn draw(weights: &[f64], rng: &mut StdRng) -> usize {
     found.unwrap_or(weights.len() - 1)
 }
 
+/// A standard normal number.
+pub fn standard(rng: &mut StdRng) -> f64 {
+    let (u, v): (f64, f64) = (rng.random_range(1.0e-300..1.0), rng.random_range(0.0..1.0));
+    (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
+
+/// Of an even number of independent standard normal numbers the distribution function of the sum of their squares, a Poisson
+/// sum.
+pub fn squares(z: &[f64]) -> f64 {
+    assert_eq!(z.len() % 2, 0, "an even number");
+    let half = 0.5 * z.iter().map(|z| z * z).sum::<f64>();
+    let terms = (0..z.len() / 2).scan(1.0, |term, i| {
+        let own = *term;
+        *term *= half / (i + 1) as f64;
+        Some(own)
+    });
+    1.0 - (-half).exp() * terms.sum::<f64>()
+}
+
 /// The normal distribution function, by 7.1.26 of Abramowitz and Stegun: off by at most 1e-7.
-fn phi(z: f64) -> f64 {
+pub fn phi(z: f64) -> f64 {
     let x = z.abs() / std::f64::consts::SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * x);
     let series = [1.061_405_429, -1.453_152_027, 1.421_413_741, -0.284_496_736, 0.254_829_592];

@@ -139,7 +139,6 @@ fn bad_runs_are_refused() {
         (refusal(|o| o.beta = 2.0), "beta with tds: found 2"),
         (refusal(|o| o.steps = 1), "steps with tds: found 1, wanted at least 2"),
         (refusal(|o| o.state = State::F16), "state with tds"),
-        (refusal(|o| o.refine = 1), "refine with tds"),
         (refusal(|o| o.langevin.moves = 1), "langevin with tds"),
         (refusal(|o| o.resample = Policy::Window(0.1, 0.2)), "resample with tds"),
         (twist(&|t| t.scale = 0.0), "twist-scale: found 0, wanted a finite number, above 0"),

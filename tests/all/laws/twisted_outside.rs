@@ -216,18 +216,18 @@ fn a_foreign_model_is_a_closed_form(device: &Device) {
 }
 
 /// A shipped network.
-fn network(name: &str) -> Model {
+pub fn network(name: &str) -> Model {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights").join(name);
     Model::open(&path, None).expect("a network").0
 }
 
-fn shipped_classifier(name: &str) -> Model {
+pub fn shipped_classifier(name: &str) -> Model {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights").join(name);
     Model::classifier(&path).expect("a classifier").0
 }
 
 /// A short run over what `model` was trained on.
-fn short(model: &Model, task: Task) -> Options {
+pub fn short(model: &Model, task: Task) -> Options {
     let (schedule, t_max, t_min) = model.schedule().expect("a network");
     let mut options = tiny(task, schedule);
     (options.t_max, options.t_min) = (t_max, t_min);

@@ -16,35 +16,50 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The clean state of the untwisted chain. Along each axis of the covariance a kernel's mean is that of x' given x and
-/// x0, with the denoised state for x0.
-pub fn clean(model: &Gaussian, options: &Options) -> Law {
+/// A kernel N(factor x + constant, variance) of the untwisted chain on the line.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel {
+    pub factor: f64,
+    pub constant: f64,
+    pub variance: f64,
+}
+
+/// Mean and variance of the first state along an axis on which the model has mean `m` and variance `c`, and all kernels: a
+/// kernel's mean is that of x' given x and x0, with the denoised state for x0.
+pub fn line(m: f64, c: f64, options: &Options) -> ((f64, f64), Vec<Kernel>) {
     let levels = coeffs::levels(options).expect("levels");
     let chain = options.twisting.as_ref().map_or(Chain::Forward, |t| t.chain);
-    let dim = model.mean.len();
-    let axes: Vec<&[f64]> = model.covariance.vectors.chunks_exact(dim).collect();
-    let along = |axis: &[f64], c: f64| -> (f64, f64) {
-        let m = dot(axis, &model.mean);
-        let diffused = |at: &Noise| at.alpha.powi(2) * c + at.sigma.powi(2);
-        let (mut mean, mut variance) = (levels[0].alpha * m, diffused(&levels[0]));
-        for pair in levels.windows(2) {
-            let (now, next) = (&pair[0], &pair[1]);
-            let kept = now.alpha / next.alpha;
-            let added = now.sigma.powi(2) - (kept * next.sigma).powi(2);
-            let share = added / now.sigma.powi(2);
-            // D = m + gain (x - alpha m).
-            let gain = now.alpha * c / diffused(now);
-            let factor = next.alpha * share * gain + kept * next.sigma.powi(2) / now.sigma.powi(2);
-            let constant = next.alpha * share * m * (1.0 - gain * now.alpha);
-            let noise = match chain {
+    let diffused = |at: &Noise| at.alpha.powi(2) * c + at.sigma.powi(2);
+    let kernel = |pair: &[Noise]| {
+        let (now, next) = (&pair[0], &pair[1]);
+        let kept = now.alpha / next.alpha;
+        let added = now.sigma.powi(2) - (kept * next.sigma).powi(2);
+        let share = added / now.sigma.powi(2);
+        // D = m + gain (x - alpha m).
+        let gain = now.alpha * c / diffused(now);
+        Kernel {
+            factor: next.alpha * share * gain + kept * next.sigma.powi(2) / now.sigma.powi(2),
+            constant: next.alpha * share * m * (1.0 - gain * now.alpha),
+            variance: match chain {
                 Chain::Posterior => added * (next.sigma / now.sigma).powi(2),
                 Chain::Truncated if next.sigma == 0.0 => 0.0,
                 Chain::Learned => panic!("a closed form has learnt nothing"),
                 Chain::Forward | Chain::Truncated => added,
-            };
-            (mean, variance) = (factor * mean + constant, factor * factor * variance + noise);
+            },
         }
-        (mean, variance)
+    };
+    ((levels[0].alpha * m, diffused(&levels[0])), levels.windows(2).map(kernel).collect())
+}
+
+/// The clean state of the untwisted chain, from each axis of the covariance.
+pub fn clean(model: &Gaussian, options: &Options) -> Law {
+    let dim = model.mean.len();
+    let axes: Vec<&[f64]> = model.covariance.vectors.chunks_exact(dim).collect();
+    let along = |axis: &[f64], c: f64| -> (f64, f64) {
+        let (first, kernels) = line(dot(axis, &model.mean), c, options);
+        kernels.iter().fold(first, |(mean, variance), k| {
+            (k.factor * mean + k.constant, k.factor * k.factor * variance + k.variance)
+        })
     };
     let each: Vec<(f64, f64)> =
         axes.iter().zip(&model.covariance.values).map(|(a, c)| along(a, *c)).collect();

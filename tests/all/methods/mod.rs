@@ -1,7 +1,7 @@
 //! Samplers against closed forms.
 
 mod aims;
-mod chain;
+pub mod chain;
 #[cfg(feature = "cli")]
 mod experiments;
 mod halving;
@@ -13,3 +13,4 @@ mod scaffold;
 pub mod tds;
 mod tds_digits;
 mod tds_mistakes;
+pub mod tds_plain;

@@ -63,8 +63,9 @@ impl Retain<'_> {
         }
         let key = RetainKey {
             start,
-            weighs: keeps.weighed && (start || keeps.exact),
+            weighs: keeps.weighed && (start || keeps.exact || keeps.twist.is_some()),
             models: keeps.models,
+            twisted: keeps.twist,
             rows: self.outside,
             layout: device.layout(),
         };
@@ -95,7 +96,7 @@ impl Retain<'_> {
 /// Bytes of a launch.
 pub fn work(of: &Population, keeps: &Keeps) -> Work {
     let x = (of.groups * of.dim) as u64;
-    let scores = if keeps.exact { keeps.models as u64 } else { 0 };
+    let scores = if keeps.exact || keeps.twist.is_some() { keeps.score_rows() as u64 } else { 0 };
     let state = keeps.element.bytes() as u64;
     let numbers = 4 * of.groups as u64;
     Work { read: x * (4 + state * scores) + 2 * numbers, written: x * state + numbers }

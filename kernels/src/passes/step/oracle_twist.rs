@@ -91,6 +91,14 @@ fn kernels(parent: &Twisted, c: &StepCoeffs, said: &[f64]) -> (Vec<f64>, Vec<f64
     (mean, own, leant, proposed)
 }
 
+/// log p(x|parent) - log q(x|parent) of the model's kernel and the proposal, as broad as the model has `said`, if it did. A
+/// kernel without noise is its own proposal.
+pub fn ratio(parent: &Twisted, x: &[f64], c: &StepCoeffs, said: &[f64]) -> f64 {
+    let (mean, own, leant, proposed) = kernels(parent, c, said);
+    let one = |k: usize| log_normal(x[k], mean[k], own[k]) - log_normal(x[k], leant[k], proposed[k]);
+    if c.noise > 0.0 { (0..x.len()).map(one).sum() } else { 0.0 }
+}
+
 /// The place of a block that a uniform number draws, and ln of its mean density over places.
 fn place(motif: &[f64], places: &[usize], mean: &[f64], variance: f64, drawn: f64) -> (usize, f64) {
     let fit = |at: &usize| motif.iter().zip(&mean[*at..]).map(|(y, m)| log_normal(*y, *m, variance)).sum();
@@ -130,12 +138,7 @@ pub fn step_as_broad(
         Stream { seed: at.seed, slot: at.slot as u32, step: at.step as u32, tag: tag(purpose::MOVE, 0) };
     let (mean, own, leant, proposed) = kernels(parent, c, said);
     let mut x: Vec<f64> = (0..dim).map(|k| leant[k] + proposed[k].sqrt() * normal(stream, k, dim)).collect();
-    // A kernel without noise is its own proposal.
-    let ratio = |k: usize, x: f64| match proposed[k] {
-        0.0 => 0.0,
-        proposed => log_normal(x, mean[k], own[k]) - log_normal(x, leant[k], proposed),
-    };
-    let mut gained: f64 = x.iter().enumerate().map(|(k, x)| ratio(k, *x)).sum();
+    let mut gained = ratio(parent, &x, c, said);
     match pins {
         Pins::None => (),
         Pins::Known(known, log_q) => {
