@@ -40,6 +40,7 @@ pub mod egnn;
 pub mod eigen;
 pub mod error;
 pub mod eval;
+pub mod framenet;
 pub mod frames;
 mod keys;
 pub mod langevin;

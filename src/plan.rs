@@ -127,6 +127,11 @@ impl Plan {
         if let Some(odd) = own.iter().find(|model| model.judges()) {
             return Err(Error::input("model", odd.describe(), "one of samples: see the task of tds"));
         }
+        if let Some(frames) = own.iter().find(|model| model.of_frames()) {
+            let found = format!("network of frames ({})", frames.describe());
+            let wanted = "one whose states are numbers, not rotations: `feynkac eval` asks this one";
+            return Err(Error::input("model", found, wanted));
+        }
         if reward.iter().any(|model| !matches!(model, Model::Analytic(_))) {
             return Err(Error::input("reward", "a network", "a closed form"));
         }

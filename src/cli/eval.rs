@@ -45,7 +45,8 @@ const MEANING: &str = "\
 Tensors of the input, B points:
   sample        [B, C, H, W] or [B, D], F32: what the network itself is shown, c_in x
   timestep      [B], F32: of a diffusers network the number that it is called with (a training step, or
-                sigma); of a dense network t of its own schedule; not needed where no time is shown
+                sigma); of a dense network t of its own schedule, of one of particles or frames sigma/alpha; not
+                needed where no time is shown
   class_labels  [B], I32 or I64, where there are classes; without it the null class, or --class
   cotangent     shaped like the output, F32; not needed
 and of the file that is written, F32:
@@ -127,13 +128,14 @@ fn shape_of(rest: &[usize]) -> String {
     format!("[B, {}]", sizes.join(", "))
 }
 
-/// The shape of the output: that of the states where it is of the same extent, else a vector or an image.
+/// The shape of the output: that of the states where it is of the same extent, else a vector, rows or an image.
 fn written(net: &Loaded, states: &[usize]) -> Vec<usize> {
     let (read, output) = (net.net.input(), net.net.output());
     let flat = output.pixels() == 1 || states.len() == 2;
     let rest = match (output == read, flat) {
         (true, _) => states[1..].to_vec(),
         (false, true) => vec![output.numbers()],
+        (false, false) if states.len() == 3 && output.channels == 1 => vec![output.height, output.width],
         (false, false) => vec![output.channels, output.height, output.width],
     };
     [states[0]].into_iter().chain(rest).collect()

@@ -6,6 +6,7 @@ use super::Layered;
 use crate::classifier::{self, ConvClassifier, ConvConfig};
 use crate::egnn::{self, EgnnConfig};
 use crate::error::{Error, Result};
+use crate::framenet::{self, FrameConfig};
 use crate::keys::{Keys, read_object};
 use crate::netconfig::{self, ClassifierConfig, DataMoments, NetConfig};
 use crate::unet::{self, PICKLES, Scheduler, UnetConfig, ends_in, pickle};
@@ -29,6 +30,8 @@ pub enum Kind {
     Images(ConvConfig),
     /// A network of particles.
     Particles(EgnnConfig),
+    /// A network of frames.
+    Frames(FrameConfig),
 }
 
 impl Kind {
@@ -42,6 +45,7 @@ impl Kind {
             Kind::Images(config) if config.noise.is_some() => "classifier of noisy images",
             Kind::Images(_) => "classifier of images",
             Kind::Particles(_) => "network of particles",
+            Kind::Frames(_) => "network of frames",
         }
     }
 }
@@ -57,14 +61,16 @@ pub(crate) enum Folder {
     /// A classifier of images.
     Images,
     Particles,
+    Frames,
 }
 
 impl Folder {
     /// By the key `_class_name`.
-    const CLASSES: [(&str, Folder); 3] = [
+    const CLASSES: [(&str, Folder); 4] = [
         ("UNet2DModel", Folder::Diffusers),
         (classifier::CLASS, Folder::Images),
         ("EGNN", Folder::Particles),
+        ("FrameNetwork", Folder::Frames),
     ];
 
     /// By the key `class`, which networks of diffusers do not have.
@@ -72,7 +78,7 @@ impl Folder {
 
     /// Whether a run asks its network as a list of layers.
     pub fn layered(self) -> bool {
-        matches!(self, Folder::Diffusers | Folder::Energy | Folder::Images | Folder::Particles)
+        !matches!(self, Folder::Dense | Folder::Classifier)
     }
 
     /// What is at `path`: a folder, or a file of weights with its configuration beside it or in it.
@@ -169,6 +175,11 @@ pub fn open(path: &Path) -> Result<(Loaded, Vec<String>)> {
                 Loaded { name, kind: Kind::Particles(config), net: found.net, scheduler, data: config.data },
                 warnings,
             )
+        }
+        Folder::Frames => {
+            let (found, warnings) = framenet::load(path)?;
+            let (kind, scheduler) = (Kind::Frames(found.config), Some(found.config.scheduler()));
+            (Loaded { name, kind, net: found.net, scheduler, data: None }, warnings)
         }
     })
 }

@@ -35,7 +35,7 @@ impl Asked {
         let told = |error: Error| error.in_file(path);
         let wide = broad(&mut loaded);
         let net = &loaded.net;
-        if net.input() != net.output() {
+        if net.input() != net.output() && !matches!(loaded.kind, Kind::Frames(_)) {
             let wanted = format!("{}, that of its state: a score", net.input());
             return Err(Error::file(path, "output of the network", net.output(), wanted));
         }
@@ -100,7 +100,8 @@ impl Asked {
         let (time, [input, own, out]) = self.shown(noise)?;
         let shown: Vec<f64> = x.iter().map(|x| input * x).collect();
         let field = self.loaded.net.field(&shown, time, self.class)?;
-        Ok(self.centred(x).iter().zip(field).map(|(x, f)| own * x + out * f).collect())
+        let direct = self.direct(x, own, field.len());
+        Ok(direct.iter().zip(field).map(|(x, f)| x + out * f).collect())
     }
 
     /// What it says of how broad a step is at each coordinate, times what the device's rows are: the factor of its score.
@@ -117,7 +118,16 @@ impl Asked {
         let (time, [input, own, out]) = self.shown(noise)?;
         let shown: Vec<f64> = x.iter().map(|x| input * x).collect();
         let (_, came) = self.loaded.net.vjp(&shown, time, self.class, w)?;
-        Ok(self.centred(w).iter().zip(came).map(|(w, came)| own * w + out * input * came).collect())
+        let direct = self.direct(w, own, came.len());
+        Ok(direct.iter().zip(came).map(|(w, came)| w + out * input * came).collect())
+    }
+
+    /// What goes around the network: c_x x, or nothing, where a frame has fewer numbers in a score than in a state.
+    fn direct(&self, x: &[f64], own: f64, count: usize) -> Vec<f64> {
+        match own == 0.0 {
+            true => vec![0.0; count],
+            false => self.centred(x).iter().map(|x| own * x).collect(),
+        }
     }
 
     /// Less the centre of its atoms, where it has some.
@@ -211,6 +221,11 @@ impl Model {
             Model::Network(network) => Ok(Model::Layered(Box::new(Asked::of_dense(&network)?))),
             other => Ok(other),
         }
+    }
+
+    /// Whether its states are frames, whose scores are tangents and not of their shape: for walks of frames alone.
+    pub(crate) fn of_frames(&self) -> bool {
+        self.asked().is_some_and(|asked| matches!(asked.loaded.kind, Kind::Frames(_)))
     }
 
     /// The network among layers that this is, if it is.

@@ -7,7 +7,7 @@ use cubecl::prelude::*;
 use super::target::properties;
 use super::{Blank, LANES, Offline, UNITS};
 use crate::passes::frames::First;
-use crate::passes::frames::kernel::{place_kernel, start_kernel, walk_kernel};
+use crate::passes::frames::kernel::{follow_kernel, place_kernel, start_kernel, walk_kernel};
 use crate::prims::state::Layout;
 
 /// Every one, one particle a unit and, for large groups, four.
@@ -25,4 +25,5 @@ pub(super) fn all(list: &mut Vec<Offline>) {
             x local out shape frames atoms; lanes, Layout::Columns
         )));
     }
+    list.push(entry!("", follow_kernel::FollowKernel(x scores numbers seeds frames count step; 1, false)));
 }

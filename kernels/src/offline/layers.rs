@@ -13,6 +13,9 @@ use crate::passes::layers::kernel_attend_along::attend_along_kernel;
 use crate::passes::layers::kernel_attend_back::{
     attend_keys_kernel, attend_queries_kernel, attend_sums_kernel,
 };
+use crate::passes::layers::kernel_frames::{
+    FrameSizesCompilationArg as FrameSizes, turn_back_kernel, turn_kernel, views_back_kernel, views_kernel,
+};
 use crate::passes::layers::kernel_norm::{
     NormKey, NormSizesCompilationArg, norm_along_kernel, norm_back_kernel, norm_kernel,
 };
@@ -29,6 +32,7 @@ use crate::passes::layers::kernel_pairs::{
 
 blank! {
     PairSizes { atoms pairs space channels vectors }
+    FrameSizes { frames places vectors }
     ConvSizes { channels height width out to_height to_width taps stride before back groups biased bias level_numbers level others scale shift adds }
     AttendSizesCompilationArg { heads channels pixels vectors over }
     NormSizesCompilationArg { groups channels pixels vectors affine level_numbers level eps }
@@ -50,6 +54,7 @@ pub(super) fn layers(list: &mut Vec<Offline>) {
     points(list);
     attention(list);
     pairs(list);
+    frames(list);
 }
 
 /// Norms, with and without what follows them, three ways.
@@ -116,4 +121,15 @@ fn pairs(list: &mut Vec<Offline>) {
     list.push(entry!("", gaps_kernel::GapsKernel(x g other list out sizes; 4, true, false)));
     list.push(entry!("", both_kernel::BothKernel(v other list out sizes; 4, true, false)));
     list.push(entry!("", pair_sums_kernel::PairSumsKernel(y other out sizes; 4, true, false)));
+}
+
+/// Frames, seen from each other and turned.
+fn frames(list: &mut Vec<Offline>) {
+    for along in [false, true] {
+        let name = if along { "along" } else { "" };
+        list.push(entry!(name, views_kernel::ViewsKernel(x moved places out sizes; 4, along, false)));
+        list.push(entry!(name, turn_kernel::TurnKernel(x v moved_x moved_v out sizes; 4, along, false)));
+    }
+    list.push(entry!("", views_back_kernel::ViewsBackKernel(x slope out sizes; 4, false)));
+    list.push(entry!("", turn_back_kernel::TurnBackKernel(x v slope of_x of_v sizes; 4, false)));
 }

@@ -168,8 +168,9 @@ pub fn bent<N: Size>(v: &Tangent<N>, of: &Tangent<N>, a: Vector<f32, N>, b: Vect
     }
 }
 
+/// a x b.
 #[cube]
-fn cross<N: Size>(a: &Tangent<N>, b: &Tangent<N>) -> Tangent<N> {
+pub fn cross<N: Size>(a: &Tangent<N>, b: &Tangent<N>) -> Tangent<N> {
     Tangent::<N> { x: a.y * b.z - a.z * b.y, y: a.z * b.x - a.x * b.z, z: a.x * b.y - a.y * b.x }
 }
 

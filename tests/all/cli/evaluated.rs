@@ -60,6 +60,39 @@ fn the_values_of_diffusers_on_every_device() {
 }
 
 #[test]
+fn a_network_of_frames_is_asked_and_not_sampled_from() {
+    let scratch = Scratch::new("eval-frames");
+    let folder = root().join("weights/frames-chain");
+    let golden = folder.join("golden.safetensors");
+    let [x, output, t] = ["x", "output", "t"].map(|name| tensor(&golden, name));
+    // sigma of the schedule of its config.json
+    let sigma: Vec<f32> = t.iter().map(|t| 0.1 * 15f32.powf(*t)).collect();
+    for (states, wanted) in
+        [(&[32, 28][..], &[32, 24][..]), (&[32, 4, 7], &[32, 4, 6]), (&[32, 1, 4, 7], &[32, 1, 4, 6])]
+    {
+        put(&scratch, "in", &[("sample", states, Data::F32(&x)), ("timestep", &[32], Data::F32(&sigma))]);
+        scratch.run(&format!("eval --model {} --input in --device cpu -o out", folder.display())).fine();
+        let found = Weights::open(&scratch.path("out")).expect("a file");
+        assert_eq!(found.shape("output").expect("the output"), wanted);
+        assert!(relative(&tensor(&scratch.path("out"), "output"), &output) < 1e-3);
+    }
+    let said = scratch.run(&format!("inspect {}", folder.display())).fine();
+    assert!(said.contains("network of frames of ") && said.contains("[1, 4, 7], output [1, 4, 6]"), "{said}");
+    for command in [
+        "sample --method plain",
+        "sample --method fkc-anneal",
+        "verify --method plain",
+        "plan --method plain",
+    ] {
+        let ran = scratch.run(&format!("{command} --model {} --device cpu", folder.display()));
+        assert!(
+            ran.code == Some(2) && ran.stderr.contains("model: found network of frames ("),
+            "{command}: {ran:?}"
+        );
+    }
+}
+
+#[test]
 fn points_of_many_times_and_classes_at_once_and_one_by_one() {
     let scratch = Scratch::new("eval-many");
     copy(&scratch, "shards", "net");

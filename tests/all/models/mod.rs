@@ -1,4 +1,6 @@
 //! Networks: shipped weights against their golden values, shapes against the oracle.
 
 mod foreign;
+mod framenet;
 mod golden;
+mod turned;

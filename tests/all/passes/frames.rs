@@ -4,18 +4,21 @@ use std::f64::consts::PI;
 
 use feynkac::kernels::device::{Buf, Device};
 use feynkac::kernels::models::igso3::angles::Angles;
-use feynkac::kernels::passes::frames::{FRAME, First, Level, Prior, Walk, place, step_numbers};
+use feynkac::kernels::passes::frames::{
+    FRAME, First, Follow, Level, Prior, TANGENT, Walk, oracle, place, step_numbers,
+};
 use feynkac::kernels::prims::so3::oracle::{between, exp, length};
 use feynkac::kernels::prims::state::{BLOCK, Population};
 
 on_every_device! {
-    walks_end_in_the_prior, uniform_starts_are_uniform, slots_are_what_they_are_in_any_company, nonsense_is_refused
+    walks_end_in_the_prior, uniform_starts_are_uniform, slots_are_what_they_are_in_any_company, nonsense_is_refused,
+    rows_follow_scores_that_are_given
 }
 
 const SEED: u64 = 20_261_127;
 const SLOTS: usize = 10_000;
 /// sqrt(n) times the distance of Kolmogorov and Smirnov is above this with a chance of 1e-5.
-const FAR: f64 = 2.47;
+pub const FAR: f64 = 2.47;
 
 fn priors() -> Vec<Prior> {
     let one = |turn: [f64; 3], spread, position, variance| Prior {
@@ -57,13 +60,46 @@ fn walked(device: &Device, walk: &Walk, of: &Population, steps: usize) -> Vec<Ve
     (0..of.dim / FRAME).map(frame).collect()
 }
 
+fn rows_follow_scores_that_are_given(device: &Device) {
+    let levels = levels(4);
+    for (frames, count) in [(1, 1), (3, 67)] {
+        let some = |n: usize, by: f64| (0..n).map(move |i| ((i as f64 + by) * 0.7).sin() as f32);
+        let mut x: Vec<f32> = some(count * frames * FRAME, 0.3).collect();
+        for frame in x.chunks_mut(FRAME) {
+            let length = frame[..4].iter().map(|q| q * q).sum::<f32>().sqrt();
+            frame[..4].iter_mut().for_each(|q| *q /= length);
+        }
+        let scores: Vec<f32> = some(count * frames * TANGENT, 9.0).map(|s| 2.0 * s).collect();
+        let follow = Follow::new(device, frames, &levels, 0.8).expect("a walk");
+        let seeds = device.upload("seeds", &[SEED as u32, (SEED >> 32) as u32]).expect("an upload");
+        let rows = device.upload("rows", &x).expect("an upload");
+        let given = device.upload("scores", &scores).expect("an upload");
+        let short = device.upload("scores", &scores[1..]).expect("an upload");
+        assert!(follow.step(device, &rows, &short, &seeds, count, 0).is_err());
+        assert!(follow.step(device, &rows, &given, &seeds, count, follow.steps()).is_err());
+        follow.step(device, &rows, &given, &seeds, count, 1).expect("a launch");
+        let found = device.download(&rows).expect("rows");
+        let wide = |v: &[f32]| v.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
+        let (state, tangent) = (frames * FRAME, frames * TANGENT);
+        for (slot, found) in found.chunks(state).enumerate() {
+            let (x, scores) = (wide(&x[slot * state..][..state]), wide(&scores[slot * tangent..][..tangent]));
+            let wanted = oracle::follow(&levels, 0.8, &x, &scores, (SEED, slot, 1));
+            for (found, wanted) in found.iter().zip(&wanted) {
+                // Numbers of order one, through an exponential, a product and a root.
+                assert!((f64::from(*found) - wanted).abs() < 3e-6, "{slot}: {found}, wanted {wanted}");
+            }
+            assert!(wanted.iter().zip(&x).any(|(a, b)| (a - b).abs() > 0.1), "it moves");
+        }
+    }
+}
+
 /// Tangent vectors from the mean.
 fn logs(prior: &Prior, frames: &[[f64; FRAME]]) -> Vec<[f64; 3]> {
     frames.iter().map(|x| between(prior.rotation, [x[0], x[1], x[2], x[3]])).collect()
 }
 
 /// sqrt(n) times the distance of Kolmogorov and Smirnov.
-fn distance(mut values: Vec<f64>, below: impl Fn(f64) -> f64) -> f64 {
+pub fn distance(mut values: Vec<f64>, below: impl Fn(f64) -> f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let n = values.len() as f64;
     let gap = |(i, v): (usize, &f64)| {

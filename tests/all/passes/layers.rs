@@ -26,7 +26,7 @@ impl Making {
         (0..n).map(|_| around + self.rng.random_range(-size..size)).collect()
     }
 
-    fn tensor(&mut self, n: usize, around: f32, size: f32) -> usize {
+    pub fn tensor(&mut self, n: usize, around: f32, size: f32) -> usize {
         let some = self.some(n, around, size);
         self.tensors.push(some);
         self.tensors.len() - 1

@@ -6,6 +6,7 @@
 //! forwards, a cotangent back to the state, and a tangent of the state and the time along.
 
 pub mod oracle;
+mod oracle_frames;
 mod oracle_layers;
 mod oracle_ops;
 mod oracle_pairs;
@@ -14,6 +15,11 @@ pub use oracle_pairs::pairs as each_pair;
 
 use crate::error::{Result, argument};
 pub use crate::prims::activation::Activation;
+
+/// Numbers of a frame: a quaternion (w, x, y, z), then a position.
+pub(crate) const FRAME: usize = 7;
+/// What is seen of a frame from another: where it is, and its three axes.
+pub(crate) const SEEN: usize = 12;
 
 /// The extent of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +46,11 @@ impl Extent {
     /// Numbers.
     pub fn numbers(self) -> usize {
         self.channels * self.pixels()
+    }
+
+    /// Every row of pixels for a channel.
+    pub fn rows(self) -> Self {
+        Extent { channels: self.channels * self.height, height: 1, width: self.width }
     }
 }
 
@@ -148,6 +159,17 @@ pub enum Op {
     },
     /// A state of atoms, and a number of every pair: sum over j of w_ij (x_i - x_j).
     PairMove,
+    /// A state of frames, `[1, frames, 7]`: at (i, j) frame j in the axes of frame i, which is R_i^T (x_j - x_i) and the
+    /// columns of R_i^T R_j, and numbers of the place: `[12 + places, frames, frames]`; weights: `[places, frames, frames]`.
+    FrameViews {
+        /// Numbers of a place, at least 1.
+        places: usize,
+    },
+    /// A state of frames, and six numbers of each, `[6, frames, 1]`: `[1, frames, 6]`, the first three as they are, the
+    /// others turned by the frame.
+    FrameTurn,
+    /// The mean of each row of pixels: `[channels, height, 1]`.
+    RowMeans,
 }
 
 /// One layer.
@@ -266,6 +288,19 @@ fn written(op: Op, read: &[Extent]) -> Result<Extent> {
             let atoms = of_atoms(*x)?;
             alike("numbers of pairs", *w, of_pairs(1, atoms)).map(|_| *x)
         }
+        (Op::FrameViews { places }, [x]) => {
+            let frames = of_frames(*x)?;
+            match places {
+                0 => Err(argument("numbers of a place", 0, "at least 1")),
+                _ => Ok(Extent { channels: SEEN + places, height: frames, width: frames }),
+            }
+        }
+        (Op::FrameTurn, [x, v]) => {
+            let frames = of_frames(*x)?;
+            alike("numbers of frames", *v, Extent { channels: 6, height: frames, width: 1 })?;
+            Ok(Extent { channels: 1, height: frames, width: 6 })
+        }
+        (Op::RowMeans, [x]) => Ok(Extent { width: 1, ..*x }),
         _ => Err(argument("layers read", read.len(), format!("as many as {op:?} reads"))),
     }
 }
@@ -275,6 +310,14 @@ fn of_atoms(state: Extent) -> Result<usize> {
     match state.channels == 1 && state.height >= 2 {
         true => Ok(state.height),
         false => Err(argument("state of atoms", state, "one channel of two atoms or more")),
+    }
+}
+
+/// How many frames a state has.
+fn of_frames(state: Extent) -> Result<usize> {
+    match (state.channels, state.width) {
+        (1, FRAME) => Ok(state.height),
+        _ => Err(argument("state of frames", state, format!("[1, frames, {FRAME}]"))),
     }
 }
 
@@ -322,6 +365,12 @@ mod tests {
             (Op::PairSum { atoms: 1 }, vec![v], "vectors of pairs: found [4, 1, 1], wanted [4, 0, 1]"),
             (Op::PairAdd, vec![v, x], "vectors of atoms: found [4, 2, 3], wanted [4, 2, 1]"),
             (Op::PairMove, vec![x, v], "state of atoms: found"),
+            (
+                Op::FrameViews { places: 1 },
+                vec![x],
+                "state of frames: found [4, 2, 3], wanted [1, frames, 7]",
+            ),
+            (Op::FrameTurn, vec![v, x], "state of frames: found [4, 1, 1]"),
             (
                 Op::Time(Features::Positional { count: 2, shift: 1.0, period: 1e4, cosines_first: true }),
                 vec![],

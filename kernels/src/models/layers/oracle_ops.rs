@@ -1,6 +1,7 @@
 //! What each layer does, backwards what it does to slopes, and along what it does to tangents: an arm each.
 
 use super::oracle::Question;
+use super::oracle_frames as frames;
 use super::oracle_layers::{Conv, attend, attend_along, attend_back, norm, norm_along, norm_back};
 use super::oracle_pairs as pairs;
 use super::{Extent, Features, Layer, Layers, Op};
@@ -101,6 +102,9 @@ pub(super) fn value(
         Op::PairAdd => pairs::add(read[0], read[1], from(1).height),
         Op::PairSum { atoms } => pairs::sum(read[0], atoms),
         Op::PairMove => pairs::shift(read[0], read[1], extent),
+        Op::FrameViews { .. } => [frames::views(read[0]), weight(0)].concat(),
+        Op::FrameTurn => frames::turn(read[0], read[1]),
+        Op::RowMeans => means(read[0], from(0).rows()),
     }
 }
 
@@ -143,8 +147,8 @@ pub(super) fn back(
             sources(extent).zip(slope).for_each(|(i, g)| back[i] += g);
             vec![back]
         }
-        Op::Pool => {
-            let read = layers.extent(layer.from[0]);
+        Op::Pool | Op::RowMeans => {
+            let read = if layer.op == Op::Pool { from(0) } else { from(0).rows() };
             vec![(0..read.numbers()).map(|i| slope[i / read.pixels()] / read.pixels() as f64).collect()]
         }
         Op::Attention { heads } => attend_back(read, extent, heads, slope),
@@ -155,6 +159,8 @@ pub(super) fn back(
         Op::PairAdd => vec![slope.to_vec(), pairs::sum(slope, from(1).height)],
         Op::PairSum { atoms } => vec![pairs::sum_back(slope, atoms)],
         Op::PairMove => pairs::shift_back(read[0], read[1], extent, slope),
+        Op::FrameViews { .. } => vec![frames::views_back(read[0], slope)],
+        Op::FrameTurn => frames::turn_back(read[0], read[1], slope),
     }
 }
 
@@ -198,9 +204,16 @@ pub(super) fn along(
         }
         Op::PairRadial { .. } => pairs::radial_along(read[0], from(0), &weight(0), &weight(1), moved[0]),
         Op::PairMove => pairs::shift_along(read, moved, extent),
+        Op::FrameViews { .. } => {
+            let mut along = frames::views_along(read[0], moved[0]);
+            along.resize(extent.numbers(), 0.0);
+            along
+        }
+        Op::FrameTurn => frames::turn_along(read, moved),
         // What is linear in all it reads and has no weights.
-        Op::Add | Op::Shift | Op::Concat | Op::Upsample | Op::Pool | Op::PairAdd | Op::PairSum { .. } => {
+        Op::Add | Op::Shift | Op::Concat | Op::Upsample | Op::Pool | Op::RowMeans => {
             value(layers, layer, moved, tensors, asked)
         }
+        Op::PairAdd | Op::PairSum { .. } => value(layers, layer, moved, tensors, asked),
     }
 }

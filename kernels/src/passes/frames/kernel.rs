@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use super::{FRAME, First, PRIOR, STEP};
+use super::{FRAME, First, PRIOR, STEP, TANGENT};
 use crate::models::igso3::angles::KNOTS;
 use crate::models::igso3::{angle_of, score};
 use crate::passes::own_items;
@@ -233,6 +233,61 @@ pub fn walk_kernel<N: Size>(
             let old = load_row::<f32, N>(&*x, &grid, row, place.at, layout);
             let mean = Vector::new(pull * alpha * priors[prior + 5usize + k]);
             store_row::<f32, N>(x, &grid, row, place.at, fma(kept, old, fma(noise, own, mean)), layout);
+        }
+        item += items.turn;
+    }
+}
+
+/// The step from level `step` of rows of frames along scores that are given; lanes are one particle's.
+#[cube(launch)]
+pub fn follow_kernel<N: Size>(
+    x: &mut [f32],
+    scores: &[f32],
+    numbers: &[f32],
+    seeds: &[u32],
+    frames: u32,
+    count: u32,
+    step: u32,
+    #[comptime] wide: bool,
+) {
+    let first = step as usize * STEP;
+    let drift = Vector::<f32, N>::new(numbers[first + 1usize]);
+    let spread = Vector::<f32, N>::new(numbers[first + 2usize]);
+    let items = own_items(frames * count, wide);
+    let mut item = items.first;
+    while item < items.last {
+        let slot = item / frames;
+        let frame = (item - slot * frames) as usize;
+        let place = Place { frame, at: 0usize.runtime(), group: 0u32.runtime(), slot };
+        let (row, score) = (item as usize * FRAME, item as usize * TANGENT);
+        let z = noise::<N>(seeds, &place, step, 0u32.runtime(), purpose::MOVE, wide);
+        let mut way = Array::<Vector<f32, N>>::new(3usize);
+        way[0] = fma(drift, Vector::new(scores[score]), spread * z.z0);
+        way[1] = fma(drift, Vector::new(scores[score + 1usize]), spread * z.z1);
+        way[2] = fma(drift, Vector::new(scores[score + 2usize]), spread * z.z2);
+        let mut point = Array::<Vector<f32, N>>::new(4usize);
+        #[unroll]
+        for k in 0..4usize {
+            point[k] = Vector::new(x[row + k]);
+        }
+        So3::retract::<N>(&mut point, &way, Vector::new(1.0f32));
+        #[unroll]
+        for k in 0..4usize {
+            x[row + k] = point[k].extract(0usize);
+        }
+        let z = noise::<N>(seeds, &place, step, 1u32.runtime(), purpose::MOVE, wide);
+        let z = vector_of::<N>(&z);
+        #[unroll]
+        for k in 0..3usize {
+            let own = match comptime!(k) {
+                0usize => z.x,
+                1usize => z.y,
+                _ => z.z,
+            };
+            let at = row + 4usize + k;
+            let moved =
+                fma(numbers[first + 5usize], x[at], numbers[first + 6usize] * scores[score + 3usize + k]);
+            x[at] = fma(numbers[first + 7usize], own.extract(0usize), moved);
         }
         item += items.turn;
     }

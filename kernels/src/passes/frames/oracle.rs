@@ -1,6 +1,6 @@
 //! Plain loops from the formulas, one particle at a time.
 
-use super::{FRAME, First, Level, Prior, step_numbers};
+use super::{FRAME, First, Level, Prior, TANGENT, step_numbers};
 use crate::models::igso3::angles::Angles;
 use crate::models::igso3::oracle::score;
 use crate::prims::philox::oracle::{Stream, normal};
@@ -52,23 +52,36 @@ pub fn step(
     x: &[f64],
     (seed, slot, step): (u64, usize, usize),
 ) -> Vec<f64> {
+    let Level { alpha, sigma, .. } = levels[step];
+    let one = |(prior, x): (&Prior, &[f64])| -> Vec<f64> {
+        let turn = score(prior.rotation, rotation(x), levels[step].spread(prior));
+        let variance = alpha * alpha * prior.variance + sigma * sigma;
+        let pull = (0..3).map(|k| (alpha * prior.position[k] - x[4 + k]) / variance);
+        turn.into_iter().chain(pull).collect()
+    };
+    let scores: Vec<f64> = priors.iter().zip(x.chunks(FRAME)).flat_map(one).collect();
+    follow(levels, zeta, x, &scores, (seed, slot, step))
+}
+
+/// The same along `scores`, six numbers a frame.
+pub fn follow(
+    levels: &[Level],
+    zeta: f64,
+    x: &[f64],
+    scores: &[f64],
+    (seed, slot, step): (u64, usize, usize),
+) -> Vec<f64> {
     let stream = Stream { seed, slot: slot as u32, step: step as u32, tag: tag(purpose::MOVE, 0) };
-    let (from, to) = (&levels[step], &levels[step + 1]);
-    let [_, drift, noise, alpha, variance, shrink, drift_x, noise_x] = step_numbers(from, to, zeta);
-    let one = |(frame, prior): (usize, &Prior)| {
-        let x = &x[FRAME * frame..][..FRAME];
+    let [_, drift, noise, _, _, shrink, drift_x, noise_x] =
+        step_numbers(&levels[step], &levels[step + 1], zeta);
+    let one = |(frame, (x, s)): (usize, (&[f64], &[f64]))| {
         let z = normals(stream, frame, 0);
-        let q = rotation(x);
-        let s = score(prior.rotation, q, from.spread(prior));
-        let q = retract(q, [0, 1, 2].map(|k| drift * s[k] + noise * z[k]));
+        let q = retract(rotation(x), [0, 1, 2].map(|k| drift * s[k] + noise * z[k]));
         let z = normals(stream, frame, 1);
-        let at = |k: usize| {
-            let s = (alpha * prior.position[k] - x[4 + k]) / (alpha * alpha * prior.variance + variance);
-            shrink * x[4 + k] + drift_x * s + noise_x * z[k]
-        };
+        let at = |k: usize| shrink * x[4 + k] + drift_x * s[3 + k] + noise_x * z[k];
         [q[0], q[1], q[2], q[3], at(0), at(1), at(2)]
     };
-    priors.iter().enumerate().flat_map(one).collect()
+    x.chunks(FRAME).zip(scores.chunks(TANGENT)).enumerate().flat_map(one).collect()
 }
 
 /// Where the atoms of one particle's frames are, three numbers each.

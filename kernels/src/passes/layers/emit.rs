@@ -2,8 +2,8 @@
 
 use super::graph::{Do, Graph};
 use super::kernel_point::{By, Form};
-use super::plan::{Given, OfPairs, Pairs, Plan, Point, Rows, Step, Value, Wanted, What};
-use crate::models::layers::Extent;
+use super::plan::{Frames, Given, OfFrames, OfPairs, Pairs, Plan, Point, Rows, Step, Value, Wanted, What};
+use crate::models::layers::{Extent, FRAME, SEEN};
 
 /// A plan in the making.
 pub(super) struct Emit<'a> {
@@ -80,13 +80,22 @@ impl<'a> Emit<'a> {
                 let from = graph.nodes[node.from[0]].extent;
                 self.step(What::Upsample { from }, reads, numbers)
             }
-            Do::Pool => self.pool(graph.nodes[node.from[0]].extent, reads),
+            Do::Pool => self.pool(self.pooled(at), reads),
             Do::Attention(_) => self.step(What::Attend(at), reads, numbers),
             Do::Radial(bumps) => self.pairs(OfPairs::Radial(bumps), at, reads, None),
             Do::PairAdd => self.pairs(OfPairs::Both, at, vec![reads[1]], Some(reads[0])),
             Do::PairSum => self.pairs(OfPairs::Sums, at, reads, None),
             Do::PairMove => self.pairs(OfPairs::Move, at, reads, None),
+            Do::FrameViews(places) => self.frames(OfFrames::Views(places), at, reads)[0],
+            Do::FrameTurn => self.frames(OfFrames::Turn, at, reads)[0],
         }
+    }
+
+    /// What node `at` takes means of the channels of: rows of pixels stand for channels where it leaves rows.
+    pub fn pooled(&self, at: usize) -> Extent {
+        let node = &self.graph.nodes[at];
+        let from = self.graph.nodes[node.from[0]].extent;
+        if node.extent.pixels() == 1 { from } else { from.rows() }
     }
 
     /// The means of the channels of a value of this extent.
@@ -117,6 +126,19 @@ impl<'a> Emit<'a> {
         };
         reads.extend(added);
         self.step(What::Pairs(Pairs { what, atoms, space, channels, other: added.is_some() }), reads, numbers)
+    }
+
+    /// A launch over the frames of node `at`.
+    pub fn frames(&mut self, what: OfFrames, at: usize, reads: Vec<Value>) -> Vec<Value> {
+        let extent = self.graph.nodes[at].extent;
+        let frames = extent.height;
+        let places = extent.channels.saturating_sub(SEEN);
+        let numbers = match what {
+            OfFrames::ViewsBack => vec![FRAME * frames],
+            OfFrames::TurnBack => vec![FRAME * frames, 6 * frames],
+            _ => vec![extent.numbers()],
+        };
+        self.step_of(What::Frames(Frames { what, frames, places }), reads, &numbers)
     }
 
     /// The numbers of an entry as a value.

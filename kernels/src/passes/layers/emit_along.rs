@@ -3,7 +3,7 @@
 use super::emit::{Emit, same};
 use super::graph::{Do, Graph};
 use super::kernel_point::{By, Form};
-use super::plan::{Given, OfPairs, Plan, Point, Rows, Value, Wanted, What};
+use super::plan::{Given, OfFrames, OfPairs, Plan, Point, Rows, Value, Wanted, What};
 use crate::models::layers::Extent;
 
 impl Emit<'_> {
@@ -72,7 +72,7 @@ impl Emit<'_> {
                 let from = graph.nodes[from[0]].extent;
                 self.step(What::Upsample { from }, moved, numbers)
             }
-            Do::Pool => self.pool(graph.nodes[from[0]].extent, moved),
+            Do::Pool => self.pool(self.pooled(at), moved),
             Do::Attention(_) => {
                 let mut reads = vec![value(0), value(1), value(2)];
                 reads.extend(moved);
@@ -82,6 +82,12 @@ impl Emit<'_> {
             Do::Radial(bumps) => self.pairs(OfPairs::RadialAlong(bumps), at, vec![value(0), moved[0]], None),
             Do::PairAdd => self.pairs(OfPairs::Both, at, vec![moved[1]], Some(moved[0])),
             Do::PairSum => self.pairs(OfPairs::Sums, at, moved, None),
+            Do::FrameViews(places) => {
+                self.frames(OfFrames::ViewsAlong(places), at, vec![value(0), moved[0]])[0]
+            }
+            Do::FrameTurn => {
+                self.frames(OfFrames::TurnAlong, at, vec![value(0), value(1), moved[0], moved[1]])[0]
+            }
             Do::PairMove => {
                 let first = self.pairs(OfPairs::Move, at, vec![moved[0], value(1)], None);
                 self.pairs(OfPairs::Move, at, vec![value(0), moved[1]], Some(first))

@@ -3,7 +3,7 @@
 use super::emit::{Emit, same};
 use super::graph::{Do, Graph};
 use super::kernel_point::{By, Form};
-use super::plan::{Given, OfPairs, Plan, Point, Rows, Value, Wanted, What};
+use super::plan::{Given, OfFrames, OfPairs, Plan, Point, Rows, Value, Wanted, What};
 
 impl Emit<'_> {
     /// Adds what `make` launches to the slope of node `to`; it is handed what is there already.
@@ -128,7 +128,7 @@ impl Emit<'_> {
                 });
             }
             Do::Pool => {
-                let to = graph.nodes[from[0]].extent;
+                let to = self.pooled(at);
                 let scale = 1.0 / to.pixels() as f64;
                 let each = self.point(Point { scale, ..same(extent) }, vec![slope]);
                 // Every pixel of a channel is given the same, which stands where a vector that shifts does.
@@ -169,6 +169,14 @@ impl Emit<'_> {
                     emit.pairs(OfPairs::Gaps, at, vec![x, slope], there)
                 });
             }
+            Do::FrameViews(_) => {
+                let back = self.frames(OfFrames::ViewsBack, at, vec![value(0), slope]);
+                self.pass(slopes, from[0], back[0]);
+            }
+            Do::FrameTurn => {
+                let back = self.frames(OfFrames::TurnBack, at, vec![value(0), value(1), slope]);
+                from.iter().zip(back).for_each(|(f, slope)| self.pass(slopes, *f, slope));
+            }
         }
     }
 }
@@ -178,7 +186,7 @@ fn needs(graph: &Graph, at: usize) -> &[usize] {
     let node = &graph.nodes[at];
     match node.what {
         Do::Norm { .. } | Do::Act(_) | Do::Modulate | Do::Attention(_) => &node.from,
-        Do::Radial(_) | Do::PairMove => &node.from,
+        Do::Radial(_) | Do::PairMove | Do::FrameViews(_) | Do::FrameTurn => &node.from,
         _ => &[],
     }
 }

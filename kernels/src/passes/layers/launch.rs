@@ -73,6 +73,7 @@ impl Network {
             }
             What::Sums { extent, scale, both } => self.sums(device, extent, scale, both, &values),
             What::Pairs(pairs) => self.pairs(device, &pairs, &values),
+            What::Frames(frames) => self.frames(device, &frames, &values),
             What::Attend(node) => self.attend(device, step, node, &values),
             What::AttendSums(node) | What::AttendQueries(node) => self.attend(device, step, node, &values),
             What::AttendKeys(node) | What::AttendAlong(node) => self.attend(device, step, node, &values),

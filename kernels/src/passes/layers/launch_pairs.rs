@@ -1,13 +1,17 @@
 //! The launches over atoms and pairs of them.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use super::kernel_pairs::{
     PairSizesLaunch, Radial, both_kernel, gaps_kernel, move_kernel, pair_sums_kernel, radial_kernel,
 };
 use super::launch::{Values, allows};
 use super::network::{Network, lanes};
-use super::plan::{OfPairs, Pairs};
-use crate::device::Device;
+use super::plan::{OfPairs, Pairs, Plan, What};
+use crate::device::{Buf, Device};
 use crate::error::Result;
+use crate::models::layers::each_pair;
 use crate::passes::Sharing;
 
 impl Network {
@@ -67,4 +71,22 @@ impl Network {
         }
         device.launched(values.work(read, written))
     }
+}
+
+/// The atoms of the pairs of every number of atoms in the plans.
+pub(super) fn pair_lists<'a>(
+    device: &Device,
+    plans: impl Iterator<Item = &'a Plan>,
+) -> Result<BTreeMap<usize, Buf<u32>>> {
+    let mut lists = BTreeMap::new();
+    for step in plans.flat_map(|plan| &plan.steps) {
+        if let What::Pairs(pairs) = step.what {
+            let both = |(i, j)| [i as u32, j as u32];
+            let all: Vec<u32> = each_pair(pairs.atoms).flat_map(both).collect();
+            if let Entry::Vacant(place) = lists.entry(pairs.atoms) {
+                place.insert(device.upload("pairs of atoms", &all)?);
+            }
+        }
+    }
+    Ok(lists)
 }

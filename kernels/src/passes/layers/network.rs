@@ -1,16 +1,16 @@
 //! A network that was uploaded, and what can be asked of it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use super::ask::{Along, At, Back, Batch, Io, Level, Settings};
 use super::graph::{Do, Graph};
-use super::plan::{Asked, Plan, Rows, Step, What};
+use super::launch_pairs::pair_lists;
+use super::plan::{Asked, Plan, Rows, Step};
 use super::plan_of;
 use super::table::Tables;
 use crate::device::{Buf, Device};
 use crate::error::{KernelError, Result, argument, enough};
-use crate::models::layers::{Layers, Op, each_pair};
+use crate::models::layers::{Layers, Op};
 use crate::passes::conv::{Conv, Row, Shape};
 use crate::passes::{Number, rows};
 
@@ -37,6 +37,8 @@ pub struct Network {
     pub(super) convs: Vec<Conv>,
     /// Centres, then sharpnesses, of the bumps of distances.
     pub(super) bumps: Vec<Buf<f32>>,
+    /// The numbers of the places of pairs of frames.
+    pub(super) places: Vec<Buf<f32>>,
     /// The atoms of pairs, by how many atoms there are.
     pub(super) lists: BTreeMap<usize, Buf<u32>>,
     offsets: Vec<usize>,
@@ -93,14 +95,17 @@ impl Network {
         let images = graph.nodes.iter().any(|node| node.extent.pixels() > 1);
         let n = lanes_of_batch(device, &held, images, &settings)?;
         let slot = |numbers: &usize| device.empty("values of a network", numbers * n);
-        let bumps = |layer: &usize| {
-            let both: Vec<f32> =
-                layers.all()[*layer].weights.iter().flat_map(|w| tensors[*w].iter().copied()).collect();
-            device.upload("bumps of distances", &both)
+        let numbers_of = |what, layer: &usize| {
+            let weights = layers.all()[*layer].weights.iter();
+            let all: Vec<f32> = weights.flat_map(|w| tensors[*w].iter().copied()).collect();
+            device.upload(what, &all)
         };
+        let bumps = |layer| numbers_of("bumps of distances", layer);
+        let places = |layer| numbers_of("places of frames", layer);
         Ok(Network {
             convs,
             bumps: graph.radials.iter().map(bumps).collect::<Result<_>>()?,
+            places: graph.views.iter().map(places).collect::<Result<_>>()?,
             lists: pair_lists(device, plans.values())?,
             constant: device.upload("constants of a network", &tables.constant)?,
             table: device.upload("conditioning of a network", &tables.levels)?,
@@ -289,7 +294,7 @@ impl Network {
     pub fn bytes(&self) -> u64 {
         let tables = [&self.constant, &self.table, &self.moving, &self.levels];
         self.convs.iter().map(Conv::bytes).sum::<u64>()
-            + self.bumps.iter().map(|bumps| bumps.bytes()).sum::<u64>()
+            + self.bumps.iter().chain(&self.places).map(Buf::bytes).sum::<u64>()
             + self.lists.values().map(|list| list.bytes()).sum::<u64>()
             + tables.iter().map(|table| table.bytes()).sum::<u64>()
             + self.slots.iter().map(Buf::bytes).sum::<u64>()
@@ -299,24 +304,6 @@ impl Network {
     pub fn products(&self, asked: Asked) -> u64 {
         self.plans.get(&asked).map_or(0, |plan| plan.products(&self.graph))
     }
-}
-
-/// The atoms of the pairs of every number of atoms in the plans.
-fn pair_lists<'a>(
-    device: &Device,
-    plans: impl Iterator<Item = &'a Plan>,
-) -> Result<BTreeMap<usize, Buf<u32>>> {
-    let mut lists = BTreeMap::new();
-    for step in plans.flat_map(|plan| &plan.steps) {
-        if let What::Pairs(pairs) = step.what {
-            let both = |(i, j)| [i as u32, j as u32];
-            let all: Vec<u32> = each_pair(pairs.atoms).flat_map(both).collect();
-            if let Entry::Vacant(place) = lists.entry(pairs.atoms) {
-                place.insert(device.upload("pairs of atoms", &all)?);
-            }
-        }
-    }
-    Ok(lists)
 }
 
 /// Particles of a vector.

@@ -109,6 +109,34 @@ pub struct Pairs {
     pub other: bool,
 }
 
+/// What is done with frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfFrames {
+    /// State: what every frame sees of every other, and this table of places.
+    Views(usize),
+    /// State, its tangent: how that changes.
+    ViewsAlong(usize),
+    /// State, slope of what is seen: the slope of the state.
+    ViewsBack,
+    /// State, six numbers of each: the last three turned.
+    Turn,
+    /// State, six numbers of each, their tangents.
+    TurnAlong,
+    /// State, six numbers of each, slope: the slopes of both.
+    TurnBack,
+}
+
+/// A launch over frames or pairs of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frames {
+    /// What.
+    pub what: OfFrames,
+    /// Frames.
+    pub frames: usize,
+    /// Numbers of a place.
+    pub places: usize,
+}
+
 /// What a launch does with the values it reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum What {
@@ -192,6 +220,8 @@ pub enum What {
     AttendAlong(usize),
     /// Pairs of atoms.
     Pairs(Pairs),
+    /// Frames.
+    Frames(Frames),
 }
 
 /// One launch.
@@ -289,6 +319,7 @@ impl Step {
                 format!("pairs of {}, {}: {:?}{other}", pairs.atoms, pairs.channels, pairs.what)
                     .to_lowercase()
             }
+            What::Frames(of) => format!("{} frames: {:?}", of.frames, of.what).to_lowercase(),
         }
     }
 

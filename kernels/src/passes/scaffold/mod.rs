@@ -24,5 +24,4 @@ pub use tables::{Chain, Lean, Motif, precision, twist_numbers};
 pub const NUMBERS: usize = 12;
 /// Numbers of a residue of the motif: rotation, row after row, and position.
 pub const RESIDUE: usize = 12;
-/// Tangent coordinates of a frame.
-pub const TANGENT: usize = 6;
+pub use super::frames::TANGENT;
