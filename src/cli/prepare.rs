@@ -1,6 +1,7 @@
 //! From settings to a run: models opened, defaults filled in, everything checked that can be checked before
 //! a kernel is launched.
 
+mod respaced;
 mod twisted;
 
 use std::path::{Path, PathBuf};
@@ -203,7 +204,7 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
     options.t_max = settings.t_max.unwrap_or(t_max);
     options.t_min = settings.t_min.unwrap_or(t_min);
     if settings.respaced {
-        respace(options, settings, models)?;
+        respaced::respace(options, settings, models)?;
     }
     // Where nothing is weighted, or copies would never part, resampling is not the default.
     let still = matches!(options.sde, Sde::Ode | Sde::Zeta(0.0));
@@ -212,23 +213,6 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
     // Birth and death are for small changes of the weights: at every step.
     let resample = if resample != Policy::Never && options.scheme.jumps() { Policy::Every } else { resample };
     options.resample = settings.resample.unwrap_or(resample);
-    Ok(())
-}
-
-/// The levels that the first model was trained at, in the place of a grid.
-fn respace(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<()> {
-    let grid = settings.grid.map(|grid| ("--grid", grid.to_string()));
-    let ends = [("--t-max", settings.t_max), ("--t-min", settings.t_min)];
-    let ends = ends.into_iter().find_map(|(flag, t)| t.map(|t| (flag, t.to_string())));
-    if let Some((flag, found)) = grid.or(ends) {
-        return Err(Error::input(flag, found, "none with --respaced: the network says where the steps lie"));
-    }
-    let count = options.steps + usize::from(options.method != Method::Tds);
-    let times = models.first().map_or(Ok(Vec::new()), |model| model.respaced(&options.schedule, count))?;
-    if let [first, .., last] = times[..] {
-        (options.t_max, options.t_min) = (first, last);
-    }
-    options.times = Some(times);
     Ok(())
 }
 
@@ -366,12 +350,8 @@ fn config(options: &Options, settings: &Settings) -> Value {
     put("particles", json!(options.particles));
     put("steps", json!(options.steps));
     put("schedule", json!(options.schedule.to_string()));
-    if options.times.is_some() {
-        put("respaced", json!(true));
-    } else {
-        put("t-max", json!(options.t_max));
-        put("t-min", json!(options.t_min));
-        put("grid", json!(options.grid.to_string()));
+    for (key, value) in respaced::config(options) {
+        put(key, value);
     }
     put("rule", json!(options.rule.to_string()));
     put("no-weights", json!(!options.weights));

@@ -53,6 +53,7 @@ impl FrameConfig {
             range: (lambda(self.t_max), lambda(self.t_min)),
             spacing: Spacing::Linspace,
             offset: 0,
+            learned: false,
         }
     }
 

@@ -47,7 +47,11 @@ impl Options {
             return refused("steps", &self.steps, "at least 2, of which the last goes to the clean state");
         }
         if twisting.replaces() && self.refine > 0 {
-            return refused("refine", &self.refine, "0 with proposal replacement: each sweep has paths of its own");
+            return refused(
+                "refine",
+                &self.refine,
+                "0 with proposal replacement: each sweep has paths of its own",
+            );
         }
         twisting.check()
     }

@@ -97,7 +97,9 @@ pub(super) fn retained(device: &Device) -> Result<Verdict> {
         let twist = TwistKey { twist: Twist::Separable, pins: false, steers: None, ranged, broad };
         Keeps { exact: false, twist: Some(twist), ..KEEPS }
     };
-    for (keeps, (slots, dim)) in [KEEPS, twisted(false), twisted(true)].into_iter().flat_map(|keeps| sizes.map(|of| (keeps, of))) {
+    for (keeps, (slots, dim)) in
+        [KEEPS, twisted(false), twisted(true)].into_iter().flat_map(|keeps| sizes.map(|of| (keeps, of)))
+    {
         let of = Population { groups: 3, dim, ..population(device, slots, BLOCK) };
         let steps = four_steps(dim, keeps.twist)?;
         let numbers = |seed: usize, len: usize| -> Vec<f32> {

@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use super::gibbs::swept;
 use super::sweep::uniform;
 use super::sweep_twisted::{Line, Slip, Sweep, plain};
-use super::twisted_outside::{network, shipped_classifier, short};
+use super::twisted_networks::{network, shipped_classifier, short};
 use crate::methods::s1::{seed, slow};
 use crate::methods::tds::{gaussian, inpainting, linear, placement, tiny};
 use crate::reference::model;

@@ -25,5 +25,6 @@ mod sweep;
 mod sweep_twisted;
 mod trust;
 mod twisted;
+mod twisted_networks;
 mod twisted_outside;
 mod verify;

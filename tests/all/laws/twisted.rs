@@ -56,7 +56,7 @@ fn every_task_agrees(device: &Device) {
     let few =
         [linear(), inpainting(0.0), inpainting(0.3), placement(0.0), placement(0.4), walls(3), reward(3)];
     let many = [
-        Task::Linear { operator: row(4 * 17), measured: row(4), noise: vec![0.4; 4] },
+        Task::Linear { operator: row(9 * 17), measured: row(9), noise: vec![0.4; 9] },
         Task::Inpaint { mask: (0..17).map(|k| k % 3 == 0).collect(), known: row(17), noise: 0.0 },
         Task::Placement { motif: row(3), offsets: vec![0, 7, 14], noise: 0.0 },
         walls(17),

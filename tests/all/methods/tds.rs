@@ -13,7 +13,7 @@ use crate::reference::{evidence, target};
 
 on_every_device! { unbiased_evidence, errors_fall_with_particles, a_path_is_not_enough }
 
-const VE: Schedule = Schedule::Ve { sigma_min: 0.1, sigma_max: 10.0 };
+pub const VE: Schedule = Schedule::Ve { sigma_min: 0.1, sigma_max: 10.0 };
 
 /// A Gaussian in three dimensions whose coordinates know of each other.
 pub fn gaussian() -> Target {

@@ -7,8 +7,8 @@ use crate::methods::twisted::{lean, lean_within};
 use crate::methods::{Coeffs, Method, coeffs};
 use crate::models::TwistKey;
 use crate::passes::number;
-use crate::prims::math::exp;
 use crate::passes::step::key::Carry;
+use crate::prims::math::exp;
 use crate::prims::state::{Grid, Layout, Shape, load, load_row, rounded, store, store_row};
 
 /// What changes the generated code.
