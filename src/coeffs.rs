@@ -1,5 +1,7 @@
 //! From schedule, grid and options to the numbers of each step, in f64: docs/maths.md (7), (8).
 
+use std::cmp::Ordering;
+
 use feynkac_kernels::methods::{RANGE, SIDE, StepCoeffs};
 use feynkac_kernels::models::MAX_MODELS;
 use feynkac_kernels::passes::init::{First, Start};
@@ -46,7 +48,8 @@ fn given(options: &Options, times: &[f64], steps: usize) -> Result<Vec<f64>> {
         let wanted = format!("{} for {} steps of {}", steps + 1, options.steps, options.method.row().name);
         return Err(Error::input("noise times", times.len(), wanted));
     }
-    if let Some(odd) = times.windows(2).find(|pair| !(pair[0] > pair[1])) {
+    if let Some(odd) = times.windows(2).find(|pair| pair[0].partial_cmp(&pair[1]) != Some(Ordering::Greater))
+    {
         return Err(Error::input("noise times", format!("{} before {}", odd[0], odd[1]), "falling ones"));
     }
     let ends = [times[0], times[steps]];

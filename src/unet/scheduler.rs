@@ -179,7 +179,7 @@ impl Scheduler {
         let steps_of = self.timesteps(steps)?;
         let Timestep::Table(table) = &self.timestep else { return Ok(Vec::new()) };
         let times: Vec<f64> = steps_of.into_iter().map(|i| schedule.time_at(table[i])).collect();
-        match times.windows(2).find(|pair| !(pair[0] > pair[1])) {
+        match times.windows(2).find(|pair| pair[0] <= pair[1]) {
             None => Ok(times),
             Some(_) => Err(Error::input("steps", steps, "fewer: two of its training steps are the same")),
         }

@@ -282,7 +282,7 @@ fn known(run: &Run, own: &Own, step: usize) -> Vec<Known> {
         if !own.twisting.replaces() {
             return (of(known), 0.0);
         }
-        let trail = Trail::new(&own.twisting.task, &own.judge.levels, *seed);
+        let trail = Trail::new(&own.twisting.task, own.judge.levels, *seed);
         (of(&trail.at[step + 1]), trail.log_q[step + 1])
     };
     run.seeds.iter().map(each).collect()
