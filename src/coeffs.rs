@@ -57,7 +57,9 @@ fn given(options: &Options, times: &[f64], steps: usize) -> Result<Vec<f64>> {
         let wanted = format!("{} to {}, the ends of the run", options.t_max, options.t_min);
         return Err(Error::input("noise times", format!("{} to {}", ends[0], ends[1]), wanted));
     }
-    options.schedule.check_range(options.t_max, options.t_min)?;
+    options.schedule.validate()?;
+    options.schedule.check_ratio("t_max", options.t_max)?;
+    options.schedule.check_ratio("t_min", options.t_min)?;
     Ok(times.to_vec())
 }
 

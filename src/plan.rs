@@ -229,6 +229,10 @@ impl Plan {
 
     /// The plan of a sweep of particle Gibbs: slot 0 follows a path.
     pub fn retaining(options: &Options, models: &[Model]) -> Result<Self> {
+        if options.twisting.as_ref().is_some_and(Twisting::replaces) {
+            let wanted = "twisted: a path is not that of the noise which replacement puts things on";
+            return Err(Error::input("proposal of a sweep", "replacement", wanted));
+        }
         // Between the move and the models, which a fused step does not come apart for.
         let mut plan = Self::of(&Options { unfused: true, ..options.clone() }, models)?;
         plan.start.insert(1, Pass::Retain);

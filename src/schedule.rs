@@ -122,13 +122,19 @@ impl Schedule {
             let found = format!("t_max = {t_max}, t_min = {t_min}");
             return Err(Error::input(what("the time range"), found, "t_max above t_min"));
         }
+        self.check_ratio("t_max", t_max)?;
+        self.check_ratio("t_min", t_min)
+    }
+
+    /// Checks that kernels can square sigma/alpha at the `end` `t`, which may be a time where sigma/alpha is more than the
+    /// schedule's own at its end: a table of training steps can be noisier than the schedule beside it.
+    pub(crate) fn check_ratio(&self, end: &str, t: f64) -> Result<()> {
         let limit = RATIO_LIMIT.ln() * (1.0 + 1e-12);
-        for (end, t) in [("t_max", t_max), ("t_min", t_min)] {
-            let lambda = self.log_noise_ratio(t);
-            if lambda.is_nan() || lambda.abs() > limit {
-                let found = format!("{t}, where sigma/alpha is exp({lambda})");
-                return Err(Error::input(what(end), found, "sigma/alpha in 1e-9 to 1e9"));
-            }
+        let lambda = self.log_noise_ratio(t);
+        if lambda.is_nan() || lambda.abs() > limit {
+            let found = format!("{t}, where sigma/alpha is exp({lambda})");
+            let what = format!("{end} of the {} schedule", self.name());
+            return Err(Error::input(what, found, "sigma/alpha in 1e-9 to 1e9"));
         }
         Ok(())
     }

@@ -183,8 +183,9 @@ pub fn summary(job: &Job, device: &Device, outcome: &Outcome, written: &[String]
     if let Some(ladder) = &outcome.ladder {
         put("reward", ladder.climbed().to_string());
     }
-    let range =
-        format!("{}, t {} to {}, {} grid", options.schedule, options.t_max, options.t_min, options.grid);
+    let steps =
+        if options.times.is_some() { "training steps".into() } else { format!("{} grid", options.grid) };
+    let range = format!("{}, t {} to {}, {steps}", options.schedule, options.t_max, options.t_min);
     put("schedule", range);
     if outcome.log_z.iter().any(|z| !z.is_nan()) {
         put("log Z", of_groups(&outcome.log_z, |z| format!("{z:.4}")));

@@ -7,6 +7,9 @@ use crate::model::Model;
 use crate::options::{Options, Policy, Rule, Sde, State};
 use crate::registry::Method;
 
+/// Components of a measurement at most: the covariance of as many is half a gigabyte.
+const MOST_MEASURED: usize = 1 << 13;
+
 impl Options {
     /// Refuses a twist without its method, a method without its twist, and what does not go with both.
     pub(crate) fn check_twisting(&self) -> Result<()> {
@@ -45,13 +48,6 @@ impl Options {
         }
         if self.steps < 2 {
             return refused("steps", &self.steps, "at least 2, of which the last goes to the clean state");
-        }
-        if twisting.replaces() && self.refine > 0 {
-            return refused(
-                "refine",
-                &self.refine,
-                "0 with proposal replacement: each sweep has paths of its own",
-            );
         }
         twisting.check()
     }
@@ -120,6 +116,12 @@ impl Twisting {
             let wanted = "difference: with proposal replacement nothing else steers";
             return Err(Error::input("potential", self.potential, wanted));
         }
+        let usual = Twisting::new(self.task.clone());
+        if (self.lean, self.scale, self.spread) != (usual.lean, usual.scale, usual.spread) {
+            let found = format!("lean {}, scale {}, variance {}", self.lean, self.scale, self.spread);
+            let wanted = "none of these with proposal replacement: there is no psi";
+            return Err(Error::input("twist", found, wanted));
+        }
         Ok(())
     }
 
@@ -175,6 +177,10 @@ impl Task {
         match self {
             Task::Linear { operator, measured, noise } => {
                 some("y", measured)?;
+                if measured.len() > MOST_MEASURED {
+                    let wanted = format!("at most {MOST_MEASURED} numbers: they are turned together");
+                    return Err(Error::input("y of the task", measured.len(), wanted));
+                }
                 sized("A", operator, measured.len() * dim, &format!("{} x {dim}", measured.len()))?;
                 sized("noise", noise, measured.len(), "one a component of y")?;
                 noise.iter().try_for_each(|noise| noisy(*noise, false))

@@ -171,9 +171,7 @@ impl Scheduler {
             }
         })
     }
-}
 
-impl Scheduler {
     /// The times at which `schedule` has the sigma/alpha of [`Scheduler::timesteps`].
     pub fn noise_times(&self, schedule: &Schedule, steps: usize) -> Result<Vec<f64>> {
         let steps_of = self.timesteps(steps)?;

@@ -2,10 +2,11 @@
 //! before its figures count. Passes that a run launches are walked in runs, the others stand alone.
 
 use feynkac_kernels::device::Device;
+use feynkac_kernels::passes::copy::{copy, widen};
 use feynkac_kernels::passes::draws::{draws, normals};
 use feynkac_kernels::passes::mlp::oracle::{forward, forward_rounded};
 use feynkac_kernels::passes::mlp::{Activation, Compute, Dense, Half, MlpShape, Network, Numbers};
-use feynkac_kernels::passes::{Number, copy::copy, gather, genealogy};
+use feynkac_kernels::passes::{Number, gather, genealogy};
 use feynkac_kernels::prims::philox::oracle::{Stream, normal, uniform, words};
 use feynkac_kernels::prims::state::{BLOCK, Population};
 
@@ -87,6 +88,15 @@ fn copied(device: &Device) -> Result<Verdict> {
         for (i, (found, wanted)) in device.download(&to)?.iter().zip(&wanted).enumerate() {
             verdict.compare("copy", 0, (0, i), *found, f64::from(*wanted), 0.0);
         }
+    }
+    let (rows, dim, first) = (7, 5, 3);
+    let values: Vec<f32> = (0..first + rows * dim).map(|i| i as f32 + 0.5).collect();
+    let (from, to) = (device.upload("from", &values)?, device.upload("to", &vec![1.0_f32; 2 * rows * dim])?);
+    widen(device, (&from, first), &to, rows, dim)?;
+    for (i, found) in device.download(&to)?.into_iter().enumerate() {
+        let (row, k) = (i / (2 * dim), i % (2 * dim));
+        let wanted = if k < dim { f64::from(values[first + row * dim + k]) } else { 0.0 };
+        verdict.compare("copy: widened", 0, (row, k), found, wanted, 0.0);
     }
     Ok(verdict)
 }

@@ -82,7 +82,7 @@ pub enum Kind {
     Rows,
     /// The same of a network that says two numbers of each coordinate: its score's, then a row of how broad a step is.
     Halves,
-    /// The same with log-densities and their Laplacians: pairs `[particles, 2]`, where the map has first numbers.
+    /// [`Kind::Rows`] with log-densities and their Laplacians: pairs `[particles, 2]`, where the map has first numbers.
     Told,
 }
 

@@ -56,7 +56,7 @@ pub enum Potential {
 pub struct TwistKey {
     /// Its family.
     pub twist: Twist,
-    /// The last step puts what is known in its place: of [`Twist::Separable`] the coordinates that have a weight, of
+    /// The last step, or of [`Twist::Replaced`] each, puts what is known in its place: of [`Twist::Separable`] the coordinates that have a weight, of
     /// [`Twist::Placement`] the motif.
     pub pins: bool,
     /// No gradient leans the steps: in its place what is steered by.

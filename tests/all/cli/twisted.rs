@@ -100,6 +100,44 @@ fn tasks_run_and_report() {
     }
 }
 
+/// Levels that the network was trained at, all of them too, by any spacing; what is reported runs again.
+#[test]
+fn training_steps_are_levels() {
+    let scratch = Scratch::new("respaced");
+    let learned = super::root().join("tests/data/diffusers/learned");
+    let files = ["config.json", "diffusion_pytorch_model.safetensors", "scheduler_config.json"];
+    for (name, spacing) in [("leading", "leading"), ("trailing", "trailing"), ("linspace", "linspace")] {
+        for file in files {
+            let bytes = std::fs::read(learned.join(file)).expect("a file");
+            let text = || String::from_utf8_lossy(&bytes).replace("\"leading\"", &format!("\"{spacing}\""));
+            let bytes = if file == "scheduler_config.json" { text().into_bytes() } else { bytes.clone() };
+            scratch.put(&format!("{name}/{file}"), bytes);
+        }
+    }
+    for (method, steps, more) in [
+        ("plain", 19, "--model leading"),
+        ("plain", 4, "--model trailing"),
+        ("fkc-anneal", 3, "--model linspace --beta 1.2"),
+    ] {
+        let line = format!(
+            "sample {more} --method {method} --respaced --steps {steps} --particles 3 --device cpu:1"
+        );
+        scratch.run(&format!("{line} -o out --no-picture")).fine();
+        let read = || scratch.read("out/report.json");
+        let report: serde_json::Value = serde_json::from_slice(&read()).expect("a report");
+        assert_eq!(
+            (&report["config"]["respaced"], report["config"].get("grid")),
+            (&true.into(), None),
+            "{line}"
+        );
+        let keys: toml::Table = serde_json::from_value(report["config"].clone()).expect("keys");
+        scratch.put("again.toml", toml::to_string(&keys).expect("a run file"));
+        let first = scratch.read("out/samples.safetensors");
+        scratch.run("sample --config again.toml -o out --no-picture").fine();
+        assert_eq!(scratch.read("out/samples.safetensors"), first, "{line}");
+    }
+}
+
 /// A classifier behind a network; the class is the classifier's.
 #[test]
 fn a_classifier_stands_behind_a_network() {

@@ -186,6 +186,29 @@ fn bad_runs_are_refused() {
             }),
             "proposal-variance: found 1.5, wanted 1 with proposal replacement",
         ),
+        (
+            refusal(|o| {
+                let proposal = Proposal::Replacement;
+                o.twisting = Some(Twisting { proposal, lean: 0.5, ..Twisting::new(inpainting(0.0)) });
+            }),
+            "twist: found lean 0.5, scale 1, variance data, wanted none of these with proposal replacement",
+        ),
+        (
+            refusal(|o| {
+                let proposal = Proposal::Replacement;
+                (o.refine, o.twisting) = (1, Some(Twisting { proposal, ..Twisting::new(inpainting(0.0)) }));
+            }),
+            "proposal of a sweep: found replacement",
+        ),
+        (twist(&|t| t.chain = Chain::Learned), "model of the chain learned: found Gaussian"),
+        (
+            task(Task::Linear {
+                operator: vec![1.0; 3 << 14],
+                measured: vec![1.0; 1 << 14],
+                noise: vec![0.1; 1 << 14],
+            }),
+            "y of the task: found 16384, wanted at most 8192 numbers",
+        ),
         (refusal(|o| o.times = Some(vec![1.0; 12])), "noise times: found 1 before 1, wanted falling ones"),
         (refusal(|o| o.times = Some(vec![1.0, 0.5])), "noise times: found 2, wanted 12 for 12 steps of tds"),
         (task(known(vec![true; 4], 0.1)), "mask of the task: found 4, wanted 3, one a coordinate"),

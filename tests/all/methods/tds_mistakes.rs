@@ -65,8 +65,8 @@ fn judge(mistake: Mistake, model: Target, options: Options) {
     let policy = options.resample;
     let plain = Plain::new(model.clone(), options, mistake);
     let wanted = exact(&model, &plain.options);
-    // What is thirty times too much is no more than that: estimates beyond all bounds would have no error.
-    let most = wanted + 30.0_f64.ln();
+    // Of a mistake what is thirty times too much is no more than that: estimates beyond all bounds would have no error.
+    let most = if mistake == Mistake::None { f64::INFINITY } else { wanted + 30.0_f64.ln() };
     let log_z: Vec<f64> = (0..500).map(|g| plain.run(group_seed(seed(12), g)).log_z.min(most)).collect();
     let (ratio, error) = evidence(&log_z, wanted);
     println!("{mistake:?}, {policy:?}: mean Z / Z = {ratio:.3e} +- {error:.1e}, ln {:+.2}", ratio.ln());

@@ -141,7 +141,7 @@ impl StepKey {
         self.twist.map_or(Twist::Linear, |twist| twist.twist)
     }
 
-    /// The last step may put coordinates in their place.
+    /// A step may put coordinates in their place; then it is as broad everywhere, and weighs them by that.
     pub(super) fn pins(&self) -> bool {
         self.twist.is_some_and(|twist| twist.pins)
     }
