@@ -183,8 +183,7 @@ pub fn summary(job: &Job, device: &Device, outcome: &Outcome, written: &[String]
     if let Some(ladder) = &outcome.ladder {
         put("reward", ladder.climbed().to_string());
     }
-    let steps =
-        if options.times.is_some() { "training steps".into() } else { format!("{} grid", options.grid) };
+    let steps = options.times.as_ref().map_or(format!("{} grid", options.grid), |_| "respaced".into());
     let range = format!("{}, t {} to {}, {steps}", options.schedule, options.t_max, options.t_min);
     put("schedule", range);
     if outcome.log_z.iter().any(|z| !z.is_nan()) {
