@@ -29,10 +29,7 @@ pub struct Egnn {
 pub fn load(path: &Path) -> Result<(Egnn, Vec<String>)> {
     let (weights, file, text) = netconfig::open(path)?;
     let (config, warnings) = EgnnConfig::parse(&file, &text)?;
-    let build::Layout { layers, tensors } = build::layout(&config)?;
-    weights.expect_exactly(&tensors)?;
-    let tensors = tensors.iter().map(|(name, shape)| weights.f32(name, shape)).collect::<Result<_>>()?;
-    Ok((Egnn { config, net: Layered::new(layers, tensors, None) }, warnings))
+    Ok((Egnn { config, net: build::layout(&config)?.fill(&weights)? }, warnings))
 }
 
 #[cfg(test)]

@@ -28,10 +28,7 @@ pub struct FrameNetwork {
 pub fn load(path: &Path) -> Result<(FrameNetwork, Vec<String>)> {
     let (weights, file, text) = netconfig::open(path)?;
     let (config, warnings) = FrameConfig::parse(&file, &text)?;
-    let build::Layout { layers, tensors } = build::layout(&config)?;
-    weights.expect_exactly(&tensors)?;
-    let tensors = tensors.iter().map(|(name, shape)| weights.f32(name, shape)).collect::<Result<_>>()?;
-    Ok((FrameNetwork { config, net: Layered::new(layers, tensors, None) }, warnings))
+    Ok((FrameNetwork { config, net: build::layout(&config)?.fill(&weights)? }, warnings))
 }
 
 #[cfg(test)]

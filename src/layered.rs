@@ -2,6 +2,7 @@
 //! derivatives of them are wanted. Here it is run in f64: docs/maths.md (9.1), (9.3).
 
 mod energy;
+mod layout;
 mod open;
 
 use feynkac_kernels::models::layers::oracle::{self, Question};
@@ -9,6 +10,7 @@ use feynkac_kernels::models::layers::{Extent, Features, Layers, Op};
 
 use crate::error::{Error, Result};
 pub use energy::Energy;
+pub(crate) use layout::{Builder, Layout};
 pub(crate) use open::{Folder, no_pickle};
 pub use open::{Kind, Loaded, open};
 

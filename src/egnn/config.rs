@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::keys::{Keys, read_object};
 use crate::netconfig::{ACTIVATIONS, DataMoments, data_moments, preconditioning, schedule};
 use crate::schedule::{Preconditioning, Prediction, Schedule};
-use crate::unet::{Scheduler, Spacing, Timestep};
+use crate::unet::{Scheduler, Timestep};
 
 /// What a network of particles is made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,17 +51,14 @@ impl EgnnConfig {
 
     /// How it was trained. The network is shown sigma/alpha.
     pub fn scheduler(&self) -> Scheduler {
-        let lambda = |t: f64| self.schedule.log_noise_ratio(t);
-        Scheduler {
-            schedule: self.schedule,
-            timestep: Timestep::Sigma,
-            prediction: self.prediction,
-            preconditioning: self.preconditioning,
-            range: (lambda(self.t_max), lambda(self.t_min)),
-            spacing: Spacing::Linspace,
-            offset: 0,
-            learned: false,
-        }
+        let range = [self.t_max, self.t_min].map(|t| self.schedule.log_noise_ratio(t));
+        Scheduler::without_table(
+            self.schedule,
+            Timestep::Sigma,
+            self.prediction,
+            self.preconditioning,
+            range.into(),
+        )
     }
 
     /// Reads a configuration from JSON text; `file` names it in messages. Gives warnings too, one for each key that is

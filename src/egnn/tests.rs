@@ -8,9 +8,8 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::layered::tests::difference;
+use crate::layered::tests::{largest, same, slopes_agree, write};
 use crate::weights::tests::Folder;
-use crate::weights::{Data, Tensor, save};
 
 fn config_text() -> Value {
     json!({
@@ -27,7 +26,7 @@ fn numbers(rng: &mut StdRng, count: usize) -> Vec<f64> {
 
 /// A network of random numbers; bumps of distances need sharpness above 0.
 fn random(config: EgnnConfig, rng: &mut StdRng) -> Egnn {
-    let build::Layout { layers, tensors } = build::layout(&config).unwrap();
+    let crate::layered::Layout { layers, tensors } = build::layout(&config).unwrap();
     let one = |(name, shape): &(String, Vec<usize>)| -> Vec<f32> {
         let all = numbers(rng, shape.iter().product()).into_iter().map(|v| v as f32);
         if name == "radial.sharpness" { all.map(f32::abs).collect() } else { all.collect() }
@@ -45,15 +44,6 @@ fn network() -> (Egnn, StdRng) {
 
 fn output(net: &Egnn, x: &[f64]) -> Vec<f64> {
     net.net.forward(x, 0.7, None).unwrap()
-}
-
-fn largest(x: &[f64]) -> f64 {
-    x.iter().fold(0.0, |m, v| v.abs().max(m))
-}
-
-fn same(got: &[f64], wanted: &[f64], within: f64) {
-    let off: Vec<f64> = got.iter().zip(wanted).map(|(a, b)| a - b).collect();
-    assert!(got.len() == wanted.len() && largest(&off) <= within * largest(wanted), "{got:?}\n{wanted:?}");
 }
 
 /// Every atom through `f`.
@@ -93,21 +83,7 @@ fn what_is_done_to_all_atoms_is_done_to_the_output() {
 fn slopes_are_those_of_differences_and_of_each_other() {
     let (net, mut rng) = network();
     let [x, u, v] = [0, 1, 2].map(|_| numbers(&mut rng, 15));
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let net = &net.net;
-    let at = |x: &[f64], time| net.forward(x, time, None).unwrap();
-    let (value, back) = net.vjp(&x, 0.7, None, &u).unwrap();
-    let (same_value, along) = net.jvp(&x, 0.7, None, &v, 0.0).unwrap();
-    assert_eq!((&value, &value), (&at(&x, 0.7), &same_value));
-    let size = dot(&u, &u).sqrt() * dot(&along, &along).sqrt();
-    assert!((dot(&u, &along) - dot(&back, &v)).abs() < 1e-12 * size);
-    let differences =
-        |at: &dyn Fn(f64) -> Vec<f64>| -> Vec<f64> { (0..15).map(|k| difference(|s| at(s)[k])).collect() };
-    let moved = |s: f64| at(&x.iter().zip(&v).map(|(x, v)| x + s * v).collect::<Vec<_>>(), 0.7);
-    same(&along, &differences(&moved), 1e-8);
-    let (_, in_time) = net.jvp(&x, 0.7, None, &[0.0; 15], 1.0).unwrap();
-    same(&in_time, &differences(&|s| at(&x, 0.7 + s)), 1e-8);
-    assert!(largest(&in_time) > 1e-3, "it looks at its time");
+    slopes_agree(&net.net, &x, &u, &v);
 }
 
 #[test]
@@ -117,16 +93,6 @@ fn two_atoms_in_one_place_have_finite_slopes() {
     x.copy_within(0..3, 3);
     let (value, back) = net.net.vjp(&x, 0.7, None, &numbers(&mut rng, 15)).unwrap();
     assert!(value.iter().chain(&back).all(|v| v.is_finite()));
-}
-
-/// Writes a network's folder, but not the tensor `without`.
-fn write(folder: &Path, net: &Egnn, without: &str) {
-    let shapes = build::layout(&net.config).unwrap().tensors;
-    let kept = shapes.iter().zip(&net.net.tensors).filter(|((name, _), _)| name != without);
-    let all: Vec<(String, Tensor)> = kept
-        .map(|((name, shape), data)| (name.clone(), Tensor { shape: shape.clone(), data: Data::F32(data) }))
-        .collect();
-    save(&folder.join("model.safetensors"), &all, &Default::default()).unwrap();
 }
 
 #[test]
@@ -143,7 +109,7 @@ fn folders_are_loaded_and_their_faults_are_named() {
         config[key] = value;
         config.to_string()
     };
-    write(&folder.0, &net, "");
+    write(&folder.0, &build::layout(&net.config).unwrap(), &net.net, "");
     fs::write(folder.0.join("config.json"), changed("more", json!(1))).unwrap();
     let (found, warnings) = load(&folder.0).unwrap();
     assert_eq!((found.config, &found.net), (net.config, &net.net));
@@ -155,6 +121,6 @@ fn folders_are_loaded_and_their_faults_are_named() {
     // an atom more changes no tensor; a bump more does
     says(&changed("radial", json!(7)), &["model.safetensors", "radial.centres", "[7]"]);
     says("{", &["config.json", "not JSON"]);
-    write(&folder.0, &net, "pairs.1.atoms.bias");
+    write(&folder.0, &build::layout(&net.config).unwrap(), &net.net, "pairs.1.atoms.bias");
     says(&config_text().to_string(), &["1 missing (pairs.1.atoms.bias [7])"]);
 }

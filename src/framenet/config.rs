@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::keys::{Keys, read_object};
 use crate::netconfig::{ACTIVATIONS, schedule};
 use crate::schedule::{Preconditioning, Prediction, Schedule};
-use crate::unet::{Scheduler, Spacing, Timestep};
+use crate::unet::{Scheduler, Timestep};
 
 /// What a network of frames is made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,17 +44,14 @@ impl FrameConfig {
 
     /// How it was trained: its output is -sigma times the score. The network is shown sigma.
     pub fn scheduler(&self) -> Scheduler {
-        let lambda = |t: f64| self.schedule.log_noise_ratio(t);
-        Scheduler {
-            schedule: self.schedule,
-            timestep: Timestep::Sigma,
-            prediction: Prediction::Eps,
-            preconditioning: Preconditioning::None,
-            range: (lambda(self.t_max), lambda(self.t_min)),
-            spacing: Spacing::Linspace,
-            offset: 0,
-            learned: false,
-        }
+        let range = [self.t_max, self.t_min].map(|t| self.schedule.log_noise_ratio(t));
+        Scheduler::without_table(
+            self.schedule,
+            Timestep::Sigma,
+            Prediction::Eps,
+            Preconditioning::None,
+            range.into(),
+        )
     }
 
     /// Reads a configuration from JSON text; `file` names it in messages. Gives warnings too, one for each key that is

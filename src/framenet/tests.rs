@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use feynkac_kernels::prims::so3::oracle::{compose, rotate, uniform};
 
 use super::*;
-use crate::layered::tests::difference;
+use crate::layered::tests::{largest, same, slopes_agree, write};
+use crate::weights::Weights;
 use crate::weights::tests::Folder;
-use crate::weights::{Data, Tensor, Weights, save};
 
 fn config_text() -> Value {
     json!({
@@ -30,21 +30,12 @@ fn network() -> (FrameNetwork, StdRng) {
     let mut rng = StdRng::seed_from_u64(3);
     let (config, warnings) = FrameConfig::parse(Path::new("c"), &config_text().to_string()).unwrap();
     assert_eq!(warnings, [""; 0]);
-    let build::Layout { layers, tensors } = build::layout(&config).unwrap();
+    let crate::layered::Layout { layers, tensors } = build::layout(&config).unwrap();
     let one = |(_, shape): &(String, Vec<usize>)| -> Vec<f32> {
         numbers(&mut rng, shape.iter().product()).into_iter().map(|v| v as f32).collect()
     };
     let tensors = tensors.iter().map(one).collect();
     (FrameNetwork { config, net: Layered::new(layers, tensors, None) }, rng)
-}
-
-fn largest(x: &[f64]) -> f64 {
-    x.iter().fold(0.0, |m, v| v.abs().max(m))
-}
-
-fn same(got: &[f64], wanted: &[f64], within: f64) {
-    let off: Vec<f64> = got.iter().zip(wanted).map(|(a, b)| a - b).collect();
-    assert!(got.len() == wanted.len() && largest(&off) <= within * largest(wanted), "{got:?}\n{wanted:?}");
 }
 
 #[test]
@@ -104,31 +95,7 @@ fn what_is_done_to_the_whole_chain_is_done_to_the_positions_score() {
 fn slopes_are_those_of_differences_and_of_each_other() {
     let (net, mut rng) = network();
     let (x, v, u) = (numbers(&mut rng, 21), numbers(&mut rng, 21), numbers(&mut rng, 18));
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let net = &net.net;
-    let at = |x: &[f64], time| net.forward(x, time, None).unwrap();
-    let (value, back) = net.vjp(&x, 0.7, None, &u).unwrap();
-    let (same_value, along) = net.jvp(&x, 0.7, None, &v, 0.0).unwrap();
-    assert_eq!((&value, &value), (&at(&x, 0.7), &same_value));
-    let size = dot(&u, &u).sqrt() * dot(&along, &along).sqrt();
-    assert!((dot(&u, &along) - dot(&back, &v)).abs() < 1e-12 * size);
-    let differences =
-        |at: &dyn Fn(f64) -> Vec<f64>| -> Vec<f64> { (0..18).map(|k| difference(|s| at(s)[k])).collect() };
-    let moved = |s: f64| at(&x.iter().zip(&v).map(|(x, v)| x + s * v).collect::<Vec<_>>(), 0.7);
-    same(&along, &differences(&moved), 1e-8);
-    let (_, in_time) = net.jvp(&x, 0.7, None, &[0.0; 21], 1.0).unwrap();
-    same(&in_time, &differences(&|s| at(&x, 0.7 + s)), 1e-8);
-    assert!(largest(&in_time) > 1e-3, "it looks at its time");
-}
-
-/// Writes a network's folder, but not the tensor `without`.
-fn write(folder: &Path, net: &FrameNetwork, without: &str) {
-    let shapes = build::layout(&net.config).unwrap().tensors;
-    let kept = shapes.iter().zip(&net.net.tensors).filter(|((name, _), _)| name != without);
-    let all: Vec<(String, Tensor)> = kept
-        .map(|((name, shape), data)| (name.clone(), Tensor { shape: shape.clone(), data: Data::F32(data) }))
-        .collect();
-    save(&folder.join("model.safetensors"), &all, &Default::default()).unwrap();
+    slopes_agree(&net.net, &x, &u, &v);
 }
 
 #[test]
@@ -145,7 +112,7 @@ fn folders_are_loaded_and_their_faults_are_named() {
         config[key] = value;
         config.to_string()
     };
-    write(&folder.0, &net, "");
+    write(&folder.0, &build::layout(&net.config).unwrap(), &net.net, "");
     fs::write(folder.0.join("config.json"), changed("more", json!(1))).unwrap();
     let (found, warnings) = load(&folder.0).unwrap();
     assert_eq!((found.config, &found.net), (net.config, &net.net));
@@ -157,6 +124,6 @@ fn folders_are_loaded_and_their_faults_are_named() {
     says(&changed("schedule", json!({"kind": "vp-cosine"})), &["schedule: found vp-cosine", "ve or edm"]);
     says(&changed("frames", json!(4)), &["model.safetensors", "places", "[2, 4, 4]"]);
     says("{", &["config.json", "not JSON"]);
-    write(&folder.0, &net, "frames.time.bias");
+    write(&folder.0, &build::layout(&net.config).unwrap(), &net.net, "frames.time.bias");
     says(&config_text().to_string(), &["1 missing (frames.time.bias [14])"]);
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::netconfig;
-use crate::weights::Weights;
+use crate::weights::{Data, Tensor, Weights, save};
 
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("weights").join(name)
@@ -30,6 +30,42 @@ fn relative(got: &[f64], wanted: &[f64]) -> f64 {
 pub(crate) fn difference(f: impl Fn(f64) -> f64) -> f64 {
     let h = 3e-5;
     (8.0 * (f(h) - f(-h)) - (f(2.0 * h) - f(-2.0 * h))) / (12.0 * h)
+}
+
+pub(crate) fn largest(x: &[f64]) -> f64 {
+    x.iter().fold(0.0, |m, v| v.abs().max(m))
+}
+
+pub(crate) fn same(got: &[f64], wanted: &[f64], within: f64) {
+    let off: Vec<f64> = got.iter().zip(wanted).map(|(a, b)| a - b).collect();
+    assert!(got.len() == wanted.len() && largest(&off) <= within * largest(wanted), "{got:?}\n{wanted:?}");
+}
+
+/// Whether the slopes of a network at `x` are those of differences and of each other: back of `u`, along `v` and along its time.
+pub(crate) fn slopes_agree(net: &Layered, x: &[f64], u: &[f64], v: &[f64]) {
+    let at = |x: &[f64], time| net.forward(x, time, None).unwrap();
+    let (value, back) = net.vjp(x, 0.7, None, u).unwrap();
+    let (same_value, along) = net.jvp(x, 0.7, None, v, 0.0).unwrap();
+    assert_eq!((&value, &value), (&at(x, 0.7), &same_value));
+    let size = dot(u, u).sqrt() * dot(&along, &along).sqrt();
+    assert!((dot(u, &along) - dot(&back, v)).abs() < 1e-12 * size);
+    let differences = |at: &dyn Fn(f64) -> Vec<f64>| -> Vec<f64> {
+        (0..u.len()).map(|k| difference(|s| at(s)[k])).collect()
+    };
+    let moved = |s: f64| at(&x.iter().zip(v).map(|(x, v)| x + s * v).collect::<Vec<_>>(), 0.7);
+    same(&along, &differences(&moved), 1e-8);
+    let (_, in_time) = net.jvp(x, 0.7, None, &vec![0.0; x.len()], 1.0).unwrap();
+    same(&in_time, &differences(&|s| at(x, 0.7 + s)), 1e-8);
+    assert!(largest(&in_time) > 1e-3, "it looks at its time");
+}
+
+/// Writes the file of a network that is so laid out, but not the tensor `without`.
+pub(crate) fn write(folder: &Path, layout: &Layout, net: &Layered, without: &str) {
+    let kept = layout.tensors.iter().zip(&net.tensors).filter(|((name, _), _)| name != without);
+    let all: Vec<(String, Tensor)> = kept
+        .map(|((name, shape), data)| (name.clone(), Tensor { shape: shape.clone(), data: Data::F32(data) }))
+        .collect();
+    save(&folder.join("model.safetensors"), &all, &Default::default()).unwrap();
 }
 
 /// Slope of `f` along `v` at `x`, by central differences of step 1e-5.

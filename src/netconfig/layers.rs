@@ -8,7 +8,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::layered::Layered;
-use crate::unet::{Scheduler, Spacing, Timestep};
+use crate::unet::{Scheduler, Timestep};
 
 /// Layers and the numbers they name, as they grow.
 #[derive(Default)]
@@ -69,17 +69,9 @@ impl NetConfig {
             Embedding::Fourier => 1.0,
             Embedding::Sinusoidal { scale, .. } => scale,
         };
-        let lambda = |t: f64| self.schedule.log_noise_ratio(t);
-        Scheduler {
-            schedule: self.schedule,
-            timestep: Timestep::Feature { feature: self.time.feature, scale },
-            prediction: self.prediction,
-            preconditioning: self.preconditioning,
-            range: (lambda(self.t_max), lambda(self.t_min)),
-            spacing: Spacing::Linspace,
-            offset: 0,
-            learned: false,
-        }
+        let time = Timestep::Feature { feature: self.time.feature, scale };
+        let range = [self.t_max, self.t_min].map(|t| self.schedule.log_noise_ratio(t));
+        Scheduler::without_table(self.schedule, time, self.prediction, self.preconditioning, range.into())
     }
 }
 

@@ -7,14 +7,7 @@ use feynkac_kernels::models::layers::{Activation, Features, Layers, Op};
 
 use super::config::{TimeEmbedding, UnetConfig};
 use crate::error::{Error, Result};
-
-/// A network without its numbers.
-#[derive(Debug)]
-pub(super) struct Layout {
-    pub layers: Layers,
-    /// Name and shape of each tensor.
-    pub tensors: Vec<(String, Vec<usize>)>,
-}
+use crate::layered::Layout;
 
 struct Builder<'a> {
     file: &'a Path,

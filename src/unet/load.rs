@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::build::{Layout, layout};
+use super::build::layout;
 use super::{Scheduler, Unet, UnetConfig};
 use crate::error::{Error, Result};
 use crate::keys::{Keys, read_object, size_in};
-use crate::layered::Layered;
+use crate::layered::{Layered, Layout};
 use crate::netconfig::{DataMoments, data_moments};
 use crate::weights::{Weights, read_text};
 

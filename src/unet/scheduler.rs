@@ -88,6 +88,18 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
+    /// Without a table, trained at all noise levels of `range` of ln(sigma/alpha), the noisiest first.
+    pub(crate) fn without_table(
+        schedule: Schedule,
+        timestep: Timestep,
+        prediction: Prediction,
+        preconditioning: Preconditioning,
+        range: (f64, f64),
+    ) -> Self {
+        let (spacing, offset, learned) = (Spacing::Linspace, 0, false);
+        Self { schedule, timestep, prediction, preconditioning, range, spacing, offset, learned }
+    }
+
     /// Reads a configuration from JSON text; `file` names it in messages. Gives a warning where the library would change
     /// a prediction (`clip_sample`, `thresholding`): a prediction that was cut is no score, so here it is not.
     pub fn parse(file: &Path, text: &str) -> Result<(Self, Vec<String>)> {
@@ -189,16 +201,8 @@ fn exploding(keys: &mut Keys) -> Result<Scheduler> {
     let sigma_max = keys.number("sigma_max", Some(1348.0))?;
     let schedule = Schedule::Ve { sigma_min, sigma_max };
     schedule.validate().map_err(|e| e.in_file(keys.file))?;
-    Ok(Scheduler {
-        schedule,
-        timestep: Timestep::Sigma,
-        prediction: Prediction::Score,
-        preconditioning: Preconditioning::None,
-        range: (sigma_max.ln(), sigma_min.ln()),
-        spacing: Spacing::Linspace,
-        offset: 0,
-        learned: false,
-    })
+    let (prediction, range) = (Prediction::Score, (sigma_max.ln(), sigma_min.ln()));
+    Ok(Scheduler::without_table(schedule, Timestep::Sigma, prediction, Preconditioning::None, range))
 }
 
 fn karras(keys: &mut Keys) -> Result<Scheduler> {
@@ -209,16 +213,8 @@ fn karras(keys: &mut Keys) -> Result<Scheduler> {
     Schedule::Edm.check_range(high, low).map_err(|e| e.in_file(keys.file))?;
     let epsilon = |v: &Value| (v.as_str() == Some("epsilon")).then_some(());
     keys.maybe("prediction_type", "\"epsilon\" with this scheduler", epsilon)?;
-    Ok(Scheduler {
-        schedule: Schedule::Edm,
-        timestep: Timestep::QuarterLogSigma,
-        prediction: Prediction::X0,
-        preconditioning,
-        range: (high.ln(), low.ln()),
-        spacing: Spacing::Linspace,
-        offset: 0,
-        learned: false,
-    })
+    let (time, range) = (Timestep::QuarterLogSigma, (high.ln(), low.ln()));
+    Ok(Scheduler::without_table(Schedule::Edm, time, Prediction::X0, preconditioning, range))
 }
 
 fn table(keys: &mut Keys) -> Result<Scheduler> {

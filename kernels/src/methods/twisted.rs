@@ -10,7 +10,7 @@
 use cubecl::prelude::*;
 
 use super::{Coeffs, Needs};
-use crate::prims::math::{larger, smaller};
+use crate::prims::math::{exp, larger, smaller};
 
 /// The score of one model, and the Jacobian of its denoiser.
 pub const NEEDS: Needs = Needs { models: (1, 1), vjp: true, weights: true, densities: false };
@@ -55,6 +55,12 @@ pub fn lean_within<N: Size>(
     let by = larger::<N>(smaller::<N>(Vector::new(c.side0) * width * width * pull, most), least);
     let u = fma(Vector::new(c.range_rate), by / width, Vector::new(c.side2) * noise);
     Lean::<N> { by, rate: rate::<N>(u, noise) }
+}
+
+/// The factor of a coordinate's noise, where the model has `said` how broad a step is: docs/maths.md (13.4).
+#[cube]
+pub fn width<N: Size>(said: Vector<f32, N>, c: &Coeffs) -> Vector<f32, N> {
+    exp::<N>(fma(Vector::new(c.width_said), said, Vector::new(c.width)))
 }
 
 /// log p(x'|x) - log q(x'|x) of a coordinate, but for its constant.

@@ -78,8 +78,14 @@ pub fn swept(device: &Device, models: &[Model], options: &Options, before: &[Vec
     let run = Run::retaining(device, models, &options, 0..groups, 1, path).expect("a sweep");
     run.begin().expect("a start");
     run.advance_through(0..options.steps).expect("steps");
+    traced(&run)
+}
+
+/// The path `[groups][level, coordinate]` of a particle of each group, chosen by its weight at the end of a run.
+pub fn traced(run: &Run) -> Vec<Vec<f64>> {
+    let (levels, groups, dim) = (run.coeffs.len() + 1, run.of.groups, run.of.dim);
     let traced = run.trace(&run.choose().expect("a choice")).expect("paths");
-    let out = device.download(&traced).expect("paths");
+    let out = run.device.download(&traced).expect("paths");
     let level = |l: usize, g: usize| &out[(l * groups + g) * dim..][..dim];
     let path = |g: usize| (0..levels).flat_map(move |l| level(l, g)).map(|x| f64::from(*x)).collect();
     (0..groups).map(path).collect()

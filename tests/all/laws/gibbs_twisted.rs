@@ -9,7 +9,7 @@ use feynkac::{
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::gibbs::swept;
+use super::gibbs::{swept, traced};
 use super::sweep::uniform;
 use super::sweep_twisted::{Line, Slip, Sweep, plain};
 use super::twisted_networks::{network, shipped_classifier, short};
@@ -149,16 +149,11 @@ fn independent(dim: usize) -> Model {
 
 /// Paths `[groups][level, coordinate]` of runs that follow none.
 fn unswept(device: &Device, models: &[Model], options: &Options) -> Vec<Vec<f64>> {
-    let (dim, levels, groups) = (models[0].dim(), options.steps + 1, options.groups);
     let options = Options { paths: true, ..options.clone() };
     let run = Run::new(device, models, &options).expect("a run");
     run.begin().expect("a start");
     run.advance_through(0..options.steps).expect("steps");
-    let traced = run.trace(&run.choose().expect("a choice")).expect("paths");
-    let out = device.download(&traced).expect("paths");
-    let level = |l: usize, g: usize| &out[(l * groups + g) * dim..][..dim];
-    let path = |g: usize| (0..levels).flat_map(move |l| level(l, g)).map(|x| f64::from(*x)).collect();
-    (0..groups).map(path).collect()
+    traced(&run)
 }
 
 fn the_law_of_paths_stays(device: &Device) {

@@ -3,12 +3,11 @@
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use crate::methods::twisted::{lean, lean_within};
+use crate::methods::twisted::{lean, lean_within, width};
 use crate::methods::{Coeffs, Method, coeffs};
 use crate::models::TwistKey;
 use crate::passes::number;
 use crate::passes::step::key::Carry;
-use crate::prims::math::exp;
 use crate::prims::state::{Grid, Layout, Shape, load, load_row, rounded, store, store_row};
 
 /// What changes the generated code.
@@ -121,7 +120,7 @@ fn ratio<M: Method, E: Float, N: Size>(
     let pull = load_row::<E, N>(&before.scores, &score_grid, grid.rows + k, at, key.layout);
     let width = if comptime!(key.twisted.is_some_and(|twist| twist.broad)) {
         let said = load_row::<E, N>(&before.scores, &score_grid, 2usize * grid.rows + k, at, key.layout);
-        exp::<N>(fma(Vector::new(c.width_said), said, Vector::new(c.width)))
+        width::<N>(said, c)
     } else {
         Vector::new(1.0f32)
     };

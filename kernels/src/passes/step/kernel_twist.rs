@@ -4,12 +4,12 @@ use cubecl::prelude::*;
 
 use super::key::{Carry, Common, Stage, StepKey};
 use crate::methods::Coeffs;
-use crate::methods::twisted::{Lean, lean, lean_within};
+use crate::methods::twisted::{Lean, lean, lean_within, width};
 use crate::models::twist::{
     Numbers, Potential, evaluate, look, numbers, pull_of, put_widths, seen_of, width_of,
 };
 use crate::models::{Here, Models, Score, Twist, extent, score_of};
-use crate::prims::math::{exp, exp2_below, larger, ln};
+use crate::prims::math::{exp2_below, larger, ln};
 use crate::prims::monoid::ZERO_WEIGHT;
 use crate::prims::philox::{Stream, purpose, tag, uniform, words};
 use crate::prims::state::{Past, Shape, gather, recall, recall_row, scatter, store, store_row};
@@ -51,7 +51,7 @@ pub fn breadth<E: Float, N: Size>(
     if comptime!(key.broad()) {
         let row = 2usize * extent(here.dim, key.models.registers) + k;
         let said = recall_row::<E, N>(&before.scores, &here.score_grid, row, past, key.models.layout);
-        exp::<N>(fma(Vector::new(c.width_said), said, Vector::new(c.width)))
+        width::<N>(said, c)
     } else {
         Vector::new(1.0f32)
     }
