@@ -159,10 +159,10 @@ fn total(options: &Options, levels: &[Noise], at: usize) -> f64 {
 fn row(options: &Options, levels: &[Noise], (dim, i): (usize, usize), active: f64) -> StepCoeffs {
     let (zeta, d) = (options.zeta(), dim as f64);
     let schedule = &options.schedule;
-    let (now, next) = (levels[i], levels[i + 1]);
     if let Some(twisting) = &options.twisting {
-        return twist::row(twisting, now, next, dim, level(options, levels, i));
+        return twist::row(twisting, (levels, i), dim, level(options, levels, i));
     }
+    let (now, next) = (levels[i], levels[i + 1]);
     let (t, s) = (now.t, next.t);
     let h = t - s;
     let (noisy, clean) = (schedule.diffusion_sq(t), schedule.diffusion_sq(s));

@@ -43,6 +43,9 @@ pub enum Chain {
     Forward,
     /// With that of the forward chain given both ends; none on the last step.
     Posterior,
+    /// As posterior, and on the last step with the variance of the step before: so clipped by improved DDPM (A. Nichol,
+    /// P. Dhariwal 2021, arXiv 2102.09672), which known coordinates without noise need.
+    Clipped,
     /// As forward, but for the last step: from the level where it is cut off it goes to the denoised state.
     Truncated,
     /// With one between those of forward and posterior, of each coordinate, that the network says; none on the last step.

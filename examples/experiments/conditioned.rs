@@ -48,8 +48,8 @@ impl Digits {
         Ok((model, options))
     }
 
-    /// A run of each image under `task`, stepping by `proposal`. The paper's choices: psi as broad as data of variance 0.12 make it, noise of the
-    /// posterior chain where a step may be without.
+    /// A run of each image under `task`, stepping by `proposal`. The paper's choices: psi as broad as data of variance 0.12 make
+    /// it, noise of the posterior chain; where pixels are put in their place, on the last step too.
     fn twisted(
         &self,
         device: &Device,
@@ -62,7 +62,7 @@ impl Digits {
             Task::Classifier { .. } => Some(Model::classifier(&self.classifier)?.0),
             _ => None,
         };
-        let chain = if classifier.is_some() { Chain::Posterior } else { Chain::Forward };
+        let chain = if classifier.is_some() { Chain::Posterior } else { Chain::Clipped };
         let spread = Spread::Tau(0.12);
         options.twisting = Some(Twisting { spread, chain, proposal, ..Twisting::new(task) });
         let models: Vec<Model> = [model].into_iter().chain(classifier).collect();

@@ -18,16 +18,23 @@ pub(crate) fn noise(schedule: &Schedule, t: f64) -> Noise {
     Noise { t, alpha: schedule.alpha(t), sigma: schedule.sigma(t) }
 }
 
-/// Factors of x and of the score in the mean of the model's kernel from `now` to `next`, and its variance.
-fn kernel(chain: Chain, now: Noise, next: Noise) -> (f64, f64, f64) {
+/// The variance that the forward chain adds between `next` and `now`.
+fn added(now: Noise, next: Noise) -> f64 {
+    now.sigma.powi(2) - (now.alpha / next.alpha * next.sigma).powi(2)
+}
+
+/// Factors of x and of the score in the mean of the model's kernel from level `at`, and its variance.
+fn kernel(chain: Chain, levels: &[Noise], at: usize) -> (f64, f64, f64) {
+    let (now, next) = (levels[at], levels[at + 1]);
     let kept = now.alpha / next.alpha;
-    let added = now.sigma.powi(2) - (kept * next.sigma).powi(2);
+    let posterior = |now: Noise, next: Noise| added(now, next) * (next.sigma / now.sigma).powi(2);
     let variance = match chain {
         Chain::Truncated | Chain::Learned if next.sigma == 0.0 => 0.0,
-        Chain::Forward | Chain::Truncated | Chain::Learned => added,
-        Chain::Posterior => added * (next.sigma / now.sigma).powi(2),
+        Chain::Forward | Chain::Truncated | Chain::Learned => added(now, next),
+        Chain::Clipped if next.sigma == 0.0 && at > 0 => posterior(levels[at - 1], now),
+        Chain::Posterior | Chain::Clipped => posterior(now, next),
     };
-    (1.0 / kept, added / kept, variance)
+    (1.0 / kept, added(now, next) / kept, variance)
 }
 
 /// See [`StepCoeffs::range`].
@@ -38,9 +45,15 @@ fn range((low, high): (f64, f64), now: Noise, drift: f64, variance: f64) -> [f64
     [gain / now.alpha, gain * noise / now.alpha, gain * low, gain * high, 1.0 / variance.sqrt()]
 }
 
-/// The numbers of the step from `now` to `next`, over those of its level.
-pub(crate) fn row(twisting: &Twisting, now: Noise, next: Noise, dim: usize, level: StepCoeffs) -> StepCoeffs {
-    let (shrink, drift, variance) = kernel(twisting.chain, now, next);
+/// The numbers of the step from level `at`, over those of the level.
+pub(crate) fn row(
+    twisting: &Twisting,
+    (levels, at): (&[Noise], usize),
+    dim: usize,
+    level: StepCoeffs,
+) -> StepCoeffs {
+    let (now, next) = (levels[at], levels[at + 1]);
+    let (shrink, drift, variance) = kernel(twisting.chain, levels, at);
     let pins = twisting.task.pins() && (twisting.replaces() || next.sigma == 0.0);
     // What is put in its place is drawn by the model, and so is a step without noise.
     let (lean, broader) = match variance {

@@ -78,9 +78,8 @@ impl Twisting {
                 return Err(Error::input("potential with noise 0", self.potential, wanted));
             }
         }
-        if self.task.pins() && self.chain != Chain::Forward {
-            let wanted =
-                "forward, or noise above 0: its last step has no noise in which to weigh what is known";
+        if self.task.pins() && !matches!(self.chain, Chain::Forward | Chain::Clipped) {
+            let wanted = "forward or clipped, or noise above 0: its last step has none in which to weigh what is known";
             return Err(Error::input("chain", format!("{} with noise 0", self.chain), wanted));
         }
         self.check_range()?;

@@ -47,6 +47,7 @@ pub const SPREADS: &[(&str, &str)] = &[
 pub const CHAINS: &[(&str, Chain, &str)] = &[
     ("forward", Chain::Forward, "steps with the variance that the forward chain adds; the default"),
     ("posterior", Chain::Posterior, "with that of the forward chain given both ends, none on the last step"),
+    ("clipped", Chain::Clipped, "as posterior, and on the last step with the variance of the step before"),
     (
         "learned",
         Chain::Learned,

@@ -114,12 +114,15 @@ type Parts = (Vec<f64>, Vec<Vec<f64>>, Vec<usize>);
 
 /// The mask, and the trail of every group at every level with what its draw takes off the log-weight.
 fn replaced(task: &Task, mask: &[bool], levels: &[Noise], seeds: &[u64]) -> Parts {
-    let trails: Vec<Trail> = seeds.iter().map(|seed| Trail::new(task, levels, *seed)).collect();
+    let (dim, each) = (mask.len(), mask.len() + 1);
     let mut params: Vec<f64> = mask.iter().map(|m| f64::from(u8::from(*m))).collect();
-    for level in 0..levels.len() {
-        for trail in &trails {
-            params.extend(&trail.at[level]);
-            params.push(-trail.log_q[level]);
+    params.resize(dim + levels.len() * seeds.len() * each, 0.0);
+    for (group, seed) in seeds.iter().enumerate() {
+        let trail = Trail::new(task, levels, *seed);
+        for (level, (at, log_q)) in trail.at.iter().zip(&trail.log_q).enumerate() {
+            let row = &mut params[dim + (level * seeds.len() + group) * each..][..each];
+            row[..dim].copy_from_slice(at);
+            row[dim] = -log_q;
         }
     }
     (params, vec![vec![0.0]; levels.len()], vec![mask.len(), 0])

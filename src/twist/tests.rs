@@ -99,22 +99,25 @@ fn a_respaced_chain_is_that_of_ddpm() {
     let mut options = Options::new(crate::Method::Tds, scheduler.schedule);
     (options.steps, options.t_max, options.t_min) = (steps, times[0], times[steps - 1]);
     options.times = Some(times);
-    for chain in [Chain::Forward, Chain::Posterior, Chain::Truncated] {
+    for chain in [Chain::Forward, Chain::Posterior, Chain::Clipped, Chain::Truncated] {
         options.twisting = Some(Twisting { chain, ..Twisting::new(tasks().remove(0)) });
         let at = crate::coeffs::levels(&options).unwrap();
         let rows = crate::coeffs::steps(&options, &at, 3).unwrap();
+        let mut before = f64::NAN;
         for ((c, at), pair) in rows.iter().zip(&at).zip(levels.windows(2)) {
             let (now, next) = (pair[0], pair[1]);
             let beta = 1.0 - now / next;
             // s = (alpha D - x)/sigma^2
             let found = [c.drift * at.alpha / (1.0 - now), c.shrink - c.drift / (1.0 - now), c.noise.powi(2)];
             let variance = match chain {
-                Chain::Posterior => beta * (1.0 - next) / (1.0 - now),
+                Chain::Clipped if next == 1.0 => before,
+                Chain::Posterior | Chain::Clipped => beta * (1.0 - next) / (1.0 - now),
                 Chain::Truncated if next == 1.0 => 0.0,
                 _ => beta,
             };
             let of_x = (now / next).sqrt() * (1.0 - next) / (1.0 - now);
             close(&found, &[next.sqrt() * beta / (1.0 - now), of_x, variance], 1.0e-9);
+            before = variance;
         }
     }
     assert!(scheduler.noise_times(&scheduler.schedule, 1001).is_err());

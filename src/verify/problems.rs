@@ -61,6 +61,7 @@ fn twisted(unfused: bool) -> Vec<(Vec<Model>, Options)> {
         let spread = [Spread::Data, Spread::Noise, Spread::Tau(0.3)][at % 3];
         let chain = match at % 4 {
             1 | 3 if !task.pins() => [Chain::Posterior, Chain::Truncated][at / 2 % 2],
+            1 | 3 => Chain::Clipped,
             _ => Chain::Forward,
         };
         let (lean, proposal_variance) = [(1.0, 1.0), (0.0, 1.3), (0.7, 1.1)][at % 3];

@@ -46,7 +46,7 @@ pub struct Twist {
     /// Where steps come from: twisted or replacement [default: twisted]
     #[arg(long, value_parser = named::<Proposal>)]
     pub proposal: Option<Proposal>,
-    /// The model's own steps, by their variance: forward, posterior, learned or truncated [default: forward]
+    /// The model's own steps, by their variance: forward, posterior, clipped, learned or truncated [default: forward]
     #[arg(long, value_parser = named::<Chain>)]
     pub chain: Option<Chain>,
 }

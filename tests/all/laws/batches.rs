@@ -3,11 +3,12 @@
 
 use feynkac::kernels::device::Device;
 use feynkac::run::{Outcome, Run, batches};
-use feynkac::{Method, Model, Options, Policy, Rule, Schedule, sample};
+use feynkac::{Method, Model, Options, Policy, Proposal, Rule, Schedule, Twisting, sample};
 
+use crate::methods::tds::{VE, gaussian, inpainting, linear, tiny};
 use crate::reference::{model, q1, q2};
 
-on_every_device! { batches_do_not_matter, the_peak_is_what_was_said, nothing_is_reserved_by_planning }
+on_every_device! { batches_do_not_matter, twisted_batches_do_not_matter, the_peak_is_what_was_said, nothing_is_reserved_by_planning }
 
 fn options(method: Method, particles: usize, groups: usize) -> Options {
     let mut options = Options::new(method, Schedule::Ve { sigma_min: 0.01, sigma_max: 50.0 });
@@ -32,24 +33,39 @@ fn batches_do_not_matter(device: &Device) {
             [(Method::FkcAnneal, vec![model(&q1())]), (Method::FkcGuidance, vec![model(&q1()), model(&q2())])]
         {
             let options = Options { resample: policy, rule, ..options(method, particles, groups) };
-            let whole = run(device, &models, &options, groups);
-            for at_once in [1, 2, 3, groups - 1] {
-                let parts = run(device, &models, &options, at_once);
-                let what = format!("{method}, {groups} groups of {particles}, {at_once} at once");
-                let words = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
-                assert!(words(&whole.x) == words(&parts.x), "{what}: positions");
-                assert!(words(&whole.log_w) == words(&parts.log_w), "{what}: log-weights");
-                assert_eq!(whole.ancestors, parts.ancestors, "{what}");
-                assert_eq!(whole.log_z, parts.log_z, "{what}");
-                assert_eq!(whole.ess, parts.ess, "{what}");
-                assert_eq!(whole.resampled_at, parts.resampled_at, "{what}");
-                assert_eq!(whole.distinct_roots, parts.distinct_roots, "{what}");
-                let count = groups.div_ceil(at_once) as u64;
-                assert_eq!(parts.counters.launches, count * whole.counters.launches, "{what}");
-                assert_eq!(parts.counters.allocations_in_loop, 0, "{what}");
-                assert_eq!(parts.counters.downloads_in_loop, 0, "{what}");
-            }
+            as_whole(device, &models, &options);
         }
+    }
+}
+
+/// Each group is told its own numbers, be they the same or, with replacement, a path of its own.
+fn twisted_batches_do_not_matter(device: &Device) {
+    let replaced = Twisting { proposal: Proposal::Replacement, ..Twisting::new(inpainting(0.0)) };
+    for twisting in [Twisting::new(linear()), replaced] {
+        let mut options = tiny(linear(), VE);
+        (options.particles, options.groups, options.twisting) = (37, 5, Some(twisting));
+        as_whole(device, &[Model::Analytic(gaussian())], &options);
+    }
+}
+
+fn as_whole(device: &Device, models: &[Model], options: &Options) {
+    let groups = options.groups;
+    let whole = run(device, models, options, groups);
+    for at_once in [1, 2, 3, groups - 1] {
+        let parts = run(device, models, options, at_once);
+        let what = format!("{}, {groups} groups of {}, {at_once} at once", options.method, options.particles);
+        let words = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
+        assert!(words(&whole.x) == words(&parts.x), "{what}: positions");
+        assert!(words(&whole.log_w) == words(&parts.log_w), "{what}: log-weights");
+        assert_eq!(whole.ancestors, parts.ancestors, "{what}");
+        assert_eq!(whole.log_z, parts.log_z, "{what}");
+        assert_eq!(whole.ess, parts.ess, "{what}");
+        assert_eq!(whole.resampled_at, parts.resampled_at, "{what}");
+        assert_eq!(whole.distinct_roots, parts.distinct_roots, "{what}");
+        let count = groups.div_ceil(at_once) as u64;
+        assert_eq!(parts.counters.launches, count * whole.counters.launches, "{what}");
+        assert_eq!(parts.counters.allocations_in_loop, 0, "{what}");
+        assert_eq!(parts.counters.downloads_in_loop, 0, "{what}");
     }
 }
 

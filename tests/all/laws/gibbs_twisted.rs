@@ -136,7 +136,12 @@ fn cases() -> Vec<Case> {
             }),
             vec![known],
         ),
-        ("in its place", options(pinned, VE, 3.0), vec![Some((1.8, 0.0)), None]),
+        ("in its place", options(pinned.clone(), VE, 3.0), vec![Some((1.8, 0.0)), None]),
+        (
+            "in its place, clipped",
+            changed(options(pinned, VE, 1.5), |o, t| (o.particles, t.chain) = (16, Chain::Clipped)),
+            vec![Some((1.8, 0.0)), None],
+        ),
     ]
 }
 
@@ -194,7 +199,10 @@ fn a_path_weighs_what_it_did(device: &Device) {
         ("linear", exact(), with(linear(), &|_, t| t.proposal_variance = 1.3)),
         ("posterior", exact(), with(linear(), &|_, t| t.chain = Chain::Posterior)),
         ("the largest", exact(), with(linear(), &|_, t| (t.lean, t.potential) = (0.0, Potential::Max))),
+        ("truncated", exact(), with(linear(), &|o, t| (o.t_min, t.chain) = (0.3, Chain::Truncated))),
+        ("cut off", exact(), with(linear(), &|_, t| t.range = Some((-0.5, 0.6)))),
         ("in its place", exact(), tiny(inpainting(0.0), VE)),
+        ("in its place, clipped", exact(), with(inpainting(0.0), &|_, t| t.chain = Chain::Clipped)),
         ("in one of its places", exact(), tiny(placement(0.0), VE)),
         ("a network", vec![plane], far),
     ];

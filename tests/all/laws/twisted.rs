@@ -77,9 +77,10 @@ fn every_task_agrees(device: &Device) {
         (options.particles, options.groups) = [(1, 1), (17, 3), (257, 2), (33, 4)][at % 4];
         options.resample = [Policy::Every, Policy::Ess(0.7), Policy::Never][at % 3];
         let twisting = options.twisting.as_mut().expect("a twist");
-        if !matches!(twisting.task, Task::Inpaint { noise: 0.0, .. } | Task::Placement { noise: 0.0, .. }) {
-            twisting.chain = [Chain::Forward, Chain::Posterior][at % 2];
-        }
+        let pins =
+            matches!(twisting.task, Task::Inpaint { noise: 0.0, .. } | Task::Placement { noise: 0.0, .. });
+        let other = if pins { Chain::Clipped } else { Chain::Posterior };
+        twisting.chain = [Chain::Forward, other][at % 2];
         twisting.spread = [Spread::Data, Spread::Noise, Spread::Tau(0.4)][at % 3];
         (twisting.lean, twisting.proposal_variance) = [(1.0, 1.0), (0.5, 1.2)][at / 2 % 2];
         agrees(device, &name, model, &options);
@@ -98,8 +99,12 @@ fn two_launches_a_step(device: &Device) {
 
 /// A step in its parts, or several in a launch: the same particles to the bit.
 fn parts_and_whole_are_the_same(device: &Device) {
-    for task in [linear(), inpainting(0.0), placement(0.0)] {
-        let mut options = tiny(task, Schedule::Edm);
+    let usual = [linear(), inpainting(0.0), placement(0.0)].map(Twisting::new);
+    let replaced = Twisting { proposal: Proposal::Replacement, ..Twisting::new(inpainting(0.0)) };
+    let cut = Twisting { range: Some((-0.5, 0.6)), chain: Chain::Clipped, ..Twisting::new(placement(0.0)) };
+    for twisting in usual.into_iter().chain([replaced, cut]) {
+        let mut options = tiny(linear(), Schedule::Edm);
+        options.twisting = Some(twisting);
         (options.particles, options.groups, options.at_once) = (70, 3, 1);
         let run = |options: &Options| {
             let out = sample(device, &[Model::Analytic(gaussian())], options, None).expect("a run");
@@ -160,13 +165,13 @@ fn bad_runs_are_refused() {
             refusal(|o| {
                 o.twisting = Some(Twisting { chain: Chain::Posterior, ..Twisting::new(inpainting(0.0)) });
             }),
-            "chain: found posterior with noise 0, wanted forward",
+            "chain: found posterior with noise 0, wanted forward or clipped",
         ),
         (
             refusal(|o| {
                 o.twisting = Some(Twisting { chain: Chain::Truncated, ..Twisting::new(inpainting(0.0)) });
             }),
-            "chain: found truncated with noise 0, wanted forward",
+            "chain: found truncated with noise 0, wanted forward or clipped",
         ),
         (twist(&|t| t.range = Some((1.0, 1.0))), "twist-range: found 1:1, wanted LOW:HIGH"),
         (twist(&|t| t.range = Some((f64::NEG_INFINITY, 1.0))), "twist-range: found -inf:1"),

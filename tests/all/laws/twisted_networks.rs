@@ -78,11 +78,26 @@ fn image_networks_agree(device: &Device) {
     agrees(device, "U-Net", &[model], &options);
 }
 
-/// Of a U-Net that says how broad its steps are, leant within a range and not leant.
-fn learned_variances_agree(device: &Device) {
+/// A U-Net that says how broad its steps are, and three of its steps.
+pub fn learned(task: Task) -> (Model, Options) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/diffusers/learned");
-    let open = || Model::open(&path, None).expect("a folder").0;
-    let dim = open().dim();
+    let model = Model::open(&path, None).expect("a folder").0;
+    let mut options = short(&model, task);
+    options.steps = 3;
+    // The noisiest training step is beyond the end of the schedule beside the table.
+    let all = model.respaced(&options.schedule, 20).expect("training steps");
+    let times = vec![all[0], all[7], all[19]];
+    assert!(times[0] > 1.0);
+    (options.t_max, options.t_min, options.times) = (times[0], times[2], Some(times));
+    options.resample = Policy::Every;
+    let twisting = options.twisting.as_mut().expect("a twist");
+    (twisting.spread, twisting.chain) = (Spread::Noise, Chain::Learned);
+    (model, options)
+}
+
+/// Leant, leant within a range and not leant.
+fn learned_variances_agree(device: &Device) {
+    let dim = learned(Task::Own).0.dim();
     let task = || Task::Inpaint {
         mask: (0..dim).map(|k| k % 2 == 0).collect(),
         known: (0..dim).map(|k| (0.7 * k as f64).sin()).collect(),
@@ -91,18 +106,9 @@ fn learned_variances_agree(device: &Device) {
     for (lean, range) in
         [(1.0, None), (1.0, Some((-0.5, 0.5))), (0.0, None)].into_iter().skip(usize::from(slow(device)))
     {
-        let model = open();
-        let mut options = short(&model, task());
-        options.steps = 3;
-        // The noisiest training step is beyond the end of the schedule beside the table.
-        let all = model.respaced(&options.schedule, 20).expect("training steps");
-        let times = vec![all[0], all[7], all[19]];
-        assert!(times[0] > 1.0);
-        (options.t_max, options.t_min, options.times) = (times[0], times[2], Some(times));
+        let (model, mut options) = learned(task());
         (options.particles, options.groups) = if lean > 0.0 { (2, 1) } else { (5, 2) };
-        options.resample = Policy::Every;
         let twisting = options.twisting.as_mut().expect("a twist");
-        (twisting.spread, twisting.chain) = (Spread::Noise, Chain::Learned);
         (twisting.lean, twisting.range) = (lean, range);
         agrees(device, &format!("learned variances, lean {lean}, range {range:?}"), &[model], &options);
     }

@@ -15,10 +15,11 @@ use feynkac::{
 use crate::methods::tds::{gaussian, linear, tiny};
 use crate::reference::target;
 
-use super::twisted_networks::{network, shipped_classifier};
+use super::twisted_networks::{learned, network, shipped_classifier};
 
 on_every_device! {
     an_own_likelihood_is_a_built_in_one,
+    it_stands_behind_learned_variances,
     a_foreign_model_is_a_closed_form,
     the_host_may_reward,
     an_own_likelihood_that_is_no_number_is_an_error,
@@ -26,7 +27,7 @@ on_every_device! {
 
 const SLOPE: [f32; 3] = [0.5, 0.0, -0.3];
 
-/// exp(<slope, x0>).
+/// exp(<slope, x0>), slope being three numbers over and over.
 struct Linear {
     slope: [f32; 3],
     dim: usize,
@@ -34,13 +35,28 @@ struct Linear {
 
 #[cube(launch)]
 #[allow(clippy::too_many_arguments)]
-fn linear_kernel(d: &[f32], out: &mut [f32], value: u32, slope: u32, count: u32, a: f32, b: f32, c: f32) {
+fn linear_kernel(
+    d: &[f32],
+    out: &mut [f32],
+    value: u32,
+    slope: u32,
+    triples: u32,
+    count: u32,
+    a: f32,
+    b: f32,
+    c: f32,
+) {
     let mut i = ABSOLUTE_POS;
     while i < count as usize {
-        out[value as usize + i] = a * d[3 * i] + b * d[3 * i + 1] + c * d[3 * i + 2];
-        out[slope as usize + 3 * i] = a;
-        out[slope as usize + 3 * i + 1] = b;
-        out[slope as usize + 3 * i + 2] = c;
+        let mut sum = 0.0;
+        for t in 0..triples as usize {
+            let at = 3 * (triples as usize * i + t);
+            sum += a * d[at] + b * d[at + 1] + c * d[at + 2];
+            out[slope as usize + at] = a;
+            out[slope as usize + at + 1] = b;
+            out[slope as usize + at + 2] = c;
+        }
+        out[value as usize + i] = sum;
         i += CUBE_COUNT * CUBE_DIM as usize;
     }
 }
@@ -53,7 +69,7 @@ impl Likelihood for Linear {
     fn log_psi(&self, device: &Device, seen: Seen, out: &Buf<f32>, value: usize, slope: usize) -> Result<()> {
         let cubes = if device.is_cpu() { 1 } else { seen.count.div_ceil(device.units() as usize) };
         let [a, b, c] = self.slope;
-        assert_eq!(seen.denoised.len(), 3 * seen.count, "rows without padding");
+        assert_eq!(seen.denoised.len(), self.dim * seen.count, "rows without padding");
         assert!(seen.variance > 0.0 || seen.noise.sigma == 0.0);
         linear_kernel::launch(
             device.client(),
@@ -63,6 +79,7 @@ impl Likelihood for Linear {
             out.arg(),
             value as u32,
             slope as u32,
+            (self.dim / 3) as u32,
             seen.count as u32,
             a,
             b,
@@ -91,6 +108,32 @@ fn an_own_likelihood_is_a_built_in_one(device: &Device) {
     let inside = sample(device, &[Model::Analytic(gaussian())], &options, None).expect("a run");
     for (outside, inside) in outside.log_z.iter().zip(&inside.log_z) {
         assert!((outside - inside).abs() < 1e-4, "log Z {outside} outside, {inside} inside");
+    }
+    let off = outside.x.iter().zip(&inside.x).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off < 1e-3, "a coordinate is {off} off");
+}
+
+/// The same behind a network that says how broad its steps are.
+fn it_stands_behind_learned_variances(device: &Device) {
+    let slope = [0.05, 0.0, -0.03];
+    let dim = learned(Task::Own).0.dim();
+    let all = |v: f64| vec![v; dim];
+    let reward = Task::Reward {
+        slope: (0..dim).map(|k| f64::from(slope[k % 3])).collect(),
+        curvature: all(0.0),
+        centre: all(0.0),
+    };
+    let run = |task: Task, behind: Option<Model>| {
+        let (model, mut options) = learned(task);
+        (options.particles, options.groups) = (3, 2);
+        let models: Vec<Model> = [model].into_iter().chain(behind).collect();
+        sample(device, &models, &options, None).expect("a run")
+    };
+    let outside = run(Task::Own, Some(Model::Likelihood(Box::new(Linear { slope, dim }))));
+    let inside = run(reward, None);
+    for (outside, inside) in outside.log_z.iter().zip(&inside.log_z) {
+        println!("{}: log Z {outside} outside, {inside} inside", device.backend());
+        assert!((outside - inside).abs() < 1e-3, "log Z {outside} outside, {inside} inside");
     }
     let off = outside.x.iter().zip(&inside.x).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(off < 1e-3, "a coordinate is {off} off");

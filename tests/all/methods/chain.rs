@@ -30,6 +30,7 @@ pub fn line(m: f64, c: f64, options: &Options) -> ((f64, f64), Vec<Kernel>) {
     let levels = coeffs::levels(options).expect("levels");
     let chain = options.twisting.as_ref().map_or(Chain::Forward, |t| t.chain);
     let diffused = |at: &Noise| at.alpha.powi(2) * c + at.sigma.powi(2);
+    let mut before = f64::NAN;
     let kernel = |pair: &[Noise]| {
         let (now, next) = (&pair[0], &pair[1]);
         let kept = now.alpha / next.alpha;
@@ -37,15 +38,19 @@ pub fn line(m: f64, c: f64, options: &Options) -> ((f64, f64), Vec<Kernel>) {
         let share = added / now.sigma.powi(2);
         // D = m + gain (x - alpha m).
         let gain = now.alpha * c / diffused(now);
+        let posterior = added * (next.sigma / now.sigma).powi(2);
+        let variance = match chain {
+            Chain::Clipped if next.sigma == 0.0 => before,
+            Chain::Posterior | Chain::Clipped => posterior,
+            Chain::Truncated if next.sigma == 0.0 => 0.0,
+            Chain::Learned => panic!("a closed form has learnt nothing"),
+            Chain::Forward | Chain::Truncated => added,
+        };
+        before = posterior;
         Kernel {
             factor: next.alpha * share * gain + kept * next.sigma.powi(2) / now.sigma.powi(2),
             constant: next.alpha * share * m * (1.0 - gain * now.alpha),
-            variance: match chain {
-                Chain::Posterior => added * (next.sigma / now.sigma).powi(2),
-                Chain::Truncated if next.sigma == 0.0 => 0.0,
-                Chain::Learned => panic!("a closed form has learnt nothing"),
-                Chain::Forward | Chain::Truncated => added,
-            },
+            variance,
         }
     };
     ((levels[0].alpha * m, diffused(&levels[0])), levels.windows(2).map(kernel).collect())

@@ -122,6 +122,13 @@ fn unbiased_evidence(device: &Device) {
         ("placement with noise", with(placement(0.4), Schedule::RectifiedFlow, &same)),
         ("a wall", with(walls, VE, &same)),
         ("a reward", with(reward, VE, &same)),
+        ("inpainting, clipped", with(inpainting(0.0), VE, &|_, t| t.chain = Chain::Clipped)),
+        (
+            "inpainting, vp-cosine, clipped",
+            // Its last steps are small ones, and weights vary more.
+            with(inpainting(0.0), cosine, &|o, t| (o.particles, t.chain) = (256, Chain::Clipped)),
+        ),
+        ("clipped", with(linear(), cosine, &|_, t| t.chain = Chain::Clipped)),
     ];
     let mut wrong = Vec::new();
     for (at, (name, mut options)) in cases.into_iter().enumerate() {
