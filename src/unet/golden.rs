@@ -127,7 +127,7 @@ fn a_network_that_says_how_broad_a_step_is() {
     let twisting = crate::Twisting { chain: crate::Chain::Learned, ..crate::Twisting::new(task) };
     let options = crate::Options::new(crate::Method::Plain, schedule);
     let level = crate::coeffs::steps(&options, &[at(12), at(11)], dim).unwrap()[0];
-    let c = crate::twist::row(&twisting, at(12), at(11), dim, level);
+    let c = crate::twist::row(&twisting, (&[at(12), at(11)], 0), dim, level);
     assert_eq!((asked.loaded.net.output(), said.len()), (asked.loaded.net.input(), 4 * dim));
     for i in 0..2 {
         let (own, sigma) = (i * dim..(i + 1) * dim, at(12).sigma);
