@@ -19,22 +19,22 @@ pub(crate) fn noise(schedule: &Schedule, t: f64) -> Noise {
 }
 
 /// The variance that the forward chain adds between `next` and `now`.
-fn added(now: Noise, next: Noise) -> f64 {
+pub(super) fn added(now: Noise, next: Noise) -> f64 {
     now.sigma.powi(2) - (now.alpha / next.alpha * next.sigma).powi(2)
 }
 
 /// Factors of x and of the score in the mean of the model's kernel from level `at`, and its variance.
 fn kernel(chain: Chain, levels: &[Noise], at: usize) -> (f64, f64, f64) {
     let (now, next) = (levels[at], levels[at + 1]);
-    let kept = now.alpha / next.alpha;
+    let (kept, forward) = (now.alpha / next.alpha, added(now, next));
     let posterior = |now: Noise, next: Noise| added(now, next) * (next.sigma / now.sigma).powi(2);
     let variance = match chain {
         Chain::Truncated | Chain::Learned if next.sigma == 0.0 => 0.0,
-        Chain::Forward | Chain::Truncated | Chain::Learned => added(now, next),
+        Chain::Forward | Chain::Truncated | Chain::Learned => forward,
         Chain::Clipped if next.sigma == 0.0 && at > 0 => posterior(levels[at - 1], now),
         Chain::Posterior | Chain::Clipped => posterior(now, next),
     };
-    (1.0 / kept, added(now, next) / kept, variance)
+    (1.0 / kept, forward / kept, variance)
 }
 
 /// See [`StepCoeffs::range`].

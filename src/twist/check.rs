@@ -79,7 +79,8 @@ impl Twisting {
             }
         }
         if self.task.pins() && !matches!(self.chain, Chain::Forward | Chain::Clipped) {
-            let wanted = "forward or clipped, or noise above 0: its last step has none in which to weigh what is known";
+            let wanted = "forward or clipped, or noise above 0: its last step has none in which to weigh what is \
+                          known";
             return Err(Error::input("chain", format!("{} with noise 0", self.chain), wanted));
         }
         self.check_range()?;

@@ -4,6 +4,7 @@ use feynkac_kernels::prims::philox::oracle::{Stream, normal};
 use feynkac_kernels::prims::philox::{purpose, tag};
 
 use super::Task;
+use super::chain::added;
 use crate::model::Noise;
 use crate::target::log_normal;
 
@@ -25,7 +26,7 @@ impl Trail {
         for i in (0..levels.len() - 1).rev() {
             let (now, below) = (levels[i], levels[i + 1]);
             let kept = now.alpha / below.alpha;
-            let variance = now.sigma.powi(2) - (kept * below.sigma).powi(2);
+            let variance = added(now, below);
             let stream = Stream { seed, slot: 0, step: i as u32, tag: tag(purpose::TRAIL, 0) };
             for k in (0..mask.len()).filter(|k| mask[*k]) {
                 let mean = kept * at[i + 1][k];

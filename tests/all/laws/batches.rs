@@ -8,7 +8,12 @@ use feynkac::{Method, Model, Options, Policy, Proposal, Rule, Schedule, Twisting
 use crate::methods::tds::{VE, gaussian, inpainting, linear, tiny};
 use crate::reference::{model, q1, q2};
 
-on_every_device! { batches_do_not_matter, twisted_batches_do_not_matter, the_peak_is_what_was_said, nothing_is_reserved_by_planning }
+on_every_device! {
+    batches_do_not_matter,
+    twisted_batches_do_not_matter,
+    the_peak_is_what_was_said,
+    nothing_is_reserved_by_planning,
+}
 
 fn options(method: Method, particles: usize, groups: usize) -> Options {
     let mut options = Options::new(method, Schedule::Ve { sigma_min: 0.01, sigma_max: 50.0 });
