@@ -33,12 +33,11 @@ impl Likelihood for Ring {
     }
 
     fn log_psi(&self, device: &Device, seen: Seen, out: &Buf<f32>, value: usize, slope: usize) -> Result<()> {
-        let cubes =
-            if device.is_cpu() { 1 } else { seen.count.div_ceil(device.units() as usize).min(65_535) };
-        let (grid, units) = (CubeCount::Static(cubes as u32, 1, 1), CubeDim::new_1d(device.units()));
+        let (d, all, count, units) = (seen.denoised.arg(), out.arg(), seen.count as u32, device.units());
+        let cubes = if device.is_cpu() { 1 } else { count.div_ceil(units).min(65_535) };
+        let (grid, units) = (CubeCount::Static(cubes, 1, 1), CubeDim::new_1d(units));
         // Above the clean state the sample may be further from the ring, by the variance of what is denoised.
         let (r, v) = (self.0 as f32, (self.1 * self.1 + seen.variance) as f32);
-        let (d, all, count) = (seen.denoised.arg(), out.arg(), seen.count as u32);
         ring_kernel::launch(device.client(), grid, units, d, all, value as u32, slope as u32, count, r, v);
         Ok(device.launched(Work { read: 8 * seen.count as u64, written: 12 * seen.count as u64 })?)
     }
