@@ -21,7 +21,7 @@ pub const CLASSES: [&str; 6] =
     ["sampler", "particles", "judge agrees", "classifier agrees", "ESS at the end, of", "seconds an image"];
 /// And of that of pixels.
 pub const KNOWN: [&str; 6] =
-    ["known", "sampler", "particles", "error of the mean", "error of one sample", "ESS at the end, of"];
+    ["known", "sampler", "particles", "error of the mean", "error of one sample", "resampled, steps"];
 
 /// The networks.
 pub struct Digits {
@@ -192,7 +192,7 @@ pub fn by_pixels(
         let most = particles.iter().copied().max().unwrap_or(1);
         let twisted = particles.iter().map(|k| (Proposal::Twisted, *k));
         for (proposal, k) in twisted.chain([(Proposal::Replacement, most)]) {
-            let (mut samples, mut errors, mut ones, mut ess) = (Vec::new(), Vec::new(), Vec::new(), 0.0);
+            let (mut samples, mut errors, mut ones, mut resampled) = (Vec::new(), Vec::new(), Vec::new(), 0);
             for (at, image) in truth.chunks(PIXELS).enumerate() {
                 let mask = (0..PIXELS).map(shown).collect();
                 let known = image.iter().map(|x| f64::from(*x)).collect();
@@ -209,25 +209,22 @@ pub fn by_pixels(
                 errors.push(error(&mean, image, shown));
                 ones.push(error(&one.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>(), image, shown));
                 samples.extend(one);
-                ess += last_ess(&drawn, k) / size_of(&truth);
+                resampled += drawn.resampled_at[0].len();
             }
             pages::images(output, &format!("{name} {proposal} {k}"), &samples, PIXELS)?;
             let (mean_error, sample_error) =
                 (mean_and_error(errors.iter().copied()), mean_and_error(ones.iter().copied()));
             let told = |(mean, error): (f64, f64)| format!("{mean:.3} +- {error:.3}");
-            let ess_of = format!("{ess:.1} of {k}");
+            let images = truth.len() / PIXELS;
+            let resampled = format!("{:.1} of {}", resampled as f64 / images as f64, size.steps);
             let row = [name, &proposal.to_string(), &k.to_string()].map(str::to_owned).into_iter();
-            rows.push(row.chain([told(mean_error), told(sample_error), ess_of]).collect());
+            rows.push(row.chain([told(mean_error), told(sample_error), resampled]).collect());
             pages::write(output, "known.md", &pages::table(&KNOWN, &rows))?;
             all.push(Known { particles: k, mean_error, sample_error });
         }
     }
     pages::images(output, "the images", &truth, PIXELS)?;
     Ok(all)
-}
-
-fn size_of(truth: &[f32]) -> f64 {
-    (truth.len() / PIXELS) as f64
 }
 
 /// The upper half.
