@@ -36,6 +36,9 @@ struct Arguments {
     /// Independent runs of which each figure is the mean.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(2..))]
     runs: u16,
+    /// Also weights of which this quantile cuts what a step adds, in (0, 1).
+    #[arg(long)]
+    cut: Option<f64>,
     /// Seed.
     #[arg(long, default_value_t = 10)]
     seed: u64,
@@ -61,5 +64,5 @@ fn everything(arguments: &Arguments) -> Result<()> {
     if wanted("lj13") {
         what.extend([LEARNT, 1.5, 0.8].map(|t| (System::Lj13, t)));
     }
-    particles::write(&device, &arguments.weights, &what, size, &arguments.output).map(|_| ())
+    particles::write(&device, &arguments.weights, &what, arguments.cut, size, &arguments.output).map(|_| ())
 }

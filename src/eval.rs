@@ -122,15 +122,25 @@ pub fn oracle(net: &Loaded, points: &Points) -> Result<Answers> {
     Ok(answers)
 }
 
-/// Answers of a device, `micro_batch` points at once; 0 is as many as suit it.
-pub fn evaluate(device: &Device, net: &Loaded, points: &Points, micro_batch: usize) -> Result<Answers> {
+/// What a question may hold of a device's memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Points at once; 0 is as many as suit the device.
+    pub micro_batch: usize,
+    /// Keep few values for the way back and compute the others again: the same bits in less memory.
+    pub recompute: bool,
+}
+
+/// Answers of a device.
+pub fn evaluate(device: &Device, net: &Loaded, points: &Points, memory: Memory) -> Result<Answers> {
     points.check(net)?;
     let groups = alike(net, points)?;
     let level = |group: &Alike| Level { time: group.time, rate: 0.0, class: group.class, c: [1.0, 0.0, 1.0] };
     let levels: Vec<Level> = groups.iter().map(level).collect();
     let settings = Settings {
         back: points.cotangent.is_some() || net.net.energy.is_some(),
-        micro_batch: (micro_batch > 0).then_some(micro_batch),
+        micro_batch: (memory.micro_batch > 0).then_some(memory.micro_batch),
+        recompute: memory.recompute,
         most: groups.iter().map(|group| group.at.len()).max().unwrap_or(1),
         ..Settings::default()
     };

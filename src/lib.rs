@@ -75,4 +75,4 @@ pub use resample::{Given, resample};
 pub use run::{Outcome, sample};
 pub use schedule::{Grid, Schedule};
 pub use target::Target;
-pub use twist::{Chain, Potential, Proposal, Spread, Task, Twisting};
+pub use twist::{Chain, Doubt, Potential, Proposal, Spread, Task, Twisting};

@@ -201,6 +201,9 @@ pub struct Options {
     /// the same to the bit.
     #[serde(default)]
     pub micro_batch: usize,
+    /// Keep few values of a network for its way back, and compute the others again: the same to the bit in less memory.
+    #[serde(default)]
+    pub recompute: bool,
 }
 
 /// What a file that is older than a setting means.
@@ -280,6 +283,7 @@ impl Options {
             compute: Compute::Auto,
             graph: true,
             micro_batch: 0,
+            recompute: false,
         }
     }
 

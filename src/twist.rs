@@ -33,6 +33,27 @@ pub enum Spread {
     Noise,
     /// v t/(v + t) with this t, above 0.
     Tau(f64),
+    /// b/alpha, with b the variance that the forward chain adds over the step from there: of DDPM beta/sqrt(alpha bar).
+    Step,
+    /// 2 b |y - D| of each coordinate of [`Task::Inpaint`] by itself, but no less than b: steps of equal length along the
+    /// residual, as in diffusion posterior sampling (H. Chung et al. 2022, arXiv 2209.14687).
+    Residual,
+}
+
+/// How far a sample may be from its denoised state.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Doubt {
+    /// As a variance; the least one, where it grows. 0 at the clean state.
+    pub variance: f64,
+    /// The variance is this times what the denoised state misses, where that is more.
+    pub growth: f64,
+}
+
+impl From<f64> for Doubt {
+    /// The same of all states.
+    fn from(variance: f64) -> Self {
+        Self { variance, growth: 0.0 }
+    }
 }
 
 /// The model's own kernels between two levels: docs/maths.md (13.4).
@@ -129,7 +150,11 @@ impl Twisting {
             (false, Potential::Max) => Some(models::Potential::Max),
             (false, Potential::Sum) => Some(models::Potential::Sum),
         };
-        let twist = if self.replaces() { Twist::Replaced } else { self.task.family() };
+        let twist = match (self.task.family(), self.spread) {
+            _ if self.replaces() => Twist::Replaced,
+            (Twist::Separable, Spread::Residual) => Twist::Residual,
+            (family, _) => family,
+        };
         let broad = self.chain == Chain::Learned;
         TwistKey { twist, pins: self.task.pins(), steers, ranged: self.range.is_some(), broad }
     }
@@ -144,16 +169,21 @@ impl Twisting {
         self.lean > 0.0 && !self.replaces()
     }
 
-    /// The variance of a denoised state at `at`, where samples have `variance`; 0 at the clean state.
-    pub(crate) fn variance(&self, at: Noise, variance: f64) -> f64 {
-        let noise = (at.sigma / at.alpha).powi(2);
+    /// How far samples, which have `variance`, may be from denoised states at the level `at`; not at all at the clean one.
+    pub(crate) fn doubt(&self, levels: &[Noise], at: usize, variance: f64) -> Doubt {
+        let now = levels[at];
+        let noise = (now.sigma / now.alpha).powi(2);
         let about = |tau: f64| noise * tau / (noise + tau);
-        self.scale
-            * match self.spread {
-                Spread::Data => about(variance),
-                Spread::Noise => noise,
-                Spread::Tau(tau) => about(tau),
-            }
+        let step = || levels.get(at + 1).map_or(0.0, |next| chain::added(now, *next));
+        let variance = match self.spread {
+            Spread::Data => about(variance),
+            Spread::Noise => noise,
+            Spread::Tau(tau) => about(tau),
+            Spread::Step => step() / now.alpha,
+            Spread::Residual => step(),
+        };
+        let growth = if self.spread == Spread::Residual { 2.0 * step() } else { 0.0 };
+        Doubt { variance: self.scale * variance, growth: self.scale * growth }
     }
 }
 

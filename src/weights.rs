@@ -166,14 +166,33 @@ impl Weights {
             .ok_or_else(|| self.bad(name, "fewer bytes than its shape needs", "all of them"))
     }
 
+    /// A tensor of exactly this shape.
+    fn shaped(&self, name: &str, want_shape: &[usize]) -> Result<&TensorInfo> {
+        let info = self.info(name)?;
+        if info.shape != want_shape {
+            return Err(self.bad(name, shape_of(&info.shape), shape_of(want_shape)));
+        }
+        Ok(info)
+    }
+
+    /// Which values of a tensor of exactly this shape, row-major, are not 0: of BOOL, of integers, or as [`Weights::f32`].
+    pub fn nonzero(&self, name: &str, want_shape: &[usize]) -> Result<Vec<bool>> {
+        let info = self.shaped(name, want_shape)?;
+        let size = match info.dtype {
+            Dtype::BOOL | Dtype::U8 | Dtype::I8 => 1,
+            Dtype::U16 | Dtype::I16 => 2,
+            Dtype::U32 | Dtype::I32 => 4,
+            Dtype::U64 | Dtype::I64 => 8,
+            _ => return Ok(self.f32(name, want_shape)?.into_iter().map(|v| v != 0.0).collect()),
+        };
+        let data = self.data(name, info)?;
+        Ok(data.chunks_exact(size).map(|value| value.iter().any(|byte| *byte != 0)).collect())
+    }
+
     /// The values of a floating-point tensor of exactly this shape, row-major, as f32: F16 and BF16 are
     /// widened, F64 is rounded. Every value must be finite in f32.
     pub fn f32(&self, name: &str, want_shape: &[usize]) -> Result<Vec<f32>> {
-        let info = self.info(name)?;
-        if info.shape != want_shape {
-            let (found, wanted) = (&info.shape, want_shape);
-            return Err(self.bad(name, shape_of(found), shape_of(wanted)));
-        }
+        let info = self.shaped(name, want_shape)?;
         let data = self.data(name, info)?;
         let values: Vec<f32> = match info.dtype {
             Dtype::F32 => numbers(data, f32::from_le_bytes),

@@ -63,8 +63,11 @@ impl Digits {
             _ => None,
         };
         let chain = if classifier.is_some() { Chain::Posterior } else { Chain::Clipped };
-        let spread = Spread::Tau(0.12);
-        options.twisting = Some(Twisting { spread, chain, proposal, ..Twisting::new(task) });
+        let mut twisting = Twisting { chain, proposal, ..Twisting::new(task) };
+        if proposal == Proposal::Twisted {
+            twisting.spread = Spread::Tau(0.12);
+        }
+        options.twisting = Some(twisting);
         let models: Vec<Model> = [model].into_iter().chain(classifier).collect();
         sample(device, &models, &options, None)
     }

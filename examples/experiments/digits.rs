@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use feynkac::classifier::Classifier;
-use feynkac::eval::{Points, evaluate};
+use feynkac::eval::{Memory, Points, evaluate};
 use feynkac::kernels::device::Device;
 use feynkac::layered::{self, Loaded};
 use feynkac::weights::Weights;
@@ -58,7 +58,7 @@ impl Judge {
         let count = x.len() / net.net.input().numbers();
         let points =
             Points { rows: x.to_vec(), times: vec![0.0; count], classes: vec![None; count], cotangent: None };
-        let logits = evaluate(device, net, &points, 0)?.output;
+        let logits = evaluate(device, net, &points, Memory::default())?.output;
         let best = |l: &[f32]| (0..l.len()).max_by(|&a, &b| l[a].total_cmp(&l[b])).unwrap_or(0);
         Ok(logits.chunks(net.net.output().numbers()).map(best).collect())
     }

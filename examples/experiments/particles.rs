@@ -140,20 +140,33 @@ impl Reference {
 
     /// How far weighted configurations are from it.
     pub fn errors(&self, rows: &[f32], dim: usize, weights: &[f64]) -> Errors {
-        let (mut energies, mut distances) = (Vec::new(), Vec::new());
+        let (mut energies, mut distances, mut near) = (Vec::new(), Vec::new(), Vec::new());
+        let most = self.far();
         for (row, w) in rows.chunks_exact(dim).zip(weights) {
             let x: Vec<f64> = row.iter().map(|v| f64::from(*v)).collect();
             energies.push((self.system.energy(&x), *w));
+            near.extend(energies.last().filter(|at| at.0 <= most).copied());
             let all = self.system.distances(&x);
             let each = w / all.len() as f64;
             distances.extend(all.into_iter().map(|r| (r, each)));
         }
+        let kept: f64 = near.iter().map(|(_, w)| w).sum();
+        near.iter_mut().for_each(|at| at.1 /= kept);
         Errors {
             distance_w2: wasserstein(&distances, &self.distances, 2),
             energy_w1: wasserstein(&energies, &self.energies, 1),
             energy_w2: wasserstein(&energies, &self.energies, 2),
             energy: energies.iter().map(|(e, w)| e * w).sum(),
+            far: 1.0 - kept,
+            near_w1: wasserstein(&near, &self.energies, 1),
         }
+    }
+
+    /// The energy from which a configuration is far from all of the reference's: above the highest by as much as that is
+    /// above the lowest.
+    fn far(&self) -> f64 {
+        let of = |pick: fn(f64, f64) -> f64, from| self.energies.iter().map(|(e, _)| *e).fold(from, pick);
+        2.0 * of(f64::max, f64::NEG_INFINITY) - of(f64::min, f64::INFINITY)
     }
 
     /// Mean energy.
@@ -173,6 +186,10 @@ pub struct Errors {
     pub energy_w2: f64,
     /// Weighted mean energy.
     pub energy: f64,
+    /// Weight of configurations whose energy is far above all of the reference's: of particles that collide.
+    pub far: f64,
+    /// [`Errors::energy_w1`] of the others.
+    pub near_w1: f64,
 }
 
 /// How a system is sampled.
@@ -182,6 +199,8 @@ pub struct Sampler {
     pub sde: Sde,
     /// Whether weights accrue.
     pub weights: bool,
+    /// [`Options::quantile`](feynkac::Options): cuts what a step adds to them.
+    pub cut: Option<f64>,
 }
 
 /// Runs of a system at a temperature.
@@ -200,6 +219,7 @@ pub fn run(
     let mut options = trained(&model, &path, method, size)?;
     options.beta = beta;
     (options.sde, options.weights, options.resample) = (sampler.sde, sampler.weights, Policy::Ess(0.5));
+    options.quantile = sampler.cut;
     sample(device, &[model], &options, None)
 }
 
@@ -214,8 +234,19 @@ pub fn judged(reference: &Reference, drawn: &Outcome, groups: usize) -> Vec<Erro
 }
 
 /// The columns of [`row`].
-pub const HEADER: [&str; 9] =
-    ["system", "T", "noise", "FKC", "distance W2", "energy W1", "energy W2", "mean energy", "in the paper"];
+pub const HEADER: [&str; 11] = [
+    "system",
+    "T",
+    "noise",
+    "FKC",
+    "distance W2",
+    "energy W1",
+    "energy W2",
+    "mean energy",
+    "far, %",
+    "energy W1 of the others",
+    "in the paper",
+];
 
 /// What one sampler found.
 pub struct Found {
@@ -232,6 +263,9 @@ pub struct Found {
 /// network of theirs, trained at the same temperature.
 fn published(found: &Found) -> Option<&'static str> {
     let (tempered, weights) = (found.sampler.sde == Sde::TemperedNoise, found.sampler.weights);
+    if found.sampler.cut.is_some() {
+        return None;
+    }
     let at = |t: f64| found.system == System::Lj13 && found.temperature == t;
     Some(match (at(0.8), at(1.5), tempered, weights) {
         (true, _, false, false) => "0.189, 14.73, 15.56",
@@ -258,11 +292,13 @@ pub fn row(found: &Found) -> Vec<String> {
         found.system.name().to_string(),
         format!("{}", found.temperature),
         if found.temperature == LEARNT { "" } else { noise(found.sampler.sde) }.to_string(),
-        if found.sampler.weights && found.temperature != LEARNT { "yes" } else { "no" }.to_string(),
+        weighing(found.sampler),
         shown(|e| e.distance_w2),
         shown(|e| e.energy_w1),
         shown(|e| e.energy_w2),
         format!("{energy:.2} +- {error:.2} of {:.2}", found.wanted),
+        format!("{:.1} +- {:.1}", 100.0 * of(|e| e.far).0, 100.0 * of(|e| e.far).1),
+        shown(|e| e.near_w1),
         published(found).unwrap_or_default().to_string(),
     ]
 }
@@ -271,34 +307,50 @@ fn noise(sde: Sde) -> &'static str {
     if sde == Sde::TemperedNoise { "tempered" } else { "target score" }
 }
 
-/// Both noises, with and without weights, of each temperature; of the learnt one, the network's own samples.
+fn weighing(sampler: Sampler) -> String {
+    match (sampler.weights, sampler.cut) {
+        (false, _) => "no".into(),
+        (true, None) => "yes".into(),
+        (true, Some(share)) => format!("cut at {share}"),
+    }
+}
+
+/// Both noises, without weights, with them, and with what a step adds cut at a quantile where one is given, of each
+/// temperature; of the learnt one, the network's own samples.
 pub fn all(
     device: &Device,
     weights: &Path,
     what: &[(System, f64)],
+    cut: Option<f64>,
     size: Size,
     mut tell: impl FnMut(&Found),
 ) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     for &(system, temperature) in what {
         let reference = Reference::open(system, weights, temperature)?;
-        for sde in [Sde::TargetScore, Sde::TemperedNoise] {
-            for weights_accrue in [false, true] {
-                if temperature == LEARNT && (weights_accrue || sde == Sde::TemperedNoise) {
-                    continue;
-                }
-                let sampler = Sampler { sde, weights: weights_accrue };
-                let drawn = run(device, system, weights, temperature, sampler, size)?;
-                let least = |ess: &Vec<f64>| ess.iter().copied().fold(size.particles as f64, f64::min);
-                let least_ess = drawn.ess.iter().map(least).sum::<f64>() / size.runs as f64;
-                let errors = judged(&reference, &drawn, size.runs);
-                let wanted = reference.energy();
-                found.push(Found { system, temperature, sampler, errors, wanted, least_ess });
-                tell(&found[found.len() - 1]);
-            }
+        for sampler in samplers(temperature, cut) {
+            let drawn = run(device, system, weights, temperature, sampler, size)?;
+            let least = |ess: &Vec<f64>| ess.iter().copied().fold(size.particles as f64, f64::min);
+            let least_ess = drawn.ess.iter().map(least).sum::<f64>() / size.runs as f64;
+            let errors = judged(&reference, &drawn, size.runs);
+            let wanted = reference.energy();
+            found.push(Found { system, temperature, sampler, errors, wanted, least_ess });
+            tell(&found[found.len() - 1]);
         }
     }
     Ok(found)
+}
+
+fn samplers(temperature: f64, cut: Option<f64>) -> Vec<Sampler> {
+    let of = |sde, weights, cut| Sampler { sde, weights, cut };
+    if temperature == LEARNT {
+        return vec![of(Sde::TargetScore, false, None)];
+    }
+    let cut = cut.map(Some);
+    let each = |sde| {
+        [of(sde, false, None), of(sde, true, None)].into_iter().chain(cut.map(|cut| of(sde, true, cut)))
+    };
+    [Sde::TargetScore, Sde::TemperedNoise].into_iter().flat_map(each).collect()
 }
 
 /// The table, as it grows shown and at the end written.
@@ -307,13 +359,14 @@ pub fn write(
     device: &Device,
     weights: &Path,
     what: &[(System, f64)],
+    cut: Option<f64>,
     size: Size,
     folder: &Path,
 ) -> Result<Vec<Found>> {
     use super::pages;
 
     pages::folder(folder)?;
-    let found = all(device, weights, what, size, |found| eprintln!("{}", row(found).join(", ")))?;
+    let found = all(device, weights, what, cut, size, |found| eprintln!("{}", row(found).join(", ")))?;
     let rows: Vec<Vec<String>> = found.iter().map(row).collect();
     pages::write(folder, "particles.md", &pages::table(&HEADER, &rows))?;
     Ok(found)

@@ -10,7 +10,7 @@ use feynkac_kernels::models::layers::Extent;
 use super::names::{device, whole};
 use super::{print, warn};
 use crate::error::{Error, Result};
-use crate::eval::{Answers, Points, evaluate, oracle};
+use crate::eval::{Answers, Memory, Points, evaluate, oracle};
 use crate::layered::{self, Loaded};
 use crate::weights::{Data, Tensor, Weights, save};
 
@@ -30,6 +30,9 @@ pub struct Eval {
     /// Points at once; 0 is as many as fit
     #[arg(long, value_name = "N", default_value = "0", value_parser = whole::<usize>)]
     micro_batch: usize,
+    /// Keep few values for the way back and compute the others again: the same bits in less memory
+    #[arg(long)]
+    recompute: bool,
     /// auto, cpu[:threads], wgpu[:index] or cuda[:index]: see `feynkac devices`
     #[arg(long, default_value = "auto", value_parser = device)]
     device: String,
@@ -187,7 +190,8 @@ pub fn run(arguments: Eval) -> Result<()> {
         (oracle(&net, &points), "f64".to_string())
     } else {
         let device = Device::open(request)?;
-        (evaluate(&device, &net, &points, arguments.micro_batch), device.backend().to_string())
+        let memory = Memory { micro_batch: arguments.micro_batch, recompute: arguments.recompute };
+        (evaluate(&device, &net, &points, memory), device.backend().to_string())
     };
     let answers = answers.map_err(|error| told(error, &arguments.input))?;
     let written = write(&arguments, &net, &answers, &shape, &by)?;

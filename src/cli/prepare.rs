@@ -21,7 +21,7 @@ use crate::schedule::Schedule;
 use crate::twist::CLASSIFIER;
 
 /// Keys that say how a run is carried out and do not decide what is sampled.
-const HOW: [&str; 9] = [
+const HOW: [&str; 10] = [
     "device",
     "no-roots",
     "genealogy",
@@ -31,6 +31,7 @@ const HOW: [&str; 9] = [
     "steps-per-launch",
     "no-graph",
     "micro-batch",
+    "recompute",
 ];
 
 /// A run that can start.
@@ -194,6 +195,7 @@ fn fill(options: &mut Options, settings: &Settings, models: &[Model]) -> Result<
         compute: settings.compute.unwrap_or(usual.compute),
         graph: !settings.no_graph,
         micro_batch: settings.micro_batch.unwrap_or(usual.micro_batch),
+        recompute: settings.recompute,
         ..usual
     };
     let (t_max, t_min) = range(&options.schedule, models);
@@ -361,20 +363,14 @@ fn config(options: &Options, settings: &Settings) -> Value {
     if options.langevin != Langevin::default() {
         put("langevin", json!(options.langevin.to_string()));
     }
-    if options.temper != 1.0 {
-        put("temper", json!(options.temper));
-    }
-    if options.partial != 1.0 {
-        put("partial", json!(options.partial));
-    }
-    if let Some(share) = options.quantile {
-        put("quantile", json!(share));
+    let off_at_one = |share: f64| (share != 1.0).then_some(share);
+    let shares = [("temper", off_at_one(options.temper)), ("partial", off_at_one(options.partial))];
+    let cuts = [("quantile", options.quantile), ("clamp", options.clamp)];
+    for (key, number) in shares.into_iter().chain(cuts).filter_map(|(key, number)| Some((key, number?))) {
+        put(key, json!(number));
     }
     if options.centre {
         put("centre", json!(true));
-    }
-    if let Some(most) = options.clamp {
-        put("clamp", json!(most));
     }
     put("groups", json!(options.groups));
     put("block", json!(options.block));
@@ -392,6 +388,7 @@ fn config(options: &Options, settings: &Settings) -> Value {
     put("compute", json!(options.compute.to_string()));
     put("no-graph", json!(!options.graph));
     put("micro-batch", json!(options.micro_batch));
+    put("recompute", json!(options.recompute));
     Value::Object(map)
 }
 

@@ -167,6 +167,9 @@ pub struct Settings {
     /// Groups at once, in batches one after another; 0 is as many as fit into the device's memory [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub micro_batch: Option<usize>,
+    /// Keep few values of a network for its way back and compute the others again: the same bits in less memory
+    #[arg(long)]
+    pub recompute: bool,
 }
 
 /// Where the results go.
@@ -225,6 +228,7 @@ impl Settings {
                     unfused: self.unfused || below.unfused,
                     respaced: self.respaced || below.respaced,
                     no_graph: self.no_graph || below.no_graph,
+                    recompute: self.recompute || below.recompute,
                     $($field: self.$field.or(below.$field),)*
                 }
             };

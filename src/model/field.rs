@@ -90,6 +90,7 @@ impl Field {
             back: net.energy.is_some() || says == Says::Divergence || options.leans(),
             along: says == Says::Rate,
             most: count,
+            recompute: options.recompute,
             ..Settings::default()
         };
         let network = Network::new(device, &net.layers, &net.tensors, &all, classes.len(), settings)?;

@@ -59,7 +59,13 @@ impl<'a> Judge<'a> {
         let by = match (behind, task) {
             (Some(Model::Classifier(net)), Some(Task::Classifier { class, scale })) => {
                 let of_class = Class { class: *class, classes: net.classes(), factor: *scale };
-                By::Classifier(Box::new(Classes::new(device, net, of_class, of.particles(), leans)?))
+                let settings = Settings {
+                    back: leans,
+                    most: of.particles(),
+                    recompute: options.recompute,
+                    ..Settings::default()
+                };
+                By::Classifier(Box::new(Classes::new(device, net, of_class, settings)?))
             }
             (Some(Model::Likelihood(own)), _) => By::Own(&**own),
             _ => By::Nobody,
@@ -93,9 +99,9 @@ impl<'a> Judge<'a> {
 }
 
 impl Classes {
-    fn new(device: &Device, net: &ClassifierNet, of: Class, count: usize, leans: bool) -> Result<Self> {
+    fn new(device: &Device, net: &ClassifierNet, of: Class, settings: Settings) -> Result<Self> {
+        let (count, leans) = (settings.most, settings.back);
         let only = Level { time: 0.0, rate: 0.0, class: 0, c: [1.0, 0.0, 1.0] };
-        let settings = Settings { back: leans, most: count, ..Settings::default() };
         let values = |what| device.empty(what, count * of.classes);
         Ok(Self {
             network: Network::new(device, &net.net.layers, &net.net.tensors, &[only], 1, settings)?,
@@ -161,7 +167,7 @@ impl Run<'_> {
             (By::Own(own), Some(level)) => {
                 let noise = self.levels[level];
                 let variance = twist::of(self.options, self.models)
-                    .map_or(0.0, |(twisting, variance)| twisting.variance(noise, variance));
+                    .map_or(0.0, |(twisting, data)| twisting.doubt(&self.levels, level, data).variance);
                 let seen = Seen { denoised: seen, count, noise, variance };
                 own.log_psi(self.device, seen, out, slope + cells, slope)
             }

@@ -68,6 +68,14 @@ impl Twisting {
         if let Spread::Tau(tau) = self.spread {
             least("twist-variance tau", tau, 0.0, true)?;
         }
+        if self.spread == Spread::Residual && !matches!(self.task, Task::Inpaint { .. }) {
+            let found = format!("residual with task {}", self.task.name());
+            return Err(Error::input(
+                "twist-variance",
+                found,
+                "another one: of inpaint each coordinate misses",
+            ));
+        }
         if self.potential != Potential::Difference {
             let with = format!("twist-lean with potential {}", self.potential);
             if self.leans() {

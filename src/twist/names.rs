@@ -41,6 +41,8 @@ pub const SPREADS: &[(&str, &str)] = &[
     ("data", "v t/(v + t), v = sigma^2/alpha^2, t the variance of the model's samples; the default"),
     ("noise", "v"),
     ("tau:F", "v F/(v + F)"),
+    ("step", "b/alpha, b what the forward chain adds over the step: of DDPM beta/sqrt(alpha bar)"),
+    ("residual", "2 b |y - D| of each coordinate of inpaint, no less than b"),
 ];
 
 /// (name, chain, doc) of every chain.
@@ -95,11 +97,13 @@ impl Task {
 impl FromStr for Spread {
     type Err = Error;
 
-    /// `data`, `noise`, `tau:0.3`.
+    /// `data`, `noise`, `tau:0.3`, `step`, `residual`.
     fn from_str(text: &str) -> Result<Self> {
         let found = match text.trim() {
             "data" => Some(Spread::Data),
             "noise" => Some(Spread::Noise),
+            "step" => Some(Spread::Step),
+            "residual" => Some(Spread::Residual),
             other => other.strip_prefix("tau:").and_then(|tau| tau.parse().ok()).map(Spread::Tau),
         };
         let wanted = || names(SPREADS.iter().map(|row| row.0));
@@ -112,6 +116,8 @@ impl fmt::Display for Spread {
         match self {
             Spread::Data => f.write_str("data"),
             Spread::Noise => f.write_str("noise"),
+            Spread::Step => f.write_str("step"),
+            Spread::Residual => f.write_str("residual"),
             Spread::Tau(tau) => write!(f, "tau:{tau}"),
         }
     }

@@ -3,7 +3,7 @@
 use feynkac_kernels::prims::monoid::ZERO_WEIGHT;
 
 use super::task::LOGISTIC;
-use super::{Task, Trail, Twisting};
+use super::{Doubt, Spread, Task, Trail, Twisting};
 use crate::eigen::{dot, positive_definite};
 use crate::error::{Error, Result};
 use crate::model::Noise;
@@ -31,10 +31,16 @@ impl Twisting {
         (first, cells): (usize, usize),
         seeds: &[u64],
     ) -> Result<Numbers> {
-        let spreads: Vec<f64> = levels.iter().map(|at| self.variance(*at, variance)).collect();
+        let doubts: Vec<Doubt> = (0..levels.len()).map(|at| self.doubt(levels, at, variance)).collect();
+        let spreads: Vec<f64> = doubts.iter().map(|doubt| doubt.variance).collect();
         let (params, own, map): Parts = match &self.task {
             Task::Inpaint { mask, .. } if self.replaces() => replaced(&self.task, mask, levels, seeds),
             Task::Linear { operator, measured, noise } => measurement(operator, measured, noise, &spreads)?,
+            Task::Inpaint { mask, known, noise } if self.spread == Spread::Residual => {
+                let weights = mask.iter().map(|m| f64::from(u8::from(*m)));
+                let params = known.iter().zip(mask).map(|(y, m)| if *m { *y } else { 0.0 }).chain(weights);
+                (params.collect(), doubts.iter().map(|doubt| missed(*noise, *doubt)).collect(), vec![dim, 0])
+            }
             Task::Inpaint { mask, known, noise } => {
                 let count = mask.iter().filter(|m| **m).count();
                 let params = known.iter().zip(mask).map(|(y, m)| if *m { *y } else { 0.0 });
@@ -101,6 +107,13 @@ impl Twisting {
 fn precision(noise: f64, spread: f64) -> f64 {
     let variance = noise * noise + spread;
     if variance > 0.0 { 1.0 / variance } else { 0.0 }
+}
+
+/// What the kernel reads of a level where the variance grows with what is missed.
+fn missed(noise: f64, doubt: Doubt) -> Vec<f64> {
+    let says = noise > 0.0 || doubt.variance > 0.0;
+    let noise = if says { noise * noise } else { 1.0 };
+    vec![0.0, noise, doubt.variance, doubt.growth, f64::from(u8::from(says))]
 }
 
 /// The constant of the log-density of `count` of them.

@@ -9,7 +9,8 @@ use crate::operator::Filter;
 use crate::weights::Weights;
 
 impl Task {
-    /// Reads the task `name` for a model of `dim` coordinates. `noise` is a standard deviation.
+    /// Reads the task `name` for a model of `dim` coordinates. `noise` is a standard deviation: 0 where none is given of what
+    /// may be put in its place.
     pub fn open(path: &Path, name: &str, noise: Option<f64>, dim: usize) -> Result<Self> {
         let file = Weights::open(path)?;
         let row = |name: &str| -> Result<Vec<f64>> {
@@ -48,8 +49,8 @@ impl Task {
                 }
             }
             "inpaint" => {
-                let mask = each("mask")?.iter().map(|m| *m != 0.0).collect();
-                Task::Inpaint { mask, known: each("y")?, noise: needed()? }
+                let mask = file.nonzero("mask", &[dim])?;
+                Task::Inpaint { mask, known: each("y")?, noise: noise.unwrap_or(0.0) }
             }
             "placement" => {
                 let place = |at: i32| {
@@ -57,7 +58,7 @@ impl Task {
                     usize::try_from(at).map_err(|_| Error::weights(path, "tensor offsets", at, wanted))
                 };
                 let offsets = file.i32("offsets")?.into_iter().map(place).collect::<Result<_>>()?;
-                Task::Placement { motif: row("motif")?, offsets, noise: needed()? }
+                Task::Placement { motif: row("motif")?, offsets, noise: noise.unwrap_or(0.0) }
             }
             "inequalities" => {
                 let bounds = row("b")?;

@@ -3,6 +3,7 @@
 use feynkac_kernels::models::Twist;
 use serde::{Deserialize, Serialize};
 
+use super::Doubt;
 use crate::eigen::dot;
 use crate::target::{log_normal, log_sum_exp};
 
@@ -89,10 +90,11 @@ impl Task {
         matches!(self, Task::Inpaint { noise: 0.0, .. } | Task::Placement { noise: 0.0, .. })
     }
 
-    /// log psi of the denoised state `d` and its gradient there, where the sample may be `variance` from it: 0 at the
-    /// clean state, where what is put in its place says nothing more. Nothing, too, of a task that a likelihood behind the
-    /// model judges.
-    pub fn log_psi(&self, d: &[f64], variance: f64) -> (f64, Vec<f64>) {
+    /// log psi of the denoised state `d` and its gradient there, where the sample may be `doubt` from it, whose variance is 0
+    /// at the clean state, where what is put in its place says nothing more. Nothing, too, of a task that a likelihood behind
+    /// the model judges.
+    pub fn log_psi(&self, d: &[f64], doubt: impl Into<Doubt>) -> (f64, Vec<f64>) {
+        let Doubt { variance, growth } = doubt.into();
         let clean = variance == 0.0;
         let nothing = (0.0, vec![0.0; d.len()]);
         match self {
@@ -100,11 +102,14 @@ impl Task {
             Task::Classifier { .. } | Task::Own => nothing,
             Task::Linear { operator, measured, noise } => measures(operator, measured, noise, d, variance),
             Task::Inpaint { mask, known, noise } => {
-                let variance = noise * noise + variance;
                 let mut said = nothing;
                 for k in (0..d.len()).filter(|k| mask[*k]) {
+                    let left = known[k] - d[k];
+                    let (grown, grows) = (growth * left.abs(), growth * left.abs() > variance);
+                    let variance = noise * noise + variance.max(grown);
+                    let slope = if grows { -growth * left.signum() } else { 0.0 };
                     said.0 += log_normal(known[k], d[k], variance);
-                    said.1[k] = (known[k] - d[k]) / variance;
+                    said.1[k] = left / variance + 0.5 * slope / variance * (left * left / variance - 1.0);
                 }
                 said
             }

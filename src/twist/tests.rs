@@ -45,7 +45,31 @@ fn gradients_are_those_of_log_psi() {
         let (_, pull) = task.log_psi(&d, 0.6);
         close(&pull, &differences(|d| task.log_psi(d, 0.6).0, &d), 1.0e-7);
     }
+    // Of what is missed by .2 and by 1.6 one below and one above where the variance begins to grow.
+    let doubt = Doubt { variance: 0.6, growth: 0.8 };
+    let said = |d: &[f64]| tasks()[1].log_psi(d, doubt);
+    close(&said(&d).1, &differences(|d| said(d).0, &d), 1.0e-7);
+    let one = |miss: f64| crate::target::log_normal(miss, 0.0, 0.04 + f64::max(0.6, 0.8 * miss.abs()));
+    close(&[said(&d).0], &[one(0.2) + one(-1.6)], 1.0e-12);
 }
+
+/// b of a step of DDPM is its beta, and alpha the root of alpha bar.
+#[test]
+fn a_step_says_how_far_a_sample_is() {
+    let at = |alpha_bar: f64| Noise { t: 0.5, alpha: alpha_bar.sqrt(), sigma: (1.0 - alpha_bar).sqrt() };
+    let levels = [at(0.5), at(0.5 / 0.9), CLEAN_LEVEL];
+    let task = || Task::Inpaint { mask: vec![true], known: vec![0.0], noise: 0.0 };
+    let of = |spread| Twisting { spread, scale: 3.0, ..Twisting::new(task()) };
+    let doubt = |spread, at| of(spread).doubt(&levels, at, 1.0);
+    close(&[doubt(Spread::Step, 0).variance], &[3.0 * 0.1 / 0.5_f64.sqrt()], 1.0e-12);
+    let residual = doubt(Spread::Residual, 0);
+    close(&[residual.variance, residual.growth], &[0.3, 0.6], 1.0e-12);
+    for spread in [Spread::Step, Spread::Residual] {
+        assert_eq!(doubt(spread, 2), Doubt::default());
+    }
+}
+
+const CLEAN_LEVEL: Noise = Noise { t: 0.0, alpha: 1.0, sigma: 0.0 };
 
 #[test]
 fn a_hessian_bends_as_differences_of_the_score_do() {
@@ -139,7 +163,7 @@ fn filters_are_turned() {
         let levels = [(0.5, 2.0), (1.0, 0.0)].map(|(alpha, sigma)| Noise { t: 0.5, alpha, sigma });
         let numbers = twisting.numbers(&levels, dim, 0.8, (0, 0), &[]).unwrap();
         let d = wave(dim, 1.3);
-        for (level, row) in levels.iter().zip(&numbers.rows) {
+        for (at, row) in numbers.rows.iter().enumerate() {
             // Behind 1/alpha and sigma^2 the constant, and a precision a component.
             let squares = numbers.params.chunks_exact(1 + dim).zip(&row[3..]).map(|(turned, precision)| {
                 let turned: Vec<f64> = turned.iter().map(|v| f64::from(*v)).collect();
@@ -147,7 +171,7 @@ fn filters_are_turned() {
             });
             let (found, wanted) = (
                 f64::from(row[2]) + squares.sum::<f64>(),
-                twisting.task.log_psi(&d, twisting.variance(*level, 0.8)).0,
+                twisting.task.log_psi(&d, twisting.doubt(&levels, at, 0.8)).0,
             );
             // Rows and precisions of f32.
             assert!((found - wanted).abs() < 1.0e-5 * wanted.abs(), "{m} x {dim}: {found} for {wanted}");

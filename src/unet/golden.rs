@@ -188,6 +188,50 @@ fn schedulers_keep_the_signal_that_diffusers_keeps() {
     }
 }
 
+/// `set_timesteps` of diffusers 0.42.1 with `steps_offset` 1; of PNDM the steps between which it goes, and of Euler,
+/// Heun and LMS 832.5, 499.5 and 166.5 to the nearest, of two the even one.
+#[test]
+fn steps_are_spread_as_the_class_of_diffusers_spreads_them() {
+    let scheduler = |class: &str, spacing: &str| {
+        let text = format!(
+            r#"{{"_class_name": "{class}Scheduler", "timestep_spacing": "{spacing}", "steps_offset": 1}}"#
+        );
+        Scheduler::parse(Path::new("s.json"), &text).unwrap().0
+    };
+    let trailing = ("trailing", [999, 856, 713, 570, 428, 285, 142]);
+    let all = [
+        ("leading", [853, 711, 569, 427, 285, 143, 1]),
+        trailing,
+        ("linspace", [999, 832, 666, 500, 333, 166, 0]),
+    ];
+    let inner = [999, 856, 714, 571, 428, 285, 143];
+    let open = [("leading", [876, 751, 626, 501, 376, 251, 126]), trailing, ("linspace", inner)];
+    let classes = ["DDPM", "DDIM", "DDPMParallel", "PNDM"].into_iter();
+    let classes = classes.chain(["EulerDiscrete", "EulerAncestralDiscrete", "HeunDiscrete", "LMSDiscrete"]);
+    let solvers = ["DPMSolverMultistep", "DEISMultistep", "UniPCMultistep"];
+    for (class, wanted) in classes.map(|class| (class, all)).chain(solvers.map(|class| (class, open))) {
+        for (spacing, wanted) in wanted {
+            assert_eq!(scheduler(class, spacing).timesteps(7).unwrap(), wanted, "{class}, {spacing}");
+        }
+    }
+    for spacing in ["leading", "trailing", "linspace"] {
+        assert_eq!(scheduler("DPMSolverSinglestep", spacing).timesteps(7).unwrap(), inner, "{spacing}");
+    }
+    // One step; 48, of which the fourth, 937.5 less 1, is 1e-13 below the tie; one too many to be all different.
+    let multistep = |spacing: &str| scheduler("DPMSolverMultistep", spacing);
+    assert_eq!(multistep("leading").timesteps(1).unwrap(), [501]);
+    assert_eq!(multistep("linspace").timesteps(1).unwrap(), [999]);
+    assert_eq!(multistep("trailing").timesteps(48).unwrap()[..4], [999, 978, 957, 936]);
+    let full = multistep("linspace");
+    assert!(full.noise_times(&full.schedule, 999).is_ok());
+    assert!(full.noise_times(&full.schedule, 1000).is_err());
+    let spacing = |class: &str| {
+        let text = format!(r#"{{"_class_name": "{class}Scheduler"}}"#);
+        Scheduler::parse(Path::new("s.json"), &text).unwrap().0.spacing
+    };
+    assert_eq!(["PNDM", "DEISMultistep"].map(spacing), [Spacing::Leading, Spacing::LinspaceOpen]);
+}
+
 #[test]
 fn the_preconditioning_of_edm_is_that_of_diffusers() {
     let golden = wide(&Weights::open(&folder("schedulers.safetensors")).unwrap(), "edm");

@@ -1,6 +1,7 @@
 //! Reading a `scheduler_config.json`: the noise that a network of diffusers was trained on, as a schedule, a prediction
 //! and a preconditioning of ours, and the time that it is shown at a noise level. Maths: docs/maths.md (9).
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde_json::Value;
@@ -54,15 +55,19 @@ impl std::fmt::Display for Timestep {
     }
 }
 
-/// How a run's steps are spread over the training steps.
+/// How a run's steps are spread over the T training steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spacing {
     /// Multiples of T/steps rounded down, and `steps_offset`.
     Leading,
     /// Multiples of T/steps down from T, less 1.
     Trailing,
-    /// Evenly from T - 1 to 0.
+    /// Evenly from T - 1 to 0, rounded; Euler, Heun and LMS go between two of them.
     Linspace,
+    /// [`Spacing::Leading`] of one step more, without its last: of the DPM solvers, DEIS and UniPC.
+    LeadingOpen,
+    /// [`Spacing::Linspace`] of one step more, without its last: of the same.
+    LinspaceOpen,
 }
 
 /// What a network was trained on.
@@ -81,7 +86,7 @@ pub struct Scheduler {
     pub range: (f64, f64),
     /// How the library spreads steps; only tables have them.
     pub spacing: Spacing,
-    /// `steps_offset`, for [`Spacing::Leading`].
+    /// `steps_offset`, for [`Spacing::Leading`] and [`Spacing::LeadingOpen`].
     pub offset: usize,
     /// `variance_type` is `learned_range`: a network that says twice as much says how broad a step is.
     pub learned: bool,
@@ -101,9 +106,10 @@ impl Scheduler {
     }
 
     /// Reads a configuration from JSON text; `file` names it in messages. Gives a warning where the library would change
-    /// a prediction (`clip_sample`, `thresholding`): a prediction that was cut is no score, so here it is not.
+    /// a prediction (`clip_sample`, `thresholding`): a prediction that was cut is no score, so here it is not. And one
+    /// where it would pick steps otherwise than by `timestep_spacing` (`use_karras_sigmas` and the like).
     pub fn parse(file: &Path, text: &str) -> Result<(Self, Vec<String>)> {
-        let map = read_object(file, text)?;
+        let map = read_object(file, &finite(text))?;
         let mut keys = Keys::new(file, &map);
         let mut kinds: Vec<(&str, &str)> = TABLES.iter().map(|name| (*name, "table")).collect();
         kinds.push(("ScoreSdeVeScheduler", "ve"));
@@ -113,14 +119,7 @@ impl Scheduler {
             "edm" => karras(&mut keys)?,
             _ => table(&mut keys)?,
         };
-        let mut warnings = Vec::new();
-        for key in ["clip_sample", "thresholding"] {
-            let says = keys.maybe(key, "true or false", Value::as_bool)?;
-            if says == Some(true) {
-                let file = file.display();
-                warnings.push(format!("{file}: {key} is not done: a prediction that was cut is no score"));
-            }
-        }
+        let warnings = undone(&mut keys)?;
         Ok((found, warnings))
     }
 
@@ -159,8 +158,8 @@ impl Scheduler {
         self.preconditioning.score_coeffs(self.prediction, &self.schedule, self.schedule.time_at(lambda))
     }
 
-    /// The training steps that the library's DDPM and DDIM take in `steps` steps, falling; 1 to as many as there are.
-    /// A scheduler without a table has none.
+    /// The training steps that the library's scheduler of this class takes in `steps` steps, falling; 1 to as many as
+    /// there are. A scheduler without a table has none.
     pub fn timesteps(&self, steps: usize) -> Result<Vec<usize>> {
         let Timestep::Table(table) = &self.timestep else {
             return Err(Error::input("training steps", "none", "a scheduler with a table of betas"));
@@ -170,18 +169,26 @@ impl Scheduler {
             return Err(Error::input("steps", steps, format!("1 to {count}")));
         }
         let even = |x: f64| x.round_ties_even() as usize;
-        let ratio = count as f64 / steps as f64;
-        let all = 0..steps;
-        Ok(match self.spacing {
-            Spacing::Leading => {
-                all.rev().map(|i| (i * (count / steps) + self.offset).min(count - 1)).collect()
+        let open = matches!(self.spacing, Spacing::LeadingOpen | Spacing::LinspaceOpen);
+        let points = steps + usize::from(open);
+        let all = 0..points;
+        let mut found: Vec<usize> = match self.spacing {
+            Spacing::Leading | Spacing::LeadingOpen => {
+                all.rev().map(|i| (i * (count / points) + self.offset).min(count - 1)).collect()
             }
-            Spacing::Trailing => all.map(|i| even(count as f64 - i as f64 * ratio) - 1).collect(),
-            Spacing::Linspace => {
-                let each = if steps == 1 { 0.0 } else { (count - 1) as f64 / (steps - 1) as f64 };
+            Spacing::Trailing => {
+                // The difference of the first two, as numpy's arange has it: its rounding decides ties.
+                let top = count as f64;
+                let each = (top - top / steps as f64) - top;
+                all.map(|i| even(top + i as f64 * each) - 1).collect()
+            }
+            Spacing::Linspace | Spacing::LinspaceOpen => {
+                let each = if points == 1 { 0.0 } else { (count - 1) as f64 / (points - 1) as f64 };
                 all.rev().map(|i| even(i as f64 * each)).collect()
             }
-        })
+        };
+        found.truncate(steps);
+        Ok(found)
     }
 
     /// The times at which `schedule` has the sigma/alpha of [`Scheduler::timesteps`].
@@ -220,20 +227,12 @@ fn karras(keys: &mut Keys) -> Result<Scheduler> {
 fn table(keys: &mut Keys) -> Result<Scheduler> {
     let steps = "a whole number in 1 to 100000";
     let count = keys.maybe("num_train_timesteps", steps, |v| size_in(v, &(1..=100_000)))?.unwrap_or(1000);
-    let shaped = |v: &Value| (v.as_bool() == Some(false)).then_some(());
-    keys.maybe("rescale_betas_zero_snr", "false: a step of noise alone has no score", shaped)?;
     let (schedule, betas) = betas(keys, count)?;
     let levels = levels(keys, &betas)?;
     let names = [("epsilon", Prediction::Eps), ("sample", Prediction::X0), ("v_prediction", Prediction::V)];
     let prediction = either(keys, "prediction_type", &names)?.unwrap_or(Prediction::Eps);
-    let names =
-        [("leading", Spacing::Leading), ("trailing", Spacing::Trailing), ("linspace", Spacing::Linspace)];
-    // The library's default: that of DDPM and DDIM, and that of the solvers.
-    let first = ["DDPM", "DDIM", "PNDM"];
-    let class = keys.map.get("_class_name").and_then(Value::as_str).unwrap_or_default();
-    let leads = first.iter().any(|name| class.starts_with(name));
-    let usual = if leads { Spacing::Leading } else { Spacing::Linspace };
-    let spacing = either(keys, "timestep_spacing", &names)?.unwrap_or(usual);
+    like_a_table(keys, prediction)?;
+    let spacing = spacing(keys)?;
     let offset = keys.maybe("steps_offset", "a whole number in 0 to 1000", |v| size_in(v, &(0..=1000)))?;
     Ok(Scheduler {
         schedule,
@@ -245,6 +244,82 @@ fn table(keys: &mut Keys) -> Result<Scheduler> {
         offset: offset.unwrap_or(0),
         learned: keys.map.get("variance_type").and_then(Value::as_str) == Some("learned_range"),
     })
+}
+
+/// The class that is named; what is none of [`TABLES`] was refused before.
+fn class<'a>(keys: &Keys<'a>) -> &'a str {
+    keys.map.get("_class_name").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Refuses what would give the network's time or output another meaning than a table of betas does.
+fn like_a_table(keys: &mut Keys, prediction: Prediction) -> Result<()> {
+    let no = |v: &Value| (v.as_bool() == Some(false)).then_some(());
+    keys.maybe("rescale_betas_zero_snr", "false: a step of noise alone has no score", no)?;
+    keys.maybe("use_flow_sigmas", "false: the noise of a flow is that of no table of betas", no)?;
+    // The library shows a network of any other prediction the training step all the same.
+    if prediction == Prediction::V {
+        let wanted = "\"discrete\" with v_prediction: else the network's time is ln(sigma)/4";
+        let discrete = |v: &Value| (v.as_str() == Some("discrete")).then_some(());
+        keys.maybe("timestep_type", wanted, discrete)?;
+    }
+    Ok(())
+}
+
+/// How the class spreads its steps.
+fn spacing(keys: &mut Keys) -> Result<Spacing> {
+    let names =
+        [("leading", Spacing::Leading), ("trailing", Spacing::Trailing), ("linspace", Spacing::Linspace)];
+    let said = either(keys, "timestep_spacing", &names)?;
+    let class = class(keys);
+    let one_of = |first: [&str; 3]| first.iter().any(|name| class.starts_with(name));
+    // The library's default: that of DDPM, DDIM and PNDM, and that of the solvers.
+    let usual = if one_of(["DDPM", "DDIM", "PNDM"]) { Spacing::Leading } else { Spacing::Linspace };
+    // This one has one spacing, and does not look at the key.
+    let fixed = class == "DPMSolverSinglestepScheduler";
+    let found = if fixed { Spacing::Linspace } else { said.unwrap_or(usual) };
+    let open = one_of(["DPMSolver", "DEIS", "UniPC"]);
+    Ok(match found {
+        Spacing::Leading if open => Spacing::LeadingOpen,
+        Spacing::Linspace if open => Spacing::LinspaceOpen,
+        as_it_is => as_it_is,
+    })
+}
+
+/// Warns of what the library would do to a prediction, or to where steps lie, and is not done here.
+fn undone(keys: &mut Keys) -> Result<Vec<String>> {
+    let cut = "a prediction that was cut is no score";
+    let placed = "levels are a run's own, or those of timestep_spacing";
+    let mut all = Vec::new();
+    // Classes in which it is true where it is not said.
+    let clips = ["DDPMScheduler", "DDIMScheduler", "DDPMParallelScheduler"].contains(&class(keys));
+    if clips && !keys.map.contains_key("clip_sample") {
+        all.push(("clip_sample, true unless said,", cut));
+    }
+    let sigmas = ["use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas"];
+    let cuts = ["clip_sample", "thresholding"].map(|key| (key, cut));
+    for (key, why) in cuts.into_iter().chain(sigmas.map(|key| (key, placed))) {
+        if keys.maybe(key, "true or false", Value::as_bool)? == Some(true) {
+            all.push((key, why));
+        }
+    }
+    if keys.maybe("interpolation_type", "a name", Value::as_str)? == Some("log_linear") {
+        all.push(("interpolation_type log_linear", placed));
+    }
+    if keys.maybe("lambda_min_clipped", "a number", Value::as_f64)?.is_some() {
+        all.push(("lambda_min_clipped", placed));
+    }
+    let file = keys.file.display();
+    Ok(all.into_iter().map(|(what, why)| format!("{file}: {what} is not done: {why}")).collect())
+}
+
+/// The text with null for -Infinity, which JSON does not have, and which the library writes where it clips no lambda.
+fn finite(text: &str) -> Cow<'_, str> {
+    let key = "\"lambda_min_clipped\":";
+    let Some((before, after)) = text.split_once(key) else { return Cow::Borrowed(text) };
+    match after.trim_start().strip_prefix("-Infinity") {
+        None => Cow::Borrowed(text),
+        Some(rest) => Cow::Owned(format!("{before}{key} null{rest}")),
+    }
 }
 
 /// A choice that may be absent.
@@ -264,7 +339,9 @@ fn betas(keys: &mut Keys, count: usize) -> Result<(Schedule, Vec<f64>)> {
     if let Some(betas) = trained {
         return Ok((usual, betas));
     }
-    let (start, end) = (keys.number("beta_start", Some(1e-4))?, keys.number("beta_end", Some(0.02))?);
+    // The library's defaults, of which Heun's are those of Stable Diffusion.
+    let ends = if class(keys) == "HeunDiscreteScheduler" { (0.00085, 0.012) } else { (1e-4, 0.02) };
+    let (start, end) = (keys.number("beta_start", Some(ends.0))?, keys.number("beta_end", Some(ends.1))?);
     let kinds = ["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"].map(|name| (name, name));
     let along = |from: f64, to: f64| {
         let each = (to - from) / (count.max(2) - 1) as f64;

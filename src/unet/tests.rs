@@ -212,6 +212,16 @@ fn schedulers_that_mean_no_score_are_refused_or_warned_of() {
         ("{'_class_name': 'DDPMScheduler', 'trained_betas': []}", "trained_betas: found an empty list"),
         ("{'_class_name': 'DDPMScheduler', 'trained_betas': ['x']}", "trained_betas: found [\"x\"]"),
         ("{'_class_name': 'DDIMScheduler', 'rescale_betas_zero_snr': true}", "rescale_betas_zero_snr"),
+        (
+            "{'_class_name': 'UniPCMultistepScheduler', 'use_flow_sigmas': true}",
+            "use_flow_sigmas: found true",
+        ),
+        (
+            "{'_class_name': 'EulerDiscreteScheduler', 'prediction_type': 'v_prediction',
+              'timestep_type': 'continuous'}",
+            "timestep_type: found \"continuous\", wanted \"discrete\" with v_prediction",
+        ),
+        ("{'_class_name': 'LMSDiscreteScheduler', 'use_karras_sigmas': 1}", "use_karras_sigmas: found 1"),
         ("{'_class_name': 'ScoreSdeVeScheduler', 'sigma_max': 0.001}", "sigma_max of the ve schedule"),
         ("{'_class_name': 'EDMEulerScheduler', 'prediction_type': 'v_prediction'}", "prediction_type"),
         ("{'_class_name': 'EDMEulerScheduler', 'sigma_data': 0}", "sigma_data"),
@@ -228,10 +238,55 @@ fn schedulers_that_mean_no_score_are_refused_or_warned_of() {
     let kept = [0.9f64, 0.45].map(|a| ((1.0 - a) / a).sqrt().ln());
     let Timestep::Table(table) = &trained.timestep else { panic!("a table") };
     assert!(table.iter().zip(kept).all(|(l, k)| (l - k).abs() < 1e-14), "{table:?}, {kept:?}");
+    // Where betas are not said, Heun's first is another one.
+    for (class, beta) in [("LMSDiscreteScheduler", 1e-4), ("HeunDiscreteScheduler", 0.00085f64)] {
+        let (usual, _) = parse(&format!("{{'_class_name': '{class}'}}")).unwrap();
+        assert!((usual.range.1 - 0.5 * (beta / (1.0 - beta)).ln()).abs() < 1e-12, "{class}");
+    }
     let (ve, _) = parse("{'_class_name': 'ScoreSdeVeScheduler'}").unwrap();
     assert!((ve.time_at(3.0f64.ln()).unwrap() - 3.0).abs() < 1e-14);
     let c = ve.score_coeffs(3.0f64.ln());
     assert_eq!((c.input, c.x, c.out), (1.0, 0.0, 1.0));
+}
+
+#[test]
+fn what_a_scheduler_does_and_we_do_not_is_warned_of() {
+    let warnings = |class: &str, more: &str| {
+        let text = format!("{{'_class_name': '{class}Scheduler'{more}}}").replace('\'', "\"");
+        Scheduler::parse(Path::new("s.json"), &text).unwrap().1
+    };
+    let cut = "is not done: a prediction that was cut is no score";
+    let placed = "is not done: levels are a run's own, or those of timestep_spacing";
+    // diffusers 0.42.1 clips by default in these three; Heun knows the key, and does not.
+    for class in ["DDPM", "DDIM", "DDPMParallel"] {
+        assert_eq!(warnings(class, ""), [format!("s.json: clip_sample, true unless said, {cut}")]);
+        assert_eq!(warnings(class, ", 'clip_sample': true"), [format!("s.json: clip_sample {cut}")]);
+        for no in ["false", "null"] {
+            assert_eq!(warnings(class, &format!(", 'clip_sample': {no}")), [""; 0]);
+        }
+    }
+    for class in ["HeunDiscrete", "EulerDiscrete", "PNDM", "DPMSolverMultistep", "ScoreSdeVe", "EDMEuler"] {
+        assert_eq!(warnings(class, ""), [""; 0], "{class}");
+    }
+    assert_eq!(warnings("UniPCMultistep", ", 'thresholding': true"), [format!("s.json: thresholding {cut}")]);
+    for key in ["use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas"] {
+        assert_eq!(
+            warnings("DPMSolverMultistep", &format!(", '{key}': true")),
+            [format!("s.json: {key} {placed}")]
+        );
+        assert_eq!(warnings("DPMSolverMultistep", &format!(", '{key}': false")), [""; 0]);
+    }
+    let log = warnings("EulerDiscrete", ", 'interpolation_type': 'log_linear'");
+    assert_eq!(log, [format!("s.json: interpolation_type log_linear {placed}")]);
+    let clipped = warnings("DPMSolverSinglestep", ", 'lambda_min_clipped': -5.1");
+    assert_eq!(clipped, [format!("s.json: lambda_min_clipped {placed}")]);
+    // As diffusers writes it, which is not JSON.
+    assert_eq!(
+        warnings("DPMSolverSinglestep", ", 'lambda_min_clipped': -Infinity, 'thresholding': false"),
+        [""; 0]
+    );
+    // A network of noise is shown training steps all the same.
+    assert_eq!(warnings("EulerDiscrete", ", 'timestep_type': 'continuous'"), [""; 0]);
 }
 
 #[test]

@@ -58,7 +58,10 @@ fn twisted(unfused: bool) -> Vec<(Vec<Model>, Options)> {
         } else {
             Policy::Never
         };
-        let spread = [Spread::Data, Spread::Noise, Spread::Tau(0.3)][at % 3];
+        let spread = match at {
+            MISSED => Spread::Residual,
+            _ => [Spread::Data, Spread::Noise, Spread::Tau(0.3), Spread::Step][at % 4],
+        };
         let chain = match at % 4 {
             1 | 3 if !task.pins() => [Chain::Posterior, Chain::Truncated][at / 2 % 2],
             1 | 3 => Chain::Clipped,
@@ -82,6 +85,9 @@ fn twisted(unfused: bool) -> Vec<(Vec<Model>, Options)> {
 
 /// The one of [`tasks()`] that is put in its place at every level.
 const REPLACED: usize = 9;
+
+/// The one that is the less sure the more is missed.
+const MISSED: usize = 7;
 
 /// Tasks, and the coordinates of what they are asked of.
 fn tasks() -> Vec<(Task, usize)> {

@@ -70,7 +70,7 @@ impl<'a> Own<'a> {
     }
 
     /// log psi of a denoised state, and its gradient there.
-    fn log_psi(&self, d: &[f64], at: Noise) -> Result<(f64, Vec<f64>)> {
+    fn log_psi(&self, d: &[f64], level: usize) -> Result<(f64, Vec<f64>)> {
         if self.twisting.replaces() {
             return Ok((0.0, vec![0.0; d.len()]));
         }
@@ -79,12 +79,8 @@ impl<'a> Own<'a> {
                 let (value, back) = likelihood(&net.net.forward(d, 0.0, None)?, *class, *scale);
                 Ok((value, net.net.vjp(d, 0.0, None, &back)?.1))
             }
-            (task, _) => Ok(task.log_psi(d, self.spread(at))),
+            (task, _) => Ok(task.log_psi(d, self.twisting.doubt(self.judge.levels, level, self.variance))),
         }
-    }
-
-    fn spread(&self, at: Noise) -> f64 {
-        self.twisting.variance(at, self.variance)
     }
 
     /// The denoised state, and the score behind it.
@@ -98,7 +94,7 @@ impl<'a> Own<'a> {
     fn told(&self, x: &[f64], level: usize) -> Result<Told> {
         let at = self.judge.levels[level];
         let (d, score) = self.denoised(x, at)?;
-        let (log_psi, w) = self.log_psi(&d, at)?;
+        let (log_psi, w) = self.log_psi(&d, level)?;
         if !self.twisting.leans() {
             return Ok(Told { pull: vec![0.0; x.len()], score, log_psi: log_psi.max(NOTHING) });
         }
@@ -127,12 +123,12 @@ impl<'a> Own<'a> {
         let terms = (most(x) + noise * most(&score)) / at.alpha + most(&d) + most(asked(task));
         // What a network says at the clean state counts for nothing.
         let off = 8.0 * EPS * terms + if noise > 0.0 { noise * model.score / at.alpha } else { 0.0 };
-        let (log_psi, w) = self.log_psi(&d, at)?;
+        let (log_psi, w) = self.log_psi(&d, level)?;
         let mut turned = 0.0;
         for k in 0..x.len() {
             let mut near = d.clone();
             near[k] += off;
-            let (_, other) = self.log_psi(&near, at)?;
+            let (_, other) = self.log_psi(&near, level)?;
             turned += w.iter().zip(&other).map(|(w, other)| (w - other).abs()).fold(0.0, f64::max);
         }
         let size: f64 = w.iter().map(|w| w.abs()).sum();

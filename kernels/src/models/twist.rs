@@ -7,6 +7,8 @@
 //! - linear: y_j and A_j `[M, 1 + D]`, rotated by the host so that the noise of the rows is independent at every
 //!   level; 1 / variance of each row,
 //! - separable: centre, weight and slope `[3, D]`; factors of weights and of slopes,
+//! - residual: what is known and the mask `[2, D]`; variance of its noise, the least that a denoised state adds to it, what it
+//!   adds for each unit it misses, and 0 where nothing is said,
 //! - placement: motif `[M]`, and in the map its places; 1 / variance,
 //! - inequalities: b_j and A_j `[M, 1 + D]`; how steep the soft walls are, and what is added behind a hard one,
 //! - replaced: mask `[D]`, then of every level and group what is put in its place and its part of the log-weight
@@ -21,7 +23,7 @@ use super::buffer::{put_rows, put_rows_apart};
 use super::{Here, ModelKey, Models, Score, coordinate, extent, put_score, score_of};
 use crate::prims::math::larger;
 use crate::prims::monoid::ZERO_WEIGHT;
-use families::{inequalities, linear, placement, separable};
+use families::{inequalities, linear, placement, residual, separable};
 
 /// The built-in families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +32,8 @@ pub enum Twist {
     Linear,
     /// A quadratic and a linear term of each coordinate: a mask, a reward.
     Separable,
+    /// A mask, whose coordinates are the less sure the more the denoised state misses them.
+    Residual,
     /// A block of coordinates at one of several places.
     Placement,
     /// A x0 <= b.
@@ -56,8 +60,8 @@ pub enum Potential {
 pub struct TwistKey {
     /// Its family.
     pub twist: Twist,
-    /// The last step, or of [`Twist::Replaced`] each, puts what is known in its place: of [`Twist::Separable`] the coordinates that have a weight, of
-    /// [`Twist::Placement`] the motif.
+    /// The last step, or of [`Twist::Replaced`] each, puts what is known in its place: of [`Twist::Separable`] and [`Twist::Residual`] the
+    /// coordinates that have a weight, of [`Twist::Placement`] the motif.
     pub pins: bool,
     /// No gradient leans the steps: in its place what is steered by.
     pub steers: Option<Potential>,
@@ -208,6 +212,7 @@ fn judge<N: Size>(
     match comptime!(twist) {
         Twist::Linear => linear::<N>(here, scratch, models, told, key),
         Twist::Separable => separable::<N>(here, scratch, models, told, key),
+        Twist::Residual => residual::<N>(here, scratch, models, told, key),
         Twist::Placement => placement::<N>(here, scratch, models, told, key),
         Twist::Inequalities => inequalities::<N>(here, scratch, models, told, key),
         Twist::Replaced | Twist::Outside => Vector::new(0.0f32),

@@ -46,6 +46,7 @@ fn twisted(list: &mut Vec<Offline>) {
     for (twist, pins) in [
         (Twist::Linear, false),
         (Twist::Separable, true),
+        (Twist::Residual, true),
         (Twist::Placement, true),
         (Twist::Inequalities, false),
         (Twist::Replaced, true),

@@ -22,10 +22,10 @@ pub struct Twist {
     /// Power of what the classifier says, above 0 [default: 1]
     #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
     pub classifier_scale: Option<f64>,
-    /// Standard deviation of what is known of the sample; 0, with inpaint and placement, puts it in its place
+    /// Standard deviation of what is known of the sample; 0, the default of inpaint and placement, puts it in its place
     #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = number)]
     pub noise: Option<f64>,
-    /// Variance of a denoised state about its sample: data, noise or tau:F [default: data]
+    /// Variance of a denoised state about its sample: data, noise, tau:F, step or residual [default: data]
     #[arg(long, value_name = "WHAT", value_parser = named::<Spread>)]
     pub twist_variance: Option<Spread>,
     /// Factor of that variance, above 0 [default: 1]

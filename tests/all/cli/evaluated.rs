@@ -112,7 +112,7 @@ fn points_of_many_times_and_classes_at_once_and_one_by_one() {
         ],
     );
     scratch.run("eval --model net --input in --oracle -o wanted").fine();
-    for more in ["", " --micro-batch 1", " --micro-batch 2"] {
+    for more in ["", " --micro-batch 1", " --micro-batch 2", " --recompute"] {
         scratch.run(&format!("eval --model net --input in --device cpu{more} -o out")).fine();
         for name in ["output", "vjp"] {
             let [got, wanted] = ["out", "wanted"].map(|file| tensor(&scratch.path(file), name));

@@ -3,6 +3,8 @@
 //! Texts are compared with `tests/golden/`; after a wanted change write them anew with `UPDATE_GOLDEN=1`.
 
 mod defaults;
+mod drawn;
+mod eval_energy;
 mod evaluated;
 mod folders;
 mod measured;

@@ -41,6 +41,10 @@ fn scratch(name: &str) -> Scratch {
     put(&scratch, "nowhere", &[("motif", &[1], &[0.8]), ("offsets", &[0], &[])]);
     put(&scratch, "outside", &[("motif", &[1], &[0.8]), ("offsets", &[1], &[2.0])]);
     put(&scratch, "before", &[("motif", &[1], &[0.8]), ("offsets", &[1], &[-1.0])]);
+    let (mask, known) = (Data::I32(&[1, 0]), Data::F32(&[0.8, 0.0]));
+    let whole =
+        [("mask", mask), ("y", known)].map(|(name, data)| (name.into(), Tensor { shape: vec![2], data }));
+    save(&scratch.path("whole-mask"), &whole, &BTreeMap::new()).expect("a file");
     filters(&scratch);
     scratch
 }
@@ -77,12 +81,14 @@ fn tasks_run_and_report() {
     let scratch = scratch("tasks");
     for (task, more) in [
         ("linear", "--noise 0.3 --twist-variance tau:0.5 --twist-scale 1.1"),
-        ("inpaint", "--noise 0 --schedule vp-cosine"),
-        ("placement", "--noise 0 --twist-lean 0.5"),
+        ("inpaint", "--schedule vp-cosine"),
+        ("placement", "--twist-lean 0.5"),
         ("inequalities", "--chain posterior --schedule rectified-flow"),
         ("reward", "--proposal-variance 1.2 --resample never"),
         ("linear", "--noise 0.3 --twist-range -2:2 --chain truncated --t-min 0.2"),
         ("inpaint", "--noise 0 --proposal replacement"),
+        ("reward", "--twist-lean 0 --potential max --resample interval:3"),
+        ("reward", "--twist-lean 0 --potential sum --resample interval:2"),
     ] {
         let line = format!("{TDS} --task {task} --operator {task} {more} --particles 200 --steps 20");
         scratch.run(&format!("{line} -o out --no-picture")).fine();
@@ -213,6 +219,26 @@ fn a_file_brings_its_noise() {
     };
     // 0.3 as an f32, which is what the file has.
     assert_eq!(run("--operator noisy"), run("--operator linear --noise 0.30000001192092896"));
+}
+
+/// What is known needs no noise, and its mask may be of whole numbers.
+#[test]
+fn what_is_known_is_known_without_noise() {
+    let scratch = scratch("known");
+    let run = |more: &str| {
+        scratch.run(&format!("{TDS} --task {more} --particles 50 --steps 5 -o out --no-picture")).fine();
+        scratch.read("out/report.json")
+    };
+    let log_z = |report: Vec<u8>| -> serde_json::Value {
+        serde_json::from_slice::<serde_json::Value>(&report).expect("a report")["log_z"].clone()
+    };
+    let known = log_z(run("inpaint --operator inpaint --noise 0"));
+    for same in ["inpaint --operator inpaint", "inpaint --operator whole-mask"] {
+        assert_eq!(log_z(run(same)), known, "{same}");
+    }
+    assert_ne!(log_z(run("inpaint --operator inpaint --noise 0.5")), known);
+    let placed = log_z(run("placement --operator placement"));
+    assert_eq!(log_z(run("placement --operator placement --noise 0")), placed);
 }
 
 /// A filter is the matrix that it stands for.

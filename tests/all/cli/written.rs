@@ -145,6 +145,7 @@ fn samples_a_report_and_pictures() {
             "steps-per-launch",
             "no-graph",
             "micro-batch",
+            "recompute",
         ];
         !how.contains(&key.as_str())
     });

@@ -61,6 +61,9 @@ fn every_task_agrees(device: &Device) {
         Task::Placement { motif: row(3), offsets: vec![0, 7, 14], noise: 0.0 },
         walls(17),
         reward(17),
+        // By the residual.
+        Task::Inpaint { mask: (0..17).map(|k| k % 3 != 0).collect(), known: row(17), noise: 0.2 },
+        Task::Inpaint { mask: (0..17).map(|k| k % 3 == 0).collect(), known: row(17), noise: 0.0 },
     ];
     for (at, task) in few.into_iter().chain(many).enumerate() {
         // A kernel of its own for every task: a software driver compiles half of them.
@@ -81,7 +84,10 @@ fn every_task_agrees(device: &Device) {
             matches!(twisting.task, Task::Inpaint { noise: 0.0, .. } | Task::Placement { noise: 0.0, .. });
         let other = if pins { Chain::Clipped } else { Chain::Posterior };
         twisting.chain = [Chain::Forward, other][at % 2];
-        twisting.spread = [Spread::Data, Spread::Noise, Spread::Tau(0.4)][at % 3];
+        twisting.spread = match at {
+            12.. => Spread::Residual,
+            _ => [Spread::Data, Spread::Noise, Spread::Tau(0.4), Spread::Step][at % 4],
+        };
         (twisting.lean, twisting.proposal_variance) = [(1.0, 1.0), (0.5, 1.2)][at / 2 % 2];
         agrees(device, &name, model, &options);
     }
@@ -150,6 +156,10 @@ fn bad_runs_are_refused() {
         (twist(&|t| t.lean = f64::NAN), "twist-lean: found NaN, wanted a finite number, at least 0"),
         (twist(&|t| t.proposal_variance = 0.9), "proposal-variance: found 0.9"),
         (twist(&|t| t.spread = Spread::Tau(-1.0)), "twist-variance tau: found -1"),
+        (
+            twist(&|t| t.spread = Spread::Residual),
+            "twist-variance: found residual with task linear, wanted another one",
+        ),
         (
             twist(&|t| t.potential = Potential::Max),
             "twist-lean with potential max: found 1, wanted 0: what steers by the past has no gradient",

@@ -137,15 +137,19 @@ pub fn posterior(law: &Law, task: &Task) -> (f64, Vec<f64>) {
             log_z += log_p + noise.iter().map(|s| 0.5 * (std::f64::consts::TAU * s * s).ln()).sum::<f64>();
             (log_z, mean)
         }
-        // One wall: of a Gaussian along its normal what lies before it.
+        // One wall, or two that face each other: of a Gaussian along their normal what lies before or between them.
         Task::Inequalities { operator, bounds } => {
-            assert_eq!(bounds.len(), 1, "one wall");
-            let seen: Vec<f64> = law.covariance.chunks_exact(dim).map(|c| dot(c, operator)).collect();
-            let (mean, std) = (dot(operator, &law.mean), dot(operator, &seen).sqrt());
-            let u = (bounds[0] - mean) / std;
-            let (below, height) = (normal_below(u), (-0.5 * u * u).exp() / std::f64::consts::TAU.sqrt());
-            let by = -height / below / std;
-            (below.ln(), law.mean.iter().zip(&seen).map(|(m, s)| m + s * by).collect())
+            let normal = &operator[..dim];
+            assert!(operator[dim..].iter().zip(normal).all(|(a, b)| *a == -b), "walls that face each other");
+            let seen: Vec<f64> = law.covariance.chunks_exact(dim).map(|c| dot(c, normal)).collect();
+            let (mean, std) = (dot(normal, &law.mean), dot(normal, &seen).sqrt());
+            let height = |u: f64| (-0.5 * u * u).exp() / std::f64::consts::TAU.sqrt();
+            let at = |bound: f64| ((bound - mean) / std, normal_below((bound - mean) / std));
+            let (upper, below) = at(bounds[0]);
+            let (lower, beyond) = bounds.get(1).map_or((f64::NEG_INFINITY, 0.0), |bound| at(-bound));
+            let share = below - beyond;
+            let by = (height(lower) - height(upper)) / share / std;
+            (share.ln(), law.mean.iter().zip(&seen).map(|(m, s)| m + s * by).collect())
         }
     }
 }

@@ -100,7 +100,7 @@ fn four_particles_are_annealed(device: &Device) {
     }
     let size = Size { particles: 1000, steps: 100, runs: 3, seed: 10 };
     let what = [(System::Dw4, LEARNT), (System::Dw4, 1.0)];
-    let found = all(device, Path::new(WEIGHTS), &what, size, |_| {}).expect("the experiment");
+    let found = all(device, Path::new(WEIGHTS), &what, None, size, |_| {}).expect("the experiment");
     let mean = |at: &Found, of: fn(&Errors) -> f64| mean_and_error(at.errors.iter().map(of)).0;
     let of = |sde, weights| {
         let wanted =

@@ -10,6 +10,9 @@ use feynkac::kernels::device::Device;
 use feynkac::kernels::passes::frames::Level;
 use feynkac::kernels::prims::so3::oracle::{angle, exp, rotate, uniform};
 
+use super::s1::slow;
+use super::tds::slope;
+
 mod faults;
 
 on_every_device! { one_rotation, a_chain_with_a_motif, nonsense_is_refused }
@@ -112,38 +115,42 @@ fn one_rotation(device: &Device) {
     mean_rotation(device, &of);
 }
 
-/// The posterior mean of R is that of weighted particles of the model; quaternions that are not of length 1 would show.
-fn mean_rotation(device: &Device, of: &Search) {
-    let weighted = |found: &Found| -> [f64; 9] {
-        let all: Vec<f64> = found.log_w.iter().map(|l| f64::from(*l)).collect();
-        let own = found.frames.len() / found.log_z.len();
-        // Each group by its evidence: what is unbiased.
-        let of_group = |i: usize| all[i] - log_mean(&all[i / own * own..][..own]) + found.log_z[i / own];
-        let weights: Vec<f64> = (0..all.len()).map(|i| of_group(i).exp()).collect();
-        let sum: f64 = weights.iter().sum();
+/// The mean of R of each group by its weights; quaternions that are not of length 1 would show.
+fn mean_rotations(found: &Found) -> Vec<[f64; 9]> {
+    let own = found.frames.len() / found.log_z.len();
+    let one = |(frames, log_w): (&[Vec<f32>], &[f32])| {
         let mut mean = [0.0; 9];
-        for (x, w) in found.frames.iter().zip(&weights) {
+        for (x, w) in frames.iter().zip(crate::reference::normalised(log_w)) {
             let q: [f64; 4] = std::array::from_fn(|k| f64::from(x[k]));
             let size = q.iter().map(|q| q * q).sum::<f64>();
             assert!((size - 1.0).abs() < 1.0e-5, "{size}");
             let m = matrix(q);
-            (0..9).for_each(|k| mean[k] += w / sum * m[k / 3][k % 3]);
+            (0..9).for_each(|k| mean[k] += w * m[k / 3][k % 3]);
         }
         mean
     };
-    let found = search(device, of).expect("a run");
-    let plain =
-        Search { particles: 30_000, groups: 1, lean: Lean::NONE, ess_share: 0.0, seed: 7, ..of.clone() };
-    let wanted = weighted(&search(device, &plain).expect("a run"));
-    for (k, (found, wanted)) in weighted(&found).iter().zip(wanted).enumerate() {
-        // Entries lie in [-1, 1]; the ESS is above 4000 of either, and five standard errors below 5 sqrt(2/4000) = 0.11.
-        assert!((found - wanted).abs() < 0.11, "entry {k}: {found} {wanted}");
-    }
+    found.frames.chunks(own).zip(found.log_w.chunks(own)).map(one).collect()
 }
 
-fn log_mean(logs: &[f64]) -> f64 {
-    let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    most + (logs.iter().map(|l| (l - most).exp()).sum::<f64>() / logs.len() as f64).ln()
+/// The square error of the posterior mean of R falls as one over the particles: beside 100,000 of the model, each weighted once.
+fn mean_rotation(device: &Device, of: &Search) {
+    let few = slow(device);
+    let particles = if few { 30_000 } else { 100_000 };
+    let plain = Search { particles, groups: 1, lean: Lean::NONE, ess_share: 0.0, seed: 7, ..of.clone() };
+    let [wanted] = mean_rotations(&search(device, &plain).expect("a run"))[..] else { panic!("one group") };
+    let mut points = Vec::new();
+    for (particles, groups) in [(4, 800), (16, 400), (64, 200)] {
+        let groups = if few { groups / 4 } else { groups };
+        let run = Search { particles, groups, seed: of.seed + 3 + particles as u64, ..of.clone() };
+        let means = mean_rotations(&search(device, &run).expect("a run"));
+        let off = |m: &[f64; 9]| m.iter().zip(&wanted).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+        let error = means.iter().map(off).sum::<f64>() / groups as f64;
+        println!("S7 {:<5} K = {particles:<2} MSE of E[R] {error:.5}", device.backend());
+        points.push(((particles as f64).ln(), error.ln()));
+    }
+    let found = slope(&points);
+    println!("S7 {:<5} slope {found:.3}", device.backend());
+    assert!((-1.2..=-0.8).contains(&found), "slope {found}");
 }
 
 /// A chain of six frames and a motif of two, which may begin at any of five and be turned by any of eight rotations.

@@ -2,6 +2,7 @@
 //! number of particles and steps, and a posterior mean whose error falls as one over the number of particles.
 
 use feynkac::kernels::device::Device;
+use feynkac::run::group_seed;
 use feynkac::{
     Chain, Method, Model, Options, Policy, Potential, Proposal, Schedule, Spread, Target, Task, Twisting,
     sample,
@@ -9,9 +10,10 @@ use feynkac::{
 
 use super::chain::{clean, posterior};
 use super::s1::{seed, slow};
+use super::tds_plain::{Mistake, Plain};
 use crate::reference::{evidence, target};
 
-on_every_device! { unbiased_evidence, errors_fall_with_particles, a_path_is_not_enough }
+on_every_device! { unbiased_evidence, errors_fall_with_particles, a_path_is_not_enough, no_ratio_no_end_to_the_error }
 
 pub const VE: Schedule = Schedule::Ve { sigma_min: 0.1, sigma_max: 10.0 };
 
@@ -66,6 +68,7 @@ fn unbiased_evidence(device: &Device) {
     let same = |_: &mut Options, _: &mut Twisting| ();
     let cosine = Schedule::VpCosine { c: 0.008 };
     let walls = Task::Inequalities { operator: vec![1.0, -0.5, 0.3], bounds: vec![0.2] };
+    let slab = Task::Inequalities { operator: vec![0.0, 1.0, 0.0, 0.0, -1.0, 0.0], bounds: vec![0.4, 0.9] };
     let reward = Task::Reward {
         slope: vec![0.5, 0.0, -0.3],
         curvature: vec![0.0, 0.7, 0.4],
@@ -129,6 +132,17 @@ fn unbiased_evidence(device: &Device) {
             with(inpainting(0.0), cosine, &|o, t| (o.particles, t.chain) = (256, Chain::Clipped)),
         ),
         ("clipped", with(linear(), cosine, &|_, t| t.chain = Chain::Clipped)),
+        ("between two walls", with(slab, VE, &same)),
+        ("a narrow spread", with(linear(), VE, &|_, t| t.spread = Spread::Tau(0.5))),
+        ("the step as the spread", with(linear(), VE, &|_, t| t.spread = Spread::Step)),
+        ("the same, vp-cosine", with(inpainting(0.3), cosine, &|_, t| t.spread = Spread::Step)),
+        ("the residual as the spread", with(inpainting(0.3), VE, &|_, t| t.spread = Spread::Residual)),
+        (
+            "the same, without noise",
+            with(inpainting(0.0), cosine, &|o, t| {
+                (o.particles, t.spread, t.scale) = (64, Spread::Residual, 2.0);
+            }),
+        ),
     ];
     let mut wrong = Vec::new();
     for (at, (name, mut options)) in cases.into_iter().enumerate() {
@@ -160,11 +174,17 @@ fn distance(found: &[f64], wanted: &[f64]) -> f64 {
     found.iter().zip(wanted).map(|(a, b)| (a - b).powi(2)).sum()
 }
 
-/// Mean over runs of the square error of the posterior mean.
+/// Mean over runs of the square error of the posterior mean; mean Z / Z and its standard error.
+fn found(device: &Device, options: &Options) -> (f64, (f64, f64)) {
+    let (log_z, wanted) = exact(options);
+    let (means, estimates) = means(device, options);
+    let error = means.iter().map(|mean| distance(mean, &wanted)).sum::<f64>() / options.groups as f64;
+    (error, evidence(&estimates, log_z))
+}
+
+/// The first of the two.
 fn square_error(device: &Device, options: &Options) -> f64 {
-    let (_, wanted) = exact(options);
-    let (means, _) = means(device, options);
-    means.iter().map(|mean| distance(mean, &wanted)).sum::<f64>() / options.groups as f64
+    found(device, options).0
 }
 
 /// With replacement a run is conditioned on its own path of noise as well, which of a coarse chain says more than what is
@@ -200,7 +220,7 @@ fn a_path_is_not_enough(device: &Device) {
 }
 
 /// Slope of a line through points.
-fn slope(points: &[(f64, f64)]) -> f64 {
+pub fn slope(points: &[(f64, f64)]) -> f64 {
     let n = points.len() as f64;
     let (x, y) = (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n);
     let (xy, xx) =
@@ -208,7 +228,14 @@ fn slope(points: &[(f64, f64)]) -> f64 {
     xy / xx
 }
 
-/// The slope of log MSE against log K is in [-1.2, -0.8].
+/// `task` in 60 steps, of `particles`.
+fn fine(task: Task, particles: usize) -> Options {
+    let mut options = tiny(task, VE);
+    (options.particles, options.steps) = (particles, 60);
+    options
+}
+
+/// The slope of log MSE against log K is in [-1.2, -0.8], and the mean evidence is exact within three standard errors.
 fn errors_fall_with_particles(device: &Device) {
     if slow(device) {
         return;
@@ -220,16 +247,54 @@ fn errors_fall_with_particles(device: &Device) {
     {
         let mut points = Vec::new();
         for particles in [4, 16, 64, 256, 1024] {
-            let mut options = tiny(task.clone(), VE);
-            (options.particles, options.steps) = (particles, 60);
+            let mut options = fine(task.clone(), particles);
             options.groups = (40_000 / particles).clamp(100, 2000);
             options.seed = seed(6000 + 10 * at as u64 + particles as u64);
-            let error = square_error(device, &options);
-            println!("S5 {:<5} {name:<10} K = {particles:<4} MSE {error:.5}", device.backend());
+            let (error, (ratio, off)) = found(device, &options);
+            println!(
+                "S5 {:<5} {name:<10} K = {particles:<4} MSE {error:.5}, mean Z / Z = {ratio:.4} +- {off:.4}",
+                device.backend()
+            );
+            assert!((ratio - 1.0).abs() < 3.0 * off, "{name}, K = {particles}: {ratio} +- {off}");
             points.push(((particles as f64).ln(), error.ln()));
         }
         let found = slope(&points);
         println!("S5 {:<5} {name:<10} slope {found:.3}", device.backend());
         assert!((-1.2..=-0.8).contains(&found), "{name}: slope {found}");
     }
+}
+
+/// Mistake 12: without the ratio of proposals a measurement counts twice, and particles do not help. At 1024 of them its error
+/// is more than twenty times that of the sampler, and no less than half of its own at 64.
+fn no_ratio_no_end_to_the_error(device: &Device) {
+    if slow(device) {
+        return;
+    }
+    // What says less than the model does is the more wrong if it is said twice.
+    let weak = || Task::Linear {
+        operator: vec![1.0, 0.5, 0.0, 0.0, -0.4, 1.0],
+        measured: vec![2.4, -1.2],
+        noise: vec![1.0; 2],
+    };
+    let mistaken = |particles: usize| {
+        let plain = Plain::new(gaussian(), fine(weak(), particles), Mistake::NoRatio);
+        let (_, wanted) = exact(&plain.options);
+        let one = |group: usize| {
+            let now = plain.run(group_seed(seed(6100), group)).now;
+            let log_w: Vec<f32> = now.iter().map(|particle| particle.log_w as f32).collect();
+            let weights = crate::reference::normalised(&log_w);
+            let mean = [0, 1, 2].map(|c| now.iter().zip(&weights).map(|(p, w)| w * p.x[c]).sum());
+            distance(&mean, &wanted)
+        };
+        (0..20).map(one).sum::<f64>() / 20.0
+    };
+    let (few, many) = (mistaken(64), mistaken(1024));
+    let mut options = fine(weak(), 1024);
+    (options.groups, options.seed) = (100, seed(6101));
+    let right = square_error(device, &options);
+    println!(
+        "S5 {:<5} without the ratio MSE {few:.5} (K = 64), {many:.5} (1024), with it {right:.6} (1024)",
+        device.backend()
+    );
+    assert!(many > 20.0 * right && many > 0.5 * few, "{few}, {many}, {right}");
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use feynkac::eval::{Answers, Points, evaluate};
+use feynkac::eval::{Answers, Memory, Points, evaluate};
 use feynkac::kernels::device::Device;
 use feynkac::kernels::models::igso3::angles::Angles;
 use feynkac::kernels::passes::frames::{self, Follow};
@@ -36,7 +36,7 @@ fn network() -> Loaded {
 fn ask(device: &Device, net: &Loaded, rows: &[f32], times: &[f64], cotangent: Option<&[f32]>) -> Answers {
     let (rows, classes) = (rows.to_vec(), vec![None; times.len()]);
     let points = Points { rows, times: times.to_vec(), classes, cotangent: cotangent.map(<[f32]>::to_vec) };
-    evaluate(device, net, &points, 0).expect("answers")
+    evaluate(device, net, &points, Memory::default()).expect("answers")
 }
 
 /// Rows of `found` against rows of `wanted`, each within a part of the row's largest number.

@@ -100,6 +100,41 @@ pub fn separable<N: Size>(
     log_psi
 }
 
+/// Known coordinates, whose variance grows with what is missed of them.
+#[cube]
+pub fn residual<N: Size>(
+    here: &mut Here<N>,
+    scratch: &mut [f32],
+    models: &Models,
+    told: &Numbers,
+    #[comptime] key: ModelKey,
+) -> Vector<f32, N> {
+    let dim = extent(here.dim, key.registers);
+    let noise = Vector::<f32, N>::new(models.levels[told.row + 3usize]);
+    let least = Vector::<f32, N>::new(models.levels[told.row + 4usize]);
+    let growth = Vector::<f32, N>::new(models.levels[told.row + 5usize]);
+    let says = models.levels[told.row + 6usize];
+    let half = Vector::<f32, N>::new(0.5f32);
+    let one = Vector::<f32, N>::new(1.0f32);
+    let mut log_psi = Vector::<f32, N>::new(0.0f32);
+    #[unroll(key.registers > 0)]
+    for k in 0..dim {
+        let left = Vector::new(models.params[told.params + k]) - denoised::<N>(&*here, &*scratch, k, key);
+        let known = Vector::new(models.params[told.params + dim + k] * says);
+        let size = larger::<N>(left, -left);
+        let grown = growth * size;
+        let variance = noise + larger::<N>(grown, least);
+        let square = left * left / variance;
+        // The variance has a slope too, where it grows.
+        let sloped = half * growth * (one - square) / larger::<N>(size, Vector::new(1.0e-30f32));
+        let factor = one + select_many(grown.greater_than(&least), sloped, Vector::new(0.0f32));
+        let log_density = square + ln::<N>(Vector::new(std::f32::consts::TAU) * variance);
+        log_psi = fma(-half * known, log_density, log_psi);
+        pull_more::<N>(here, scratch, k, known * left / variance * factor, key);
+    }
+    log_psi
+}
+
 /// Minus half the square by which D misses the motif at place number `p`.
 #[cube]
 fn misses<N: Size>(

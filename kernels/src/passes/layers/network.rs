@@ -360,7 +360,7 @@ fn lanes_of_batch(device: &Device, slots: &[usize], images: bool, settings: &Set
         what: "values of a network",
         needed: bytes(n),
         available: free.unwrap_or(device.max_binding()),
-        hint: "use a smaller micro-batch, or compute values again on the way back",
+        hint: "use a smaller micro-batch, or compute values again on the way back (recompute)",
     };
     if let Some(asked) = settings.micro_batch {
         let n = asked.checked_next_multiple_of(lanes).unwrap_or(usize::MAX / 8);
