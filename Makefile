@@ -49,10 +49,12 @@ gpu-bundle:
 
 # Long runs, never in CI.
 experiments: setup
-	$(CARGO) build --release --locked --workspace --example demo --example fkc_toy --example forty_modes --example digits_sweep --example scaffold
+	$(CARGO) build --release --locked --workspace --example demo --example fkc_toy --example forty_modes --example digits_sweep --example scaffold --example mnist_twisted --example particles
 	$(TARGET)/release/examples/demo --every-device --output out --particles 65536
 	$(TARGET)/release/examples/fkc_toy --output out/fkc-toy
 	$(TARGET)/release/examples/forty_modes --output out/forty-modes
 	$(TARGET)/release/examples/digits_sweep --output out/digits-sweep
 	$(TARGET)/release/examples/scaffold
+	$(TARGET)/release/examples/mnist_twisted --steps 50 --known 100 --output out/mnist-twisted
+	$(TARGET)/release/examples/particles --cut 0.9 --output out/particles
 	FEYNKAC_EXPERIMENTS=1 $(CARGO) test --release --locked --workspace --test all methods:: -- --nocapture

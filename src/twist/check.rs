@@ -1,5 +1,7 @@
 //! What a twisted run refuses, by name.
 
+use std::cmp::Ordering;
+
 use super::{Chain, Potential, Proposal, Spread, Task, Twisting};
 use crate::aim::Densities;
 use crate::error::{Error, Result};
@@ -237,6 +239,25 @@ impl Task {
                     }
                     None => Ok(()),
                 }
+            }
+            Task::Bounds { lower, upper } => {
+                for (what, bounds) in [("lower", lower), ("upper", upper)] {
+                    if bounds.len() != dim {
+                        let found = format!("{} numbers", bounds.len());
+                        let wanted = format!("{dim}, one a coordinate of the model");
+                        return Err(Error::input(format!("{what} of the task"), found, wanted));
+                    }
+                }
+                // A NaN is neither below nor above.
+                let odd = (0..dim).find(|k| lower[*k].partial_cmp(&upper[*k]) != Some(Ordering::Less));
+                odd.map_or(Ok(()), |k| {
+                    let found = format!("{} to {}", lower[k], upper[k]);
+                    Err(Error::input(
+                        format!("bounds of coordinate {k}"),
+                        found,
+                        "the lower one below the upper one",
+                    ))
+                })
             }
             Task::Reward { slope, curvature, centre } => {
                 let each = "one a coordinate of the model";

@@ -25,6 +25,11 @@ pub const TASKS: &[(&str, &str, &str)] = &[
     ("placement", "motif [M], offsets [P]", "a block is at one of P places; noise 0 puts it there"),
     ("inequalities", "A [M, D], b [M]", "A x0 <= b"),
     (
+        "bounds",
+        "lower [D], upper [D]",
+        "lower <= x0 <= upper; infinite, or without the tensor, there is no bound",
+    ),
+    (
         "reward",
         "slope, curvature, centre [D]",
         "the target is multiplied by exp(sum of slope x0 - curvature (x0 - centre)^2/2); what is not there is 0",
@@ -87,6 +92,7 @@ impl Task {
             Task::Inpaint { .. } => "inpaint",
             Task::Placement { .. } => "placement",
             Task::Inequalities { .. } => "inequalities",
+            Task::Bounds { .. } => "bounds",
             Task::Reward { .. } => "reward",
             Task::Classifier { .. } => CLASSIFIER,
             Task::Own => "own",

@@ -8,6 +8,9 @@ use crate::eigen::{dot, positive_definite};
 use crate::error::{Error, Result};
 use crate::model::Noise;
 
+/// A bound that no state comes near.
+const FAR: f64 = 1.0e30;
+
 /// Ready to be put behind those of the models.
 pub(crate) struct Numbers {
     /// Static ones.
@@ -70,6 +73,15 @@ impl Twisting {
                     spread => vec![0.0, LOGISTIC / spread.sqrt(), 0.0],
                 };
                 (params.collect(), spreads.iter().map(own).collect(), vec![bounds.len(), 0])
+            }
+            Task::Bounds { lower, upper } => {
+                let near = |bound: &f64| bound.clamp(-FAR, FAR);
+                let own = |spread: &f64| match *spread {
+                    0.0 => vec![0.0, 0.0, f64::from(ZERO_WEIGHT), 0.0],
+                    spread => vec![0.0, LOGISTIC / spread.sqrt(), 0.0, 1.0],
+                };
+                let params = lower.iter().chain(upper).map(near).collect();
+                (params, spreads.iter().map(own).collect(), vec![dim, 0])
             }
             Task::Reward { slope, curvature, centre } => {
                 let params = [centre, curvature, slope].into_iter().flatten().copied().collect();

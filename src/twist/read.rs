@@ -64,6 +64,23 @@ impl Task {
                 let bounds = row("b")?;
                 none(Task::Inequalities { operator: table(bounds.len())?, bounds })?
             }
+            "bounds" => {
+                if !file.has("lower") && !file.has("upper") {
+                    let wanted = "tensor lower, upper or both";
+                    return Err(Error::weights(path, "bounds", "neither lower nor upper", wanted));
+                }
+                let each = |name: &str, none: f64| -> Result<Vec<f64>> {
+                    if file.has(name) {
+                        Ok(file.plain_f32(name)?.into_iter().map(f64::from).collect())
+                    } else {
+                        Ok(vec![none; dim])
+                    }
+                };
+                none(Task::Bounds {
+                    lower: each("lower", f64::NEG_INFINITY)?,
+                    upper: each("upper", f64::INFINITY)?,
+                })?
+            }
             "reward" => {
                 if !file.has("slope") && !file.has("curvature") {
                     let wanted = "tensor slope, curvature or both";

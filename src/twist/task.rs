@@ -45,6 +45,13 @@ pub enum Task {
         /// b `[M]`.
         bounds: Vec<f64>,
     },
+    /// That each coordinate is between two bounds.
+    Bounds {
+        /// `[D]`; none where it is minus infinity.
+        lower: Vec<f64>,
+        /// `[D]`, above the lower ones; none where it is infinity.
+        upper: Vec<f64>,
+    },
     /// That a reward is high: psi = exp(sum of slope x0 - curvature (x0 - centre)^2/2).
     Reward {
         /// `[D]`.
@@ -76,6 +83,7 @@ impl Task {
             Task::Inpaint { .. } | Task::Reward { .. } => Twist::Separable,
             Task::Placement { .. } => Twist::Placement,
             Task::Inequalities { .. } => Twist::Inequalities,
+            Task::Bounds { .. } => Twist::Bounds,
             Task::Classifier { .. } | Task::Own => Twist::Outside,
         }
     }
@@ -130,6 +138,15 @@ impl Task {
                 said
             }
             Task::Inequalities { operator, bounds } => walls(operator, bounds, d, variance),
+            Task::Bounds { lower, upper } => {
+                let mut said = nothing;
+                for (k, d) in d.iter().enumerate() {
+                    let (low, high) = (wall(d - lower[k], variance), wall(upper[k] - d, variance));
+                    said.0 += low.0 + high.0;
+                    said.1[k] = low.1 - high.1;
+                }
+                said
+            }
             Task::Reward { slope, curvature, centre } => {
                 let mut said = nothing;
                 for k in 0..d.len() {
@@ -177,16 +194,19 @@ fn measures(operator: &[f64], y: &[f64], noise: &[f64], d: &[f64], variance: f64
 fn walls(operator: &[f64], bounds: &[f64], d: &[f64], variance: f64) -> (f64, Vec<f64>) {
     let mut said = (0.0, vec![0.0; d.len()]);
     for (row, bound) in operator.chunks_exact(d.len()).zip(bounds) {
-        let left = bound - dot(row, d);
-        if variance == 0.0 {
-            said.0 += if left < 0.0 { f64::NEG_INFINITY } else { 0.0 };
-            continue;
-        }
-        let steep = LOGISTIC / (variance * dot(row, row)).sqrt();
-        let u = steep * left;
-        said.0 += u.min(0.0) - (-u.abs()).exp().ln_1p();
-        let slope = 1.0 / (1.0 + u.exp());
-        said.1.iter_mut().zip(row).for_each(|(pull, a)| *pull -= steep * slope * a);
+        let (log_psi, slope) = wall(bound - dot(row, d), variance * dot(row, row));
+        said.0 += log_psi;
+        said.1.iter_mut().zip(row).for_each(|(pull, a)| *pull -= slope * a);
     }
     said
+}
+
+/// The same of one wall that is `left` away, and its slope there.
+fn wall(left: f64, variance: f64) -> (f64, f64) {
+    if variance == 0.0 {
+        return (if left < 0.0 { f64::NEG_INFINITY } else { 0.0 }, 0.0);
+    }
+    let steep = LOGISTIC / variance.sqrt();
+    let u = steep * left;
+    (u.min(0.0) - (-u.abs()).exp().ln_1p(), steep / (1.0 + u.exp()))
 }

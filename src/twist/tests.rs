@@ -12,6 +12,7 @@ fn tasks() -> Vec<Task> {
         Task::Inpaint { mask: vec![true, false, true], known: vec![0.5, 0.0, -1.0], noise: 0.2 },
         Task::Placement { motif: vec![0.5, -0.3], offsets: vec![0, 1], noise: 0.4 },
         Task::Inequalities { operator, bounds: vec![0.1, 1.0] },
+        Task::Bounds { lower: vec![-0.5, f64::NEG_INFINITY, 0.9], upper: vec![f64::INFINITY, -1.0, 1.3] },
         Task::Reward {
             slope: vec![1.0, 0.0, -0.5],
             curvature: vec![0.0, 2.0, 0.3],
@@ -93,6 +94,11 @@ fn what_is_known_without_noise_says_nothing_at_the_end() {
     let walls = Task::Inequalities { operator: vec![1.0], bounds: vec![0.5] };
     assert_eq!(walls.log_psi(&[0.4], 0.0).0, 0.0);
     assert_eq!(walls.log_psi(&[0.6], 0.0).0, f64::NEG_INFINITY);
+    // Bounds are the walls that stand there.
+    let bounds = Task::Bounds { lower: vec![f64::NEG_INFINITY], upper: vec![0.5] };
+    for (at, variance) in [(0.4, 0.0), (0.6, 0.0), (0.4, 0.3), (0.6, 0.3)] {
+        assert_eq!(bounds.log_psi(&[at], variance), walls.log_psi(&[at], variance));
+    }
 }
 
 /// Each place counts once: where all places fit alike, ln of the mean is that of one of them.

@@ -121,6 +121,7 @@ fn tasks() -> Vec<(Task, usize)> {
         (Task::Inequalities { operator: some(2 * 5, 12), bounds: vec![1.0, 0.8] }, 5),
         (known(5, 0.0), 5),
         (block(1, vec![0, 1], 0.0), 2),
+        (Task::Bounds { lower: vec![-0.4, f64::NEG_INFINITY, 0.1], upper: vec![0.9, 0.6, f64::INFINITY] }, 3),
     ]
 }
 

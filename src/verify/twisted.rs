@@ -120,7 +120,7 @@ impl<'a> Own<'a> {
         let (task, noise, dim) = (&self.twisting.task, at.sigma.powi(2), x.len() as f64);
         let model = self.judge.slack(0, x, level);
         let (d, score) = self.denoised(x, at)?;
-        let terms = (most(x) + noise * most(&score)) / at.alpha + most(&d) + most(asked(task));
+        let terms = (most(x) + noise * most(&score)) / at.alpha + most(&d) + most(&asked(task));
         // What a network says at the clean state counts for nothing.
         let off = 8.0 * EPS * terms + if noise > 0.0 { noise * model.score / at.alpha } else { 0.0 };
         let (log_psi, w) = self.log_psi(&d, level)?;
@@ -162,15 +162,18 @@ fn most(values: &[f64]) -> f64 {
 }
 
 /// The numbers that a task compares a sample with, one a term of its log psi.
-fn asked(task: &Task) -> &[f64] {
-    match task {
-        Task::Linear { measured, .. } => measured,
-        Task::Inpaint { known, .. } => known,
-        Task::Placement { motif, .. } => motif,
-        Task::Inequalities { bounds, .. } => bounds,
-        Task::Reward { centre, .. } => centre,
+fn asked(task: &Task) -> Vec<f64> {
+    let all: &[&[f64]] = match task {
+        Task::Linear { measured, .. } => &[measured],
+        Task::Inpaint { known, .. } => &[known],
+        Task::Placement { motif, .. } => &[motif],
+        Task::Inequalities { bounds, .. } => &[bounds],
+        Task::Bounds { lower, upper } => &[lower, upper],
+        Task::Reward { centre, .. } => &[centre],
         Task::Classifier { .. } | Task::Own => &[],
-    }
+    };
+    // Where there is no bound nothing is compared.
+    all.concat().into_iter().filter(|number| number.is_finite()).collect()
 }
 
 /// A particle as the device holds it, and what the model said of how broad its next step is.

@@ -9,19 +9,18 @@ Parameters are one flat dictionary whose keys are the tensor names of model.safe
 a copy. "Noise level" is s = sigma/alpha, the same as sigma(t) where alpha = 1.
 """
 
-import argparse
 import json
 import math
-import pathlib
 import sys
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
-WEIGHTS = pathlib.Path(__file__).resolve().parent.parent
+import budget
+from budget import WEIGHTS
+
 ACT = {"silu": jax.nn.silu, "gelu": jax.nn.gelu, "tanh": jnp.tanh, "relu": jax.nn.relu}
 
 
@@ -60,17 +59,6 @@ def init(config, key, input_scale=1.0):
     if config["classes"] is not None:
         p["class.weight"] = jax.random.normal(next(keys), (config["classes"] + 1, cond))
     return p
-
-
-def start(args, config, key, input_scale=1.0):
-    """Fresh parameters, or with --resume those of the folder that is to be written."""
-    if not args.resume:
-        return init(config, key, input_scale)
-    p = load_file(args.out / "model.safetensors")
-    found, wanted = ({k: v.shape for k, v in of.items()} for of in (p, init(config, key, input_scale)))
-    if found != wanted:
-        sys.exit(f"{args.out}: found tensors {found}, wanted {wanted}")
-    return {k: jnp.asarray(v) for k, v in p.items()}
 
 
 def forward(config, p, x, level=None, label=None, dropout=None):
@@ -201,27 +189,27 @@ def ema(average, p, decay):
     return jax.tree.map(lambda a, b: decay * a + (1.0 - decay) * b, average, p)
 
 
-class Budget:
-    """Progress in [0, 1] by steps, or by wall time: a slow or shared machine then ends its learning-rate decay
-    too. --steps makes a run repeatable (all random numbers have fixed seeds); --minutes only its length."""
+class Budget(budget.Budget):
+    """With checkpoints of trees: (p, state, average) and what else a loop carries. The random numbers of a step follow
+    from its number."""
 
-    def __init__(self, args):
-        self.minutes, self.steps, self.done, self.start = args.minutes, args.steps, 0, time.time()
+    def resume(self, tree):
+        """What a run begins with: `tree`, or with --resume what its checkpoint has in its place."""
+        found = self.load({jax.tree_util.keystr(at): np.shape(v) for at, v in jax.tree.leaves_with_path(tree)})
+        if found is None:
+            return tree
+        like = lambda v, old: jnp.asarray(v) if isinstance(old, jax.Array) else type(old)(v)
+        return jax.tree.map_with_path(lambda at, old: like(found[jax.tree_util.keystr(at)], old), tree)
 
-    def elapsed(self):
-        return (time.time() - self.start) / 60.0
-
-    def progress(self):
-        return self.done / self.steps if self.steps else self.elapsed() / self.minutes
+    def keep(self, tree):
+        if self.due():
+            leaves = jax.tree.leaves_with_path(tree)
+            self.save({jax.tree_util.keystr(at): v for at, v in leaves})
 
 
 def run(name, doc, minutes, train):
-    """The command line of every script: train(args) writes args.out."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=minutes, help="wall time to train for (default %(default)s)")
-    parser.add_argument("--steps", type=int, default=None, help="train for exactly this many steps instead")
-    parser.add_argument("--out", type=pathlib.Path, default=WEIGHTS / name, help="folder to write")
-    parser.add_argument("--resume", action="store_true", help="start from the weights of the folder to be written")
+    """What every script does: train(args) writes args.out."""
+    parser = budget.arguments(name, doc, minutes)
     parser.add_argument("--check", action="store_true", help="check the folder's golden values, do not train")
     args = parser.parse_args()
     if args.check:

@@ -9,7 +9,7 @@
 Objective: the squared error of the noise, against E[noise | x], which all of them have in closed form: the same
 minimiser as with the noise that was drawn, without its variance.
 
-`python weights/train/composition2d.py ring-energy [--minutes 2] [--out weights/composition2d/ring-energy]`
+`python weights/train/composition2d.py ring-energy [--minutes 2] [--resume] [--out weights/composition2d/ring-energy]`
 """
 
 import json
@@ -117,7 +117,7 @@ def errors(p, n=20000):
 
 def train(args):
     optimiser = optax.inject_hyperparams(soap)(learning_rate=PEAK)
-    p = common.start(args, CONFIG, jax.random.key(0), input_scale=2.0)
+    p = common.init(CONFIG, jax.random.key(0), input_scale=2.0)
     state, average = optimiser.init(p), p
 
     @jax.jit
@@ -134,11 +134,13 @@ def train(args):
         return *carry, values.mean()
 
     budget, shown = common.Budget(args), -1.0
+    p, state, average = budget.resume((p, state, average))
     while (done := budget.progress()) < 1.0:
         rate = PEAK * min(1.0, (budget.done + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * done))
         key = jax.random.fold_in(jax.random.key(2), budget.done)
         p, state, average, value = jax.block_until_ready(chunk(p, state, average, key, rate))
         budget.done += CHUNK
+        budget.keep((p, state, average))
         if done > shown + 0.2:
             shown = done
             print(f"{budget.elapsed():5.1f} min, step {budget.done}, loss {value:.2e}", flush=True)

@@ -3,7 +3,7 @@
 Independent of digits8-mlp (another split, seed, width and activation), so that it can judge that model's samples.
 Plain cross-entropy; inputs get light noise, so that samples that are slightly noisy are still read correctly.
 
-`python weights/train/digits8_classifier.py [--minutes 1.5] [--out weights/digits8-classifier]`
+`python weights/train/digits8_classifier.py [--minutes 1.5] [--resume] [--out weights/digits8-classifier]`
 """
 
 import json
@@ -50,7 +50,7 @@ def train(args):
     optimiser = optax.inject_hyperparams(optax.adamw, static_args=("mask",))(
         learning_rate=PEAK, weight_decay=DECAY, mask=mask
     )
-    p = common.start(args, CONFIG, jax.random.key(100))
+    p = common.init(CONFIG, jax.random.key(100))
     state, average = optimiser.init(p), p
     images, labels = jnp.asarray(x_train), jnp.asarray(c_train)
 
@@ -68,11 +68,13 @@ def train(args):
         return *carry, values.mean()
 
     budget = common.Budget(args)
+    p, state, average = budget.resume((p, state, average))
     while (done := budget.progress()) < 1.0:
         rate = PEAK * (0.5 + 0.5 * math.cos(math.pi * done))
         key = jax.random.fold_in(jax.random.key(102), budget.done)
         p, state, average, value = jax.block_until_ready(chunk(p, state, average, key, rate))
         budget.done += CHUNK
+        budget.keep((p, state, average))
         if budget.done % 2000 == 0:
             print(f"{budget.elapsed():5.1f} min, step {budget.done}, loss {value:.4f}, {measure(average)}", flush=True)
 

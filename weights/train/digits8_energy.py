@@ -5,7 +5,7 @@ log-density at each level is known but for a constant: -E/sigma. Objective: the 
 gradient goes through the gradient of E. The label is replaced by the null class with probability 0.15 (Ho & Salimans
 2022, arXiv 2207.12598).
 
-`python weights/train/digits8_energy.py [--minutes 5] [--out weights/digits8-energy]`
+`python weights/train/digits8_energy.py [--minutes 5] [--resume] [--out weights/digits8-energy]`
 """
 
 import json
@@ -61,7 +61,7 @@ def train(args):
             learning_rate=PEAK, b2=0.99, weight_decay=DECAY, mask=mask
         ),
     )
-    p = common.start(args, CONFIG, jax.random.key(0))
+    p = common.init(CONFIG, jax.random.key(0))
     state, average = optimiser.init(p), p
     images, labels = jnp.asarray(x_train), jnp.asarray(c_train)
 
@@ -91,6 +91,7 @@ def train(args):
     held_loss = jax.jit(lambda p: loss(p, held, held_label, held_level, held_noise))
 
     budget, best = common.Budget(args), (math.inf, 0, average)
+    p, state, average, best = budget.resume((p, state, average, best))
     while (done := budget.progress()) < 1.0:
         rate = PEAK * min(1.0, (budget.done + 1) / 500) * (0.5 + 0.5 * math.cos(math.pi * done))
         key = jax.random.fold_in(jax.random.key(2), budget.done)
@@ -101,6 +102,7 @@ def train(args):
             best = min(best, (score, budget.done, average), key=lambda b: b[0])
             line = f"{budget.elapsed():5.1f} min, step {budget.done}, loss {value:.4f}, held out {score:.4f}"
             print(line, flush=True)
+        budget.keep((p, state, average, best))
 
     score, at, average = best
     # Golden inputs: held-out digits at times over the whole range, every class and the null one.

@@ -4,7 +4,7 @@ Objective: denoising with the preconditioning and the loss weight of EDM (Karras
 The label is replaced by the null class with probability 0.15, so that one network is both the conditional and
 the unconditional model of classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598).
 
-`python weights/train/digits8_mlp.py [--minutes 5] [--out weights/digits8-mlp]`
+`python weights/train/digits8_mlp.py [--minutes 5] [--resume] [--out weights/digits8-mlp]`
 """
 
 import json
@@ -59,7 +59,7 @@ def train(args):
     optimiser = optax.inject_hyperparams(optax.adamw, static_args=("mask",))(
         learning_rate=PEAK, b2=0.99, weight_decay=DECAY, mask=mask
     )
-    p = common.start(args, CONFIG, jax.random.key(0))
+    p = common.init(CONFIG, jax.random.key(0))
     state, average = optimiser.init(p), p
     images, labels = jnp.asarray(x_train), jnp.asarray(c_train)
 
@@ -90,6 +90,7 @@ def train(args):
     held_loss = jax.jit(lambda p: loss(p, held, held_label, held_level, held_noise))
 
     budget, best = common.Budget(args), (math.inf, 0, average)
+    p, state, average, best = budget.resume((p, state, average, best))
     while (done := budget.progress()) < 1.0:
         rate = PEAK * min(1.0, (budget.done + 1) / 500) * (0.5 + 0.5 * math.cos(math.pi * done))
         key = jax.random.fold_in(jax.random.key(2), budget.done)
@@ -100,6 +101,7 @@ def train(args):
             best = min(best, (score, budget.done, average), key=lambda b: b[0])
             line = f"{budget.elapsed():5.1f} min, step {budget.done}, loss {value:.4f}, held out {score:.4f}"
             print(line, flush=True)
+        budget.keep((p, state, average, best))
 
     score, at, average = best
     # Golden inputs: held-out digits at levels over the whole range, every class and the null one.

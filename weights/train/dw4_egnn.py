@@ -1,6 +1,6 @@
 """Trains weights/dw4-egnn: the denoiser of DW-4 (particles.py) at temperature 2, by egnn.py.
 
-`python weights/train/dw4_egnn.py [--minutes 12] [--out weights/dw4-egnn]`
+`python weights/train/dw4_egnn.py [--minutes 12] [--resume] [--out weights/dw4-egnn]`
 """
 
 import common

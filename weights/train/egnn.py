@@ -17,7 +17,7 @@ Bortoli et al. 2024, arXiv 2402.08667), which is good where it is small.
 
 import json
 import math
-import pickle
+import os
 
 import jax
 import jax.numpy as jnp
@@ -138,8 +138,7 @@ def save(folder, config, p, x, t):
 
 
 def learn(args, config, system, x, grad):
-    """Trains on configurations x [n, s, N] with dE/dx, and writes the folder. Goes on from `args.out`/checkpoint.pickle
-    where there is one that an unfinished run left."""
+    """Trains on configurations x [n, s, N] with dE/dx, and writes the folder."""
     sd, schedule = config["preconditioning"]["sigma_data"], config["schedule"]
     low, high = math.log(schedule["sigma_min"]), math.log(schedule["sigma_max"])
     score = -grad / particles.LEARNT
@@ -196,33 +195,24 @@ def learn(args, config, system, x, grad):
         return (lost * inside).sum(1) / inside.sum(1)
 
     budget, shown = common.Budget(args), -1.0
-    kept = args.out / "checkpoint.pickle"
-    if kept.exists():
-        p, state, average, budget.done, minutes = pickle.loads(kept.read_bytes())
-        budget.start -= 60.0 * minutes
-        print(f"goes on from step {budget.done}, {minutes:.1f} minutes", flush=True)
-    else:
-        p = init(config, jax.random.key(0), spread)
-        state, average = optimiser.init(p), p
+    p = init(config, jax.random.key(0), spread)
+    p, state, average = budget.resume((p, optimiser.init(p), p))
     print(f"{sum(v.size for v in p.values())} parameters, {x.shape[-1]} configurations, score {size:.2f}", flush=True)
-    args.out.mkdir(parents=True, exist_ok=True)
     while (done := budget.progress()) < 1.0:
         rate = args.rate * min(1.0, (budget.done + 1) / 300) * (0.5 + 0.5 * math.cos(math.pi * done))
         key = jax.random.fold_in(jax.random.key(2), budget.done)
         p, state, average, value = jax.block_until_ready(chunk(p, state, average, key, rate))
         budget.done += CHUNK
+        budget.keep((p, state, average))
         if done > shown + 0.05:
             shown = done
             held_out = " ".join(f"{v:.4f}" for v in judge(average))
             print(f"{budget.elapsed():5.1f} min, step {budget.done}, loss {value:.4f}, held out {held_out}", flush=True)
-            to = jax.tree.map(np.asarray, (p, state, average))
-            kept.write_bytes(pickle.dumps((*to, budget.done, budget.elapsed())))
     t = np.linspace(0.0, 1.0, 64)
     level = np.exp(low + (high - low) * t)
     eps = np.asarray(particles.centred(jax.random.normal(jax.random.key(3), x.shape[:2] + (64,))))
     rows = (np.asarray(x[..., :64]) + level * eps).transpose(2, 0, 1).reshape(64, -1)
     save(args.out, config, average, rows, t)
-    kept.unlink(missing_ok=True)
     final = {"held out": [float(v) for v in judge(average)]}
     print(json.dumps({"system": system, "steps": budget.done, "minutes": budget.elapsed()} | final))
 
@@ -238,7 +228,9 @@ def samples(name, out, chains, burn, keep, thin):
         reference(out, temperatures, x, e)
         at = temperatures.index(particles.LEARNT)
         flat = lambda a: np.moveaxis(a[:, :, :, at], 0, 2).reshape(*a.shape[1:3], -1)
-        np.savez(kept, x=flat(x), grad=flat(grad))
+        with kept.with_suffix(".new").open("wb") as file:
+            np.savez(file, x=flat(x), grad=flat(grad))
+        os.replace(kept.with_suffix(".new"), kept)
     found = np.load(kept)
     return found["x"], found["grad"]
 

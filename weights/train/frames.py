@@ -1,6 +1,6 @@
 """Trains weights/frames-chain: the score of a chain of frames that is turned as a whole, by a network that turns with it.
 
-`python weights/train/frames.py [--minutes 60] [--out weights/frames-chain]`
+`python weights/train/frames.py [--minutes 60] [--resume] [--out weights/frames-chain]`
 
 The law of a clean chain: frame i has its rotation from IGSO(3) of variance SPREAD about U M_i, and its position from a
 normal of variance VARIANCE about U m_i, positions less their centre, and U is a uniform rotation that all share. With
@@ -22,7 +22,6 @@ is what it says of the chain, turned: U need not be drawn. With places E (number
 
 import json
 import math
-import pickle
 
 import common
 import jax
@@ -322,7 +321,6 @@ def save(folder, p, of):
 
 
 def train(args):
-    """Goes on from `args.out`/checkpoint.pickle where there is one that an unfinished run left."""
     of, grids, rate = tables(), about(), 3e-3
     optimiser = optax.inject_hyperparams(soap)(learning_rate=rate)
 
@@ -341,30 +339,21 @@ def train(args):
 
     held = jax.jit(lambda: batch(jax.random.key(5), 32, 16, of, grids))()
     budget, shown = common.Budget(args), -1.0
-    kept = args.out / "checkpoint.pickle"
-    if kept.exists():
-        p, state, average, budget.done, minutes = pickle.loads(kept.read_bytes())
-        budget.start -= 60.0 * minutes
-        print(f"goes on from step {budget.done}, {minutes:.1f} minutes", flush=True)
-    else:
-        p = init(jax.random.key(0))
-        state, average = optimiser.init(p), p
+    p = init(jax.random.key(0))
+    p, state, average = budget.resume((p, optimiser.init(p), p))
     print(f"{sum(v.size for v in p.values())} parameters", flush=True)
-    args.out.mkdir(parents=True, exist_ok=True)
     while (done := budget.progress()) < 1.0:
         slow = rate * min(1.0, (budget.done + 1) / 300) * (0.5 + 0.5 * math.cos(math.pi * done))
         key = jax.random.fold_in(jax.random.key(2), budget.done)
         p, state, average, value = jax.block_until_ready(chunk(p, state, average, key, slow))
         budget.done += CHUNK
+        budget.keep((p, state, average))
         if done > shown + 0.05:
             shown = done
             held_out = jax.jit(loss)(average, *held)
             print(f"{budget.elapsed():5.1f} min, step {budget.done}, loss {value:.5f}, held out {held_out:.5f}", flush=True)
-            to = jax.tree.map(np.asarray, (p, state, average))
-            kept.write_bytes(pickle.dumps((*to, budget.done, budget.elapsed())))
     minutes = budget.elapsed()
     save(args.out, average, of)
-    kept.unlink(missing_ok=True)
     final = {"relative error of rotations, positions": judge(average, of, 60)}
     print(json.dumps({"steps": budget.done, "minutes": minutes} | final))
 

@@ -5,7 +5,7 @@ regression is not the clean sample x0 but E[x0 | x], which a mixture of Gaussian
 minimiser, without the variance of x0 given x. So any law of x will do, and the training points come from the
 diffused mixture, from annealed and misplaced versions of it and from a box, where steered particles may go.
 
-`python weights/train/gmm40_mlp.py [--minutes 18] [--out weights/gmm40-mlp]`
+`python weights/train/gmm40_mlp.py [--minutes 18] [--resume] [--out weights/gmm40-mlp]`
 """
 
 import json
@@ -123,7 +123,7 @@ def train(args):
     # With an exact target nothing but curvature limits the fit. In trial runs of about two minutes the score error
     # at level 0.5 ended at 0.006 with SOAP; the best of a few settings each of Adam and Muon gave 0.019 and 0.041.
     optimiser = optax.inject_hyperparams(soap)(learning_rate=PEAK)
-    p = common.start(args, CONFIG, jax.random.key(0), input_scale=4.0)
+    p = common.init(CONFIG, jax.random.key(0), input_scale=4.0)
     state, average = optimiser.init(p), p
 
     @jax.jit
@@ -140,11 +140,13 @@ def train(args):
         return *carry, values.mean()
 
     budget, shown = common.Budget(args), -1.0
+    p, state, average = budget.resume((p, state, average))
     while (done := budget.progress()) < 1.0:
         rate = PEAK * min(1.0, (budget.done + 1) / 500) * (0.5 + 0.5 * math.cos(math.pi * done))
         key = jax.random.fold_in(jax.random.key(2), budget.done)
         p, state, average, value = jax.block_until_ready(chunk(p, state, average, key, rate))
         budget.done += CHUNK
+        budget.keep((p, state, average))
         if done > shown + 0.05:
             shown = done
             report = " ".join(f"{k}:{v:.1e}" for k, v in errors(average).items())

@@ -1,6 +1,6 @@
 """Trains weights/lj13-egnn: the denoiser of LJ-13 (particles.py) at temperature 2, by egnn.py.
 
-`python weights/train/lj13_egnn.py [--minutes 25] [--out weights/lj13-egnn]`
+`python weights/train/lj13_egnn.py [--minutes 25] [--resume] [--out weights/lj13-egnn]`
 """
 
 import common

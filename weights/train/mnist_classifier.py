@@ -12,7 +12,6 @@ import math
 import sys
 
 import torch
-from safetensors.torch import load_file
 
 import conv_classifier
 import mnist
@@ -44,9 +43,8 @@ def main(args):
             image = image + size * torch.randn(image.shape, generator=draw)
         return torch.nn.functional.cross_entropy(net(image, s), label[row])
 
-    shipped = lambda: load_file(args.out / "model.safetensors")
     inner = lambda name, p: p.ndim == 4 and not name.startswith("blocks.0.")
-    steps, minutes = torch_run.train(NAME, args, net, shipped, inner, loss, decay=0.1, ema=0.99, seed=SEED)
+    steps, minutes = torch_run.train(args, net, inner, loss, decay=0.1, ema=0.99, seed=SEED)
     draw, rows = torch.Generator().manual_seed(SEED + 1), torch.arange(16) * 31
     report = {"steps": steps, "minutes": minutes}
     if NOISY:
@@ -63,6 +61,6 @@ def main(args):
 
 
 if __name__ == "__main__":
-    parser = torch_run.arguments(__doc__, NAME, 5.0)
+    parser = torch_run.arguments(NAME, __doc__, 5.0)
     parser.add_argument("--noisy", action="store_true", help="train the classifier of noisy images")
     main(parser.parse_args())

@@ -79,17 +79,13 @@ def main(args):
     torch.nn.init.zeros_(net.conv_out.weight)
     inner = lambda name, p: p.ndim >= 2 and not name.startswith(("conv_in", "conv_out", "class_embedding"))
 
-    shipped = lambda: UNet2DModel.from_pretrained(args.out / "unet", low_cpu_mem_usage=False).state_dict()
-
     def batch_loss(draw):
         row = torch.randint(len(x), (BATCH,), generator=draw)
         x0 = mnist.shifted(x[row], SHIFT, draw)
         known = torch.where(torch.rand(BATCH, generator=draw) < DROP_CLASS, NULL, label[row])
         return loss(net, x0, known, steps(BATCH, draw), torch.randn(x0.shape, generator=draw))
 
-    done, minutes = torch_run.train(
-        "mnist_ddpm", args, net, shipped, inner, batch_loss, (MUON, ADAM), ema=EMA, seed=SEED
-    )
+    done, minutes = torch_run.train(args, net, inner, batch_loss, (MUON, ADAM), ema=EMA, seed=SEED)
     fixed = torch.Generator().manual_seed(SEED + 1)
     with torch.no_grad():
         held_steps = steps(len(held[0]), fixed)[torch.randperm(len(held[0]), generator=fixed)]
@@ -100,4 +96,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(torch_run.arguments(__doc__, "mnist-ddpm", 60.0).parse_args())
+    main(torch_run.arguments("mnist-ddpm", __doc__, 60.0).parse_args())

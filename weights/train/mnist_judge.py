@@ -9,7 +9,6 @@ Cross-entropy with smoothed labels on images that are turned, scaled, sheared an
 import json
 
 import torch
-from safetensors.torch import load_file
 
 import conv_classifier
 import mnist
@@ -29,14 +28,13 @@ def main(args):
         logits = net(conv_classifier.warped(x[row], draw))
         return torch.nn.functional.cross_entropy(logits, label[row], label_smoothing=0.05)
 
-    shipped = lambda: load_file(args.out / "model.safetensors")
     inner = lambda name, p: p.ndim == 4 and not name.startswith("blocks.0.")
     peaks = (0.01, 1e-3)
-    steps, minutes = torch_run.train(NAME, args, net, shipped, inner, loss, peaks, decay=0.1, ema=0.99, seed=SEED)
+    steps, minutes = torch_run.train(args, net, inner, loss, peaks, decay=0.1, ema=0.99, seed=SEED)
     conv_classifier.save(args.out, net, test[0][torch.arange(16) * 31])
     report = {"steps": steps, "minutes": minutes, "held-out accuracy": conv_classifier.accuracy(net, *held)}
     print(json.dumps(report | {"test accuracy": conv_classifier.accuracy(net, *test)}))
 
 
 if __name__ == "__main__":
-    main(torch_run.arguments(__doc__, NAME, 5.0).parse_args())
+    main(torch_run.arguments(NAME, __doc__, 5.0).parse_args())

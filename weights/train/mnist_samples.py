@@ -53,7 +53,7 @@ def main(args):
     torch.set_num_threads(1)
     net = UNet2DModel.from_pretrained(args.folder / "unet", torch_dtype=torch.float32, low_cpu_mem_usage=False)
     if args.checkpoint:
-        net.load_state_dict(torch.load(args.checkpoint, weights_only=True)["average"])
+        net.load_state_dict(torch_run.part(load_file(args.checkpoint), "average"))
     scheduler = DDPMScheduler.from_pretrained(args.folder / "scheduler")
     null = torch.full((10 * args.each,), net.config.num_class_embeds - 1)
     label = torch.arange(10).repeat(args.each)

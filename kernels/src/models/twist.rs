@@ -11,6 +11,8 @@
 //!   adds for each unit it misses, and 0 where nothing is said,
 //! - placement: motif `[M]`, and in the map its places; 1 / variance,
 //! - inequalities: b_j and A_j `[M, 1 + D]`; how steep the soft walls are, and what is added behind a hard one,
+//! - bounds: lower and upper ones `[2, D]`; how steep the soft walls are, what is added behind a hard one, and 0 where they are
+//!   hard,
 //! - replaced: mask `[D]`, then of every level and group what is put in its place and its part of the log-weight
 //!   `[levels, groups, D + 1]`: docs/maths.md (13.8),
 //! - outside: w `[particles, D]` and log psi `[particles]`, which others wrote; in the place of M where the latter begin.
@@ -23,7 +25,7 @@ use super::buffer::{put_rows, put_rows_apart};
 use super::{Here, ModelKey, Models, Score, coordinate, extent, put_score, score_of};
 use crate::prims::math::larger;
 use crate::prims::monoid::ZERO_WEIGHT;
-use families::{inequalities, linear, placement, residual, separable};
+use families::{bounds, inequalities, linear, placement, residual, separable};
 
 /// The built-in families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +40,8 @@ pub enum Twist {
     Placement,
     /// A x0 <= b.
     Inequalities,
+    /// Each coordinate between two bounds.
+    Bounds,
     /// Coordinates that are put in their place at every level, on a path that the noise took: nothing is psi.
     Replaced,
     /// None: what a classifier or somebody else's likelihood says of D, in rows.
@@ -215,6 +219,7 @@ fn judge<N: Size>(
         Twist::Residual => residual::<N>(here, scratch, models, told, key),
         Twist::Placement => placement::<N>(here, scratch, models, told, key),
         Twist::Inequalities => inequalities::<N>(here, scratch, models, told, key),
+        Twist::Bounds => bounds::<N>(here, scratch, models, told, key),
         Twist::Replaced | Twist::Outside => Vector::new(0.0f32),
     }
 }

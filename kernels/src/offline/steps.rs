@@ -49,6 +49,7 @@ fn twisted(list: &mut Vec<Offline>) {
         (Twist::Residual, true),
         (Twist::Placement, true),
         (Twist::Inequalities, false),
+        (Twist::Bounds, false),
         (Twist::Replaced, true),
         (Twist::Outside, false),
     ] {

@@ -10,7 +10,7 @@ use crate::twist::{Chain, Potential, Proposal, Spread};
 /// A task, and how a twisted run goes about it.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct Twist {
-    /// What tds wants of a sample: linear, inpaint, placement, inequalities, reward or classifier
+    /// What tds wants of a sample: linear, inpaint, placement, inequalities, bounds, reward or classifier
     #[arg(long, value_name = "WHAT")]
     pub task: Option<String>,
     /// safetensors file with the numbers of the task: see `feynkac list`

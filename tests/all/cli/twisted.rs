@@ -34,6 +34,10 @@ fn scratch(name: &str) -> Scratch {
     put(&scratch, "inpaint", &[("mask", &[2], &[1.0, 0.0]), ("y", &[2], &[0.8, 0.0])]);
     put(&scratch, "placement", &[("motif", &[1], &[0.8]), ("offsets", &[2], &[0.0, 1.0])]);
     put(&scratch, "inequalities", &[("A", &[1, 2], &[1.0, 0.0]), ("b", &[1], &[0.0])]);
+    put(&scratch, "bounds", &[("lower", &[2], &[-0.5, f32::NEG_INFINITY])]);
+    put(&scratch, "crossed", &[("lower", &[2], &[0.5, 0.0]), ("upper", &[2], &[1.0, -1.0])]);
+    put(&scratch, "unbounded", &[("upper", &[2], &[0.5, f32::NAN])]);
+    put(&scratch, "three-bounds", &[("upper", &[3], &[0.5; 3])]);
     put(&scratch, "reward", &[("slope", &[2], &[0.5, 0.0])]);
     put(&scratch, "short", &[("mask", &[3], &[1.0; 3]), ("y", &[3], &[0.0; 3])]);
     put(&scratch, "unmasked", &[("mask", &[2], &[0.0; 2]), ("y", &[2], &[0.0; 2])]);
@@ -87,6 +91,7 @@ fn tasks_run_and_report() {
         ("reward", "--proposal-variance 1.2 --resample never"),
         ("linear", "--noise 0.3 --twist-range -2:2 --chain truncated --t-min 0.2"),
         ("inpaint", "--noise 0 --proposal replacement"),
+        ("bounds", "--twist-scale 2"),
         ("reward", "--twist-lean 0 --potential max --resample interval:3"),
         ("reward", "--twist-lean 0 --potential sum --resample interval:2"),
     ] {
@@ -299,6 +304,10 @@ fn what_is_refused() {
         ("no places", "--task placement --operator nowhere --noise 0.3"),
         ("a place outside", "--task placement --operator outside --noise 0.3"),
         ("a place before the first", "--task placement --operator before --noise 0.3"),
+        ("bounds that cross", "--task bounds --operator crossed"),
+        ("a bound that is no number", "--task bounds --operator unbounded"),
+        ("bounds of another shape", "--task bounds --operator three-bounds"),
+        ("no bounds", "--task bounds --operator reward"),
         ("an empty reward", "--task reward --operator linear"),
         ("an unknown variance", "--task reward --operator reward --twist-variance tau"),
         ("an unknown chain", "--task reward --operator reward --chain daisy"),

@@ -48,6 +48,10 @@ fn every_task_agrees(device: &Device) {
     ];
     let row = |len: usize| -> Vec<f64> { (0..len).map(|i| (1.3 * i as f64).sin()).collect() };
     let walls = |dim: usize| Task::Inequalities { operator: row(2 * dim), bounds: vec![0.7, 1.5] };
+    let bounds = |dim: usize| Task::Bounds {
+        lower: row(dim).iter().map(|v| if *v < 0.0 { *v - 1.0 } else { f64::NEG_INFINITY }).collect(),
+        upper: row(dim).iter().map(|v| if *v > -0.5 { *v + 0.7 } else { f64::INFINITY }).collect(),
+    };
     let reward = |dim: usize| Task::Reward {
         slope: row(dim),
         curvature: row(dim).iter().map(|c| c.abs()).collect(),
@@ -64,6 +68,8 @@ fn every_task_agrees(device: &Device) {
         // By the residual.
         Task::Inpaint { mask: (0..17).map(|k| k % 3 != 0).collect(), known: row(17), noise: 0.2 },
         Task::Inpaint { mask: (0..17).map(|k| k % 3 == 0).collect(), known: row(17), noise: 0.0 },
+        bounds(17),
+        bounds(3),
     ];
     for (at, task) in few.into_iter().chain(many).enumerate() {
         // A kernel of its own for every task: a software driver compiles half of them.
@@ -71,7 +77,7 @@ fn every_task_agrees(device: &Device) {
             continue;
         }
         let model = match at {
-            7.. => wide(17),
+            7..15 => wide(17),
             _ if at % 2 == 0 => gaussian(),
             _ => mixture(),
         };
@@ -85,7 +91,7 @@ fn every_task_agrees(device: &Device) {
         let other = if pins { Chain::Clipped } else { Chain::Posterior };
         twisting.chain = [Chain::Forward, other][at % 2];
         twisting.spread = match at {
-            12.. => Spread::Residual,
+            12 | 13 => Spread::Residual,
             _ => [Spread::Data, Spread::Noise, Spread::Tau(0.4), Spread::Step][at % 4],
         };
         (twisting.lean, twisting.proposal_variance) = [(1.0, 1.0), (0.5, 1.2)][at / 2 % 2];

@@ -137,6 +137,16 @@ pub fn posterior(law: &Law, task: &Task) -> (f64, Vec<f64>) {
             log_z += log_p + noise.iter().map(|s| 0.5 * (std::f64::consts::TAU * s * s).ln()).sum::<f64>();
             (log_z, mean)
         }
+        // Of one coordinate: two walls.
+        Task::Bounds { lower, upper } => {
+            let bounded = |k: &usize| lower[*k].is_finite() && upper[*k].is_finite();
+            let which: Vec<usize> = (0..dim).filter(bounded).collect();
+            let [k] = which[..] else { panic!("bounds of one coordinate") };
+            let operator =
+                [1.0, -1.0].into_iter().flat_map(|a| (0..dim).map(move |j| if j == k { a } else { 0.0 }));
+            let bounds = vec![upper[k], -lower[k]];
+            posterior(law, &Task::Inequalities { operator: operator.collect(), bounds })
+        }
         // One wall, or two that face each other: of a Gaussian along their normal what lies before or between them.
         Task::Inequalities { operator, bounds } => {
             let normal = &operator[..dim];

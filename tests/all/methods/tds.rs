@@ -69,6 +69,8 @@ fn unbiased_evidence(device: &Device) {
     let cosine = Schedule::VpCosine { c: 0.008 };
     let walls = Task::Inequalities { operator: vec![1.0, -0.5, 0.3], bounds: vec![0.2] };
     let slab = Task::Inequalities { operator: vec![0.0, 1.0, 0.0, 0.0, -1.0, 0.0], bounds: vec![0.4, 0.9] };
+    let none = f64::INFINITY;
+    let boxed = Task::Bounds { lower: vec![-none, -0.9, -none], upper: vec![none, 0.4, none] };
     let reward = Task::Reward {
         slope: vec![0.5, 0.0, -0.3],
         curvature: vec![0.0, 0.7, 0.4],
@@ -133,6 +135,7 @@ fn unbiased_evidence(device: &Device) {
         ),
         ("clipped", with(linear(), cosine, &|_, t| t.chain = Chain::Clipped)),
         ("between two walls", with(slab, VE, &same)),
+        ("within bounds", with(boxed, cosine, &|_, t| t.chain = Chain::Posterior)),
         ("a narrow spread", with(linear(), VE, &|_, t| t.spread = Spread::Tau(0.5))),
         ("the step as the spread", with(linear(), VE, &|_, t| t.spread = Spread::Step)),
         ("the same, vp-cosine", with(inpainting(0.3), cosine, &|_, t| t.spread = Spread::Step)),

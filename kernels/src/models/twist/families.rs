@@ -4,7 +4,7 @@ use cubecl::prelude::*;
 
 use super::{Numbers, PULL, denoised};
 use crate::models::{Here, ModelKey, Models, extent, put_score, score_of};
-use crate::prims::math::{exp, exp2_below, larger, ln};
+use crate::prims::math::{exp, exp2_below, larger, ln, smaller};
 use crate::prims::monoid::ZERO_WEIGHT;
 
 /// Adds to coordinate `k` of w.
@@ -192,6 +192,54 @@ pub fn placement<N: Size>(
     max + ln::<N>(sum)
 }
 
+/// ln of the logistic function, and its slope.
+#[derive(CubeType, Clone, Copy)]
+struct Soft<N: Size> {
+    log: Vector<f32, N>,
+    slope: Vector<f32, N>,
+}
+
+/// Both by exp(-|u|).
+#[cube]
+fn logistic<N: Size>(u: Vector<f32, N>) -> Soft<N> {
+    let zero = Vector::<f32, N>::new(0.0f32);
+    let one = Vector::<f32, N>::new(1.0f32);
+    let within = u.greater_than(&zero);
+    let e = exp::<N>(select_many(within, -u, u));
+    Soft::<N> {
+        log: select_many(within, zero, u) - ln::<N>(one + e),
+        slope: select_many(within, e, one) / (one + e),
+    }
+}
+
+/// Each coordinate between two bounds.
+#[cube]
+pub fn bounds<N: Size>(
+    here: &mut Here<N>,
+    scratch: &mut [f32],
+    models: &Models,
+    told: &Numbers,
+    #[comptime] key: ModelKey,
+) -> Vector<f32, N> {
+    let dim = extent(here.dim, key.registers);
+    let steep = Vector::<f32, N>::new(models.levels[told.row + 3usize]);
+    let wall = Vector::<f32, N>::new(models.levels[told.row + 4usize]);
+    let softly = Vector::<f32, N>::new(models.levels[told.row + 5usize]);
+    let zero = Vector::<f32, N>::new(0.0f32);
+    let mut log_psi = Vector::<f32, N>::new(0.0f32);
+    #[unroll(key.registers > 0)]
+    for k in 0..dim {
+        let d = denoised::<N>(&*here, &*scratch, k, key);
+        let above = d - Vector::new(models.params[told.params + k]);
+        let below = Vector::new(models.params[told.params + dim + k]) - d;
+        let (low, high) = (logistic::<N>(above * steep), logistic::<N>(below * steep));
+        let outside = smaller::<N>(above, below).less_than(&zero);
+        log_psi += (low.log + high.log) * softly + select_many(outside, wall, zero);
+        pull_more::<N>(here, scratch, k, (low.slope - high.slope) * steep, key);
+    }
+    larger::<N>(log_psi, Vector::new(ZERO_WEIGHT))
+}
+
 /// A x0 <= b.
 #[cube]
 pub fn inequalities<N: Size>(
@@ -204,19 +252,13 @@ pub fn inequalities<N: Size>(
     let steep = Vector::<f32, N>::new(models.levels[told.row + 3usize]);
     let wall = Vector::<f32, N>::new(models.levels[told.row + 4usize]);
     let zero = Vector::<f32, N>::new(0.0f32);
-    let one = Vector::<f32, N>::new(1.0f32);
     let mut log_psi = Vector::<f32, N>::new(0.0f32);
     for j in 0..told.rows {
         let first = told.params + j * (here.dim + 1usize);
         let left = missing::<N>(&*here, &*scratch, models, first, key);
-        // ln of the logistic function of u, and its slope: both by exp(-|u|).
-        let u = left * steep;
-        let within = u.greater_than(&zero);
-        let e = exp::<N>(select_many(within, -u, u));
-        let soft = select_many(within, zero, u) - ln::<N>(one + e);
-        let slope = select_many(within, e, one) / (one + e);
-        log_psi += soft + select_many(left.less_than(&zero), wall, zero);
-        pull_along::<N>(here, scratch, models, first, -slope * steep, key);
+        let soft = logistic::<N>(left * steep);
+        log_psi += soft.log + select_many(left.less_than(&zero), wall, zero);
+        pull_along::<N>(here, scratch, models, first, -soft.slope * steep, key);
     }
     larger::<N>(log_psi, Vector::new(ZERO_WEIGHT))
 }
