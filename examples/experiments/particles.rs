@@ -157,7 +157,7 @@ impl Reference {
             energy_w1: wasserstein(&energies, &self.energies, 1),
             energy_w2: wasserstein(&energies, &self.energies, 2),
             energy: energies.iter().map(|(e, w)| e * w).sum(),
-            far: 1.0 - kept,
+            far: (1.0 - kept).max(0.0),
             near_w1: wasserstein(&near, &self.energies, 1),
         }
     }

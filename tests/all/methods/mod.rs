@@ -5,6 +5,7 @@ pub mod chain;
 #[cfg(feature = "cli")]
 mod experiments;
 mod halving;
+mod learned_energy;
 mod particles;
 pub mod s1;
 mod s2;
