@@ -100,8 +100,8 @@ pub enum Preconditioning {
     /// Nothing: the network sees the state, and its output is the prediction.
     None,
     /// Karras et al. 2022, in the frame y = x/alpha, s = sigma/alpha:
-    /// D = sd^2/(s^2+sd^2) y + s sd/sqrt(s^2+sd^2) F(y/sqrt(s^2+sd^2)). The network's output is this F whatever
-    /// the [`Prediction`] says.
+    /// D = sd^2/(s^2+sd^2) y + s sd/sqrt(s^2+sd^2) F(y/sqrt(s^2+sd^2)). The network's output is this F, or -F where it
+    /// is said to predict v, which -F is where alpha^2 + sigma^2 = sd = 1; any other [`Prediction`] changes nothing.
     Edm {
         /// sd: the standard deviation of the data; above zero.
         sigma_data: f64,
@@ -121,6 +121,7 @@ impl Preconditioning {
 
     /// The coefficients of the score at noise time `t`, where sigma must be above zero.
     pub fn score_coeffs(&self, prediction: Prediction, schedule: &Schedule, t: f64) -> NetCoeffs {
+        let sign = if prediction == Prediction::V { -1.0 } else { 1.0 };
         match *self {
             Preconditioning::None => NetCoeffs::plain(prediction.score_coeffs(schedule, t)),
             Preconditioning::Edm { sigma_data } => {
@@ -129,7 +130,7 @@ impl Preconditioning {
                 NetCoeffs {
                     input: 1.0 / (alpha * norm),
                     x: -1.0 / (alpha * norm).powi(2),
-                    out: sigma_data / (sigma * norm),
+                    out: sign * sigma_data / (sigma * norm),
                 }
             }
         }
@@ -137,6 +138,7 @@ impl Preconditioning {
 
     /// The coefficients of the denoiser D = E[x_0 | x_t] at noise time `t`.
     pub fn denoiser_coeffs(&self, prediction: Prediction, schedule: &Schedule, t: f64) -> NetCoeffs {
+        let sign = if prediction == Prediction::V { -1.0 } else { 1.0 };
         match *self {
             Preconditioning::None => NetCoeffs::plain(prediction.denoiser_coeffs(schedule, t)),
             Preconditioning::Edm { sigma_data } => {
@@ -146,7 +148,7 @@ impl Preconditioning {
                 NetCoeffs {
                     input: 1.0 / (alpha * norm),
                     x: (sigma_data / norm).powi(2) / alpha,
-                    out: ratio * sigma_data / norm,
+                    out: sign * ratio * sigma_data / norm,
                 }
             }
         }
@@ -232,6 +234,7 @@ mod tests {
                         let s = sigma / alpha;
                         let f = (denoised - sd * sd / (s * s + sd * sd) * (x / alpha))
                             / (s * sd / (s * s + sd * sd).sqrt());
+                        let f = if prediction == Prediction::V { -f } else { f };
                         let c = edm.score_coeffs(prediction, &schedule, t);
                         assert!(close(c.input * x, x / alpha / (s * s + sd * sd).sqrt(), 1e-14));
                         let got = c.x * x + c.out * f;
@@ -246,6 +249,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Of unit data and where variance is preserved, it is the velocity that a network of EDM says, up to its sign.
+    #[test]
+    fn v_is_what_edm_wraps() {
+        let (schedule, t) = (Schedule::VpLinear { b0: 0.1, b1: 20.0 }, 0.3);
+        let own = Prediction::V.denoiser_coeffs(&schedule, t);
+        let edm = Preconditioning::Edm { sigma_data: 1.0 }.denoiser_coeffs(Prediction::V, &schedule, t);
+        assert!(close(edm.input, 1.0, 1e-14) && close(edm.x, own.x, 1e-13) && close(edm.out, own.out, 1e-13));
     }
 
     #[test]

@@ -234,14 +234,19 @@ fn steps_are_spread_as_the_class_of_diffusers_spreads_them() {
 
 #[test]
 fn the_preconditioning_of_edm_is_that_of_diffusers() {
-    let golden = wide(&Weights::open(&folder("schedulers.safetensors")).unwrap(), "edm");
-    let (edm, _) = Scheduler::parse(Path::new("s.json"), r#"{"_class_name": "EDMEulerScheduler"}"#).unwrap();
-    let (x, f, lambda) = (0.7, -1.3, 2.5f64.ln());
-    let c = edm.preconditioning.denoiser_coeffs(edm.prediction, &edm.schedule, edm.schedule.time_at(lambda));
-    let got = [c.input * x, edm.time_at(lambda).unwrap(), c.x * x + c.out * f];
-    assert!(relative(&got, &golden) < 3e-7, "{got:?}, {golden:?}");
-    // the score that belongs to that denoiser
-    let s = edm.score_coeffs(lambda);
-    let score = (got[2] - x) / 2.5f64.powi(2);
-    assert!((s.x * x + s.out * f - score).abs() < 1e-12, "{score}");
+    let golden = Weights::open(&folder("schedulers.safetensors")).unwrap();
+    for (tensor, said) in [("edm", ""), ("edm.v", r#", "prediction_type": "v_prediction""#)] {
+        let golden = wide(&golden, tensor);
+        let text = format!(r#"{{"_class_name": "EDMEulerScheduler"{said}}}"#);
+        let (edm, _) = Scheduler::parse(Path::new("s.json"), &text).unwrap();
+        let (x, f, lambda) = (0.7, -1.3, 2.5f64.ln());
+        let t = edm.schedule.time_at(lambda);
+        let c = edm.preconditioning.denoiser_coeffs(edm.prediction, &edm.schedule, t);
+        let got = [c.input * x, edm.time_at(lambda).unwrap(), c.x * x + c.out * f];
+        assert!(relative(&got, &golden) < 3e-7, "{got:?}, {golden:?}");
+        // the score that belongs to that denoiser
+        let s = edm.score_coeffs(lambda);
+        let score = (got[2] - x) / 2.5f64.powi(2);
+        assert!((s.x * x + s.out * f - score).abs() < 1e-12, "{score}");
+    }
 }

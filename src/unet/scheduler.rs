@@ -218,10 +218,11 @@ fn karras(keys: &mut Keys) -> Result<Scheduler> {
     preconditioning.validate().map_err(|e| e.in_file(keys.file))?;
     let (low, high) = (keys.number("sigma_min", Some(0.002))?, keys.number("sigma_max", Some(80.0))?);
     Schedule::Edm.check_range(high, low).map_err(|e| e.in_file(keys.file))?;
-    let epsilon = |v: &Value| (v.as_str() == Some("epsilon")).then_some(());
-    keys.maybe("prediction_type", "\"epsilon\" with this scheduler", epsilon)?;
+    // What is wrapped around the network, or that of the opposite sign.
+    let names = [("epsilon", Prediction::X0), ("v_prediction", Prediction::V)];
+    let prediction = either(keys, "prediction_type", &names)?.unwrap_or(Prediction::X0);
     let (time, range) = (Timestep::QuarterLogSigma, (high.ln(), low.ln()));
-    Ok(Scheduler::without_table(Schedule::Edm, time, Prediction::X0, preconditioning, range))
+    Ok(Scheduler::without_table(Schedule::Edm, time, prediction, preconditioning, range))
 }
 
 fn table(keys: &mut Keys) -> Result<Scheduler> {

@@ -223,7 +223,7 @@ fn schedulers_that_mean_no_score_are_refused_or_warned_of() {
         ),
         ("{'_class_name': 'LMSDiscreteScheduler', 'use_karras_sigmas': 1}", "use_karras_sigmas: found 1"),
         ("{'_class_name': 'ScoreSdeVeScheduler', 'sigma_max': 0.001}", "sigma_max of the ve schedule"),
-        ("{'_class_name': 'EDMEulerScheduler', 'prediction_type': 'v_prediction'}", "prediction_type"),
+        ("{'_class_name': 'EDMEulerScheduler', 'prediction_type': 'sample'}", "prediction_type"),
         ("{'_class_name': 'EDMEulerScheduler', 'sigma_data': 0}", "sigma_data"),
     ] {
         let error = parse(text).unwrap_err().to_string();

@@ -41,18 +41,10 @@ def alpha_sigma(schedule, t):
     raise ValueError(f"no shipped folder uses the schedule {kind}")
 
 
-def evaluate_one(c, w, x, t, label):
-    """(F, D) of a single input; D is None for classifiers and where the noise is predicted."""
-    act = activation(c["activation"])
-    scaled, u, edm = x, None, "preconditioning" in c
+def network(c, w, shown, tau, label):
+    """F of a single input as the network is shown it, at the feature tau of its time."""
+    act, u = activation(c["activation"]), None
     if c["class"] == "mlp":
-        alpha, sigma = alpha_sigma(c["schedule"], t)
-        s = sigma / alpha
-        if edm:
-            assert c["preconditioning"]["kind"] == "edm" and c["prediction"] == "x0"
-            sd, y = c["preconditioning"]["sigma_data"], x / alpha
-            scaled = y / np.hypot(s, sd)
-        tau = np.log(s) / 4 if c["time"]["feature"] == "log_snr" else t
         half = c["time"]["dim"] // 2
         if c["time"]["embedding"] == "fourier":
             phase = 2 * np.pi * w["time.freqs"] * tau
@@ -63,7 +55,7 @@ def evaluate_one(c, w, x, t, label):
         if c["classes"] is not None:
             u = u + w["class.weight"][label]
         u = act(u)
-    a = act(w["in.weight"] @ scaled + w["in.bias"])
+    a = act(w["in.weight"] @ shown + w["in.bias"])
     for l in range(c["layers"]):
         z = w[f"layers.{l}.weight"] @ a + w[f"layers.{l}.bias"]
         if u is not None:
@@ -71,10 +63,42 @@ def evaluate_one(c, w, x, t, label):
         if c["norm"] == "layer":
             z = (z - np.mean(z)) / np.sqrt(np.var(z) + 1e-5) * w[f"layers.{l}.norm.weight"] + w[f"layers.{l}.norm.bias"]
         a = act(z) + (a if c["skip"] else 0)
-    f = w["out.weight"] @ a + w["out.bias"]
-    if not edm:
-        return f, None
+    return w["out.weight"] @ a + w["out.bias"]
+
+
+def evaluate_one(c, w, x, t, label):
+    """(F, D) of a single input; D is None for classifiers and where the noise is predicted."""
+    if c["class"] != "mlp":
+        return network(c, w, x, None, label), None
+    alpha, sigma = alpha_sigma(c["schedule"], t)
+    s = sigma / alpha
+    tau = np.log(s) / 4 if c["time"]["feature"] == "log_snr" else t
+    if "preconditioning" not in c:
+        return network(c, w, x, tau, label), None
+    assert c["preconditioning"]["kind"] == "edm" and c["prediction"] == "x0"
+    sd, y = c["preconditioning"]["sigma_data"], x / alpha
+    f = network(c, w, y / np.hypot(s, sd), tau, label)
     return f, (sd**2 * y) / (s**2 + sd**2) + (s * sd / np.hypot(s, sd)) * f
+
+
+ENERGY = {
+    "energy-square": lambda x, f: f @ f / 2,
+    "energy-residual": lambda x, f: (f - x) @ (f - x),
+    "energy-dot": lambda x, f: x @ f,
+}
+
+
+def slope(of):
+    """How of(step) changes at the step 0."""
+    return (of(STEP) - of(-STEP)) / (2 * STEP)
+
+
+def slopes(f, x, s, v, energy=None):
+    """What a golden file has of how f(x, s) changes, by differences: along v, with ln(s), and the trace."""
+    found = {"jvp": slope(lambda h: f(x + h * v, s)), "rate": slope(lambda h: f(x, s * np.exp(h)))}
+    if energy is not None:
+        return found | {"energy_rate": slope(lambda h: energy(x, f(x, s * np.exp(h))))}
+    return found | {"divergence": sum(slope(lambda h: f(x + h * e, s) @ e) for e in np.eye(len(x)))}
 
 
 def energy_and_score(c, w, x, t, label):
@@ -84,12 +108,8 @@ def energy_and_score(c, w, x, t, label):
     if kind == "direct":
         return None, -evaluate_one(c, w, x, t, label)[0] / sigma
 
-    def energy(x):
-        f = evaluate_one(c, w, x, t, label)[0]
-        return {"energy-square": f @ f / 2, "energy-residual": (f - x) @ (f - x), "energy-dot": x @ f}[kind]
-
-    slope = [(energy(x + STEP * e) - energy(x - STEP * e)) / (2 * STEP) for e in np.eye(len(x))]
-    return energy(x), -np.array(slope) / sigma
+    energy = lambda x: ENERGY[kind](x, evaluate_one(c, w, x, t, label)[0])
+    return energy(x), -np.array([slope(lambda h: energy(x + h * e)) for e in np.eye(len(x))]) / sigma
 
 
 def convolve(x, weight, bias, stride):
@@ -133,7 +153,18 @@ def of_dense(c, w, golden):
     found = dict(zip(["output", "denoised"], zip(*(evaluate_one(c, w, *a) for a in asked))))
     if c.get("prediction") == "eps":
         found |= dict(zip(["energy", "score"], zip(*(energy_and_score(c, w, *a) for a in asked))))
+    if "tangent" in golden:
+        assert c["time"]["feature"] == "log_snr"
+        energy = ENERGY.get(c.get("parameterisation"))
+        level = [sigma / alpha for alpha, sigma in (alpha_sigma(c["schedule"], t) for t in t)]
+        of = lambda label: lambda x, s: network(c, w, x, np.log(s) / 4, label)
+        found |= columns(slopes(of(label[i]), asked[i][0], level[i], golden["tangent"][i], energy) for i in range(n))
     return found
+
+
+def columns(rows):
+    rows = list(rows)
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def of_images(c, w, golden):
@@ -149,13 +180,17 @@ def of_images(c, w, golden):
 
 
 def particles_one(c, w, x, t):
-    """(F, D) of a configuration of particles, pair by pair."""
+    """(F, D) of a configuration of particles."""
+    sigma, sd = alpha_sigma(c["schedule"], t)[1], c["preconditioning"]["sigma_data"]
+    f = pair_by_pair(c, w, x / np.hypot(sigma, sd), sigma)
+    return f, (sd**2 * x) / (sigma**2 + sd**2) + (sigma * sd / np.hypot(sigma, sd)) * f
+
+
+def pair_by_pair(c, w, y, sigma):
+    """F of a configuration as the network is shown it."""
     act, n, hidden = activation(c["activation"]), c["atoms"], c["hidden"]
-    sigma = alpha_sigma(c["schedule"], t)[1]
     linear = lambda name, v: w[f"{name}.weight"] @ v + w[f"{name}.bias"]
-    sd = c["preconditioning"]["sigma_data"]
-    x = x.reshape(n, c["space"])
-    y = x / np.hypot(sigma, sd)
+    y = y.reshape(n, c["space"])
     angle = 2 * np.pi * w["time.freqs"] * np.log(sigma)
     e = act(linear("time.2", act(linear("time.0", np.r_[np.sin(angle), np.cos(angle)]))))
     pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
@@ -182,13 +217,15 @@ def particles_one(c, w, x, t):
         push = linear("out", m[i, j])[0] * (y[i] - y[j])
         f[i] += push
         f[j] -= push
-    return f.ravel(), ((sd**2 * x) / (sigma**2 + sd**2) + (sigma * sd / np.hypot(sigma, sd)) * f).ravel()
+    return f.ravel()
 
 
 def of_particles(c, w, golden):
     """The same of a network of particles."""
     x, t = golden["x"].astype(np.float64), golden["t"].astype(np.float64)
-    return dict(zip(["output", "denoised"], zip(*(particles_one(c, w, x, t) for x, t in zip(x, t)))))
+    found = dict(zip(["output", "denoised"], zip(*(particles_one(c, w, x, t) for x, t in zip(x, t)))))
+    of, level = lambda x, s: pair_by_pair(c, w, x, s), [alpha_sigma(c["schedule"], t)[1] for t in t]
+    return found | columns(slopes(of, x[i], level[i], golden["tangent"][i]) for i in range(len(x)))
 
 
 def check(folder):
@@ -201,11 +238,12 @@ def check(folder):
         if name not in golden:
             continue
         ours, theirs = np.array(ours), golden[name].astype(np.float64)
-        # Relative to the size of the row, or of the whole where a row is a number: one may be zero by chance.
-        if theirs.ndim == 1:
-            worst = np.abs(ours - theirs).max() / np.abs(theirs).max()
-        else:
-            worst = (np.abs(ours - theirs).max(1) / np.abs(theirs).max(1)).max()
+        # Relative to the size of the row, or of a thousandth of the largest of all where a row (nearly) vanishes; of the
+        # whole where a row is a number: one may be zero by chance.
+        size = np.abs(theirs).max()
+        if theirs.ndim > 1:
+            size = np.maximum(np.abs(theirs).reshape(len(theirs), -1).max(1, keepdims=True), 1e-3 * size)
+        worst = (np.abs(ours - theirs).reshape(len(theirs), -1) / size).max()
         good &= bool(worst < TOLERANCE)
         print(f"{folder.name}: {name} {theirs.shape}, largest relative difference {worst:.2e}")
     parameters = sum(v.size for v in weights.values())

@@ -147,6 +147,18 @@ def sigma_of_t(schedule, t):
     return t
 
 
+def level_of_t(config, t):
+    """The noise level, sigma/alpha."""
+    if config["prediction"] == "x0":
+        return sigma_of_t(config["schedule"], t)
+    alpha, sigma = alpha_sigma(config["schedule"], t)
+    return sigma / alpha
+
+
+def is_energy(config):
+    return config["prediction"] == "eps" and config["parameterisation"] != "direct"
+
+
 def save(folder, config, p, x, t=None, label=None):
     """Writes config.json, model.safetensors and golden.safetensors. The golden outputs are those of the float32
     weights computed in float64, so that a reader in any precision can be held to its own rounding."""
@@ -159,7 +171,8 @@ def save(folder, config, p, x, t=None, label=None):
         wide = {k: jnp.asarray(v, jnp.float64) for k, v in p.items()}
         golden |= {} if t is None else {"t": np.asarray(t, np.float32)}
         golden |= {} if label is None else {"class": np.asarray(label, np.int32)}
-        golden |= outputs(config, wide, **{k: v if k == "class" else wide_of(v) for k, v in golden.items()})
+        asked = {k: v if k == "class" else wide_of(v) for k, v in golden.items()}
+        golden |= outputs(config, wide, **asked) | ({} if t is None else slopes_of(config, wide, **asked))
         golden = {k: np.ascontiguousarray(v, np.int32 if k == "class" else np.float32) for k, v in golden.items()}
     save_file(golden, folder / "golden.safetensors")
     for file in folder.iterdir():  # save_file leaves them readable by their owner only
@@ -178,10 +191,33 @@ def outputs(config, p, x, t=None, **of_class):
     if config["prediction"] == "x0":
         f, denoised = denoise(config, p, x, sigma_of_t(config["schedule"], t), label)
         return {"output": f, "denoised": denoised}
-    alpha, sigma = alpha_sigma(config["schedule"], t)
-    level, eps = sigma / alpha, noise(config, p, x, sigma / alpha, label)
-    found = {"output": forward(config, p, x, level, label), "score": -eps / sigma[:, None]}
-    return found if config["parameterisation"] == "direct" else found | {"energy": energy(config, p, x, level, label)}
+    level = level_of_t(config, t)
+    _, sigma = alpha_sigma(config["schedule"], t)
+    found = {"output": forward(config, p, x, level, label), "score": -noise(config, p, x, level, label) / sigma[:, None]}
+    return found | {"energy": energy(config, p, x, level, label)} if is_energy(config) else found
+
+
+def slopes_of(config, p, x, t, **of_class):
+    """How it changes, for its golden file."""
+    label = of_class.get("class")
+    network = lambda x, level: forward(config, p, x, level, label)
+    of_energy = lambda x, level: energy(config, p, x, level, label)
+    return slopes(network, x, level_of_t(config, t), of_energy if is_energy(config) else None)
+
+
+def slopes(network, x, level, energy=None):
+    """How `network`(x, level) changes, from rows [B, D] and levels [B] to rows; and `energy`, to [B].
+
+    Of the network itself, at x as it is stored: `jvp`, dF/dx along the signs of `tangent`; `rate`, dF/d(ln level);
+    `divergence`, the trace of dF/dx, where F is no energy's; else `energy_rate`, dE/d(ln level)."""
+    signs = np.random.default_rng(17).choice([-1.0, 1.0], x.shape)
+    along = lambda v: jax.jvp(lambda x: network(x, level), (x,), (jnp.asarray(v, x.dtype),))[1]
+    by_log = lambda of: jax.jvp(lambda log: of(x, jnp.exp(log)), (jnp.log(level),), (jnp.ones_like(level),))[1]
+    found = {"tangent": signs, "jvp": along(signs), "rate": by_log(network)}
+    if energy is not None:
+        return found | {"energy_rate": by_log(energy)}
+    axes = np.broadcast_to(np.eye(x.shape[1])[:, None], (x.shape[1],) + x.shape)
+    return found | {"divergence": sum(along(axis)[:, k] for k, axis in enumerate(axes))}
 
 
 def ema(average, p, decay):

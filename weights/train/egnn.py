@@ -113,6 +113,16 @@ def denoise(config, p, x, level):
     return f, c_skip * x + c_out * f
 
 
+def slopes_of(config, p, x, t):
+    """How F changes at rows x [B, n s], see common.slopes."""
+    shape = (len(x), config["atoms"], config["space"])
+
+    def network(x, level):
+        return forward(config, p, x.reshape(shape).transpose(1, 2, 0), level).transpose(2, 0, 1).reshape(x.shape)
+
+    return common.slopes(network, x, common.sigma_of_t(config["schedule"], t))
+
+
 def save(folder, config, p, x, t):
     """The folder of a network, with golden values of mean-free rows x [B, n s] in float64 of the float32 weights."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,6 +142,8 @@ def save(folder, config, p, x, t):
         rows = lambda a: np.ascontiguousarray(a.transpose(2, 0, 1).reshape(len(x), -1), np.float32)
         # `vjp`: of F at x itself, unscaled, with the cotangent `u`
         golden |= {"output": rows(f), "denoised": rows(d), "cotangent": rows(u), "vjp": rows(back)}
+        of = slopes_of(config, wide, common.wide_of(golden["x"]), common.wide_of(golden["t"]))
+        golden |= {k: np.ascontiguousarray(v, np.float32) for k, v in of.items()}
     save_file(golden, folder / "golden.safetensors")
     for file in folder.iterdir():  # save_file leaves them readable by their owner only
         file.chmod(0o644)

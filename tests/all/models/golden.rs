@@ -21,12 +21,12 @@ on_every_device! {
 }
 
 /// The largest fault allowed.
-const WITHIN: f32 = 1e-3;
+pub const WITHIN: f32 = 1e-3;
 
 /// Folders, and the tensors of their golden files that a device must give.
-type Table = [(&'static str, &'static [&'static str])];
+pub type Table = [(&'static str, &'static [&'static str])];
 
-const DENSE: &Table = &[
+pub const DENSE: &Table = &[
     ("gmm40-mlp", &["denoised", "output"]),
     ("digits8-mlp", &["denoised", "output"]),
     ("composition2d/ring-score", &["output", "score"]),
@@ -34,14 +34,14 @@ const DENSE: &Table = &[
     ("composition2d/outer-score", &["output", "score"]),
     ("composition2d/inner-score", &["output", "score"]),
 ];
-const ENERGIES: &Table = &[
+pub const ENERGIES: &Table = &[
     ("digits8-energy", &["energy", "output", "score"]),
     ("composition2d/ring-energy", &["energy", "output", "score"]),
     ("composition2d/bar-energy", &["energy", "output", "score"]),
     ("composition2d/outer-energy", &["energy", "output", "score"]),
     ("composition2d/inner-energy", &["energy", "output", "score"]),
 ];
-const PARTICLES: &Table =
+pub const PARTICLES: &Table =
     &[("dw4-egnn", &["denoised", "output", "vjp"]), ("lj13-egnn", &["denoised", "output", "vjp"])];
 const FRAMES: &Table = &[("frames-chain", &["output", "vjp"])];
 const IMAGES: &Table = &[("mnist-ddpm", &["output", "vjp"])];
@@ -53,7 +53,7 @@ const CLASSIFIERS: &Table = &[
 ];
 
 /// What a network is asked with.
-const ASKED: [&str; 7] = ["x", "sample", "t", "timestep", "class", "class_labels", "cotangent"];
+const ASKED: [&str; 8] = ["x", "sample", "t", "timestep", "class", "class_labels", "cotangent", "tangent"];
 /// No answer of the network: the score of its law, which the tests of framenet.rs hold it to.
 const LAW: (&str, &str) = ("frames-chain", "score");
 
@@ -63,7 +63,7 @@ fn folder(name: &str) -> PathBuf {
 
 /// The largest difference in a row over the largest number of that row, or over a hundredth of the largest of all where
 /// that is more: a row that nearly vanishes is a difference of larger numbers.
-fn fault(found: &[f32], wanted: &[f32], width: usize) -> f32 {
+pub fn fault(found: &[f32], wanted: &[f32], width: usize) -> f32 {
     assert_eq!(found.len(), wanted.len());
     assert!(found.iter().chain(wanted).all(|v| v.is_finite()), "numbers");
     let largest = |of: &[f32]| of.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
@@ -76,7 +76,7 @@ fn fault(found: &[f32], wanted: &[f32], width: usize) -> f32 {
 }
 
 /// Holds rows, one for each of `count` points, to those wanted, and sees that those of the next point would not do.
-fn hold(what: &str, found: &[f32], wanted: &[f32], count: usize, within: f32) {
+pub fn hold(what: &str, found: &[f32], wanted: &[f32], count: usize, within: f32) {
     let width = wanted.len() / count;
     let off = fault(found, wanted, width);
     println!("{what} is off by {off:.1e}");
@@ -87,18 +87,18 @@ fn hold(what: &str, found: &[f32], wanted: &[f32], count: usize, within: f32) {
 }
 
 /// A shipped network, and the points that its golden values are of.
-struct Shipped {
-    net: Loaded,
+pub struct Shipped {
+    pub net: Loaded,
     golden: Weights,
     /// As they are stored.
-    states: Vec<f32>,
+    pub states: Vec<f32>,
     /// As they are stored: what diffusers calls the network with, sigma/alpha of a classifier, t of others.
-    times: Vec<f64>,
-    classes: Vec<Option<usize>>,
+    pub times: Vec<f64>,
+    pub classes: Vec<Option<usize>>,
 }
 
 impl Shipped {
-    fn open(name: &str) -> Self {
+    pub fn open(name: &str) -> Self {
         let (net, warnings) = layered::open(&folder(name)).unwrap_or_else(|e| panic!("{e}"));
         assert!(warnings.is_empty(), "{name}: {warnings:?}");
         let golden = Weights::open(&folder(name).join("golden.safetensors")).expect("golden values");
@@ -114,12 +114,17 @@ impl Shipped {
         Self { net, states, times: times.into_iter().map(f64::from).collect(), classes, golden }
     }
 
-    fn tensor(&self, name: &str) -> Vec<f32> {
+    pub fn tensor(&self, name: &str) -> Vec<f32> {
         self.golden.plain_f32(name).expect("golden values")
     }
 
+    /// Numbers of a state.
+    pub fn dim(&self) -> usize {
+        self.net.net.input().numbers()
+    }
+
     /// One row for each point.
-    fn rows(&self) -> impl Iterator<Item = (&[f32], f64)> {
+    pub fn rows(&self) -> impl Iterator<Item = (&[f32], f64)> {
         self.states.chunks(self.states.len() / self.times.len()).zip(self.times.iter().copied())
     }
 
@@ -293,10 +298,23 @@ fn every_golden_value_of_every_shipped_network_is_held() {
         (name, said)
     };
     let shipped: BTreeMap<String, Vec<String>> = networks(&folder("")).into_iter().map(names).collect();
-    let tables = [DENSE, ENERGIES, PARTICLES, FRAMES, IMAGES, CLASSIFIERS].concat();
-    let held = tables
-        .iter()
-        .map(|(name, tensors)| (name.to_string(), tensors.iter().map(|tensor| tensor.to_string()).collect()));
+    // Those that slopes.rs holds.
+    let (fields, energies) = (&["jvp", "rate", "divergence"][..], &["jvp", "rate", "energy_rate"][..]);
+    let tables: [(&Table, &[&str]); 6] = [
+        (DENSE, fields),
+        (ENERGIES, energies),
+        (PARTICLES, fields),
+        (FRAMES, &[]),
+        (IMAGES, &[]),
+        (CLASSIFIERS, &[]),
+    ];
+    let held = tables.iter().flat_map(|(table, slopes)| {
+        table.iter().map(|(name, tensors)| {
+            let mut all: Vec<String> = tensors.iter().chain(*slopes).map(|name| name.to_string()).collect();
+            all.sort();
+            (name.to_string(), all)
+        })
+    });
     assert_eq!(shipped, held.collect());
 }
 

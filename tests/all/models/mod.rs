@@ -3,4 +3,5 @@
 mod foreign;
 mod framenet;
 mod golden;
+mod slopes;
 mod turned;

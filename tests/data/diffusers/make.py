@@ -163,12 +163,13 @@ def schedulers():
         for steps in [7, 50]:
             scheduler.set_timesteps(steps)
             kept[f"{spacing}.{steps}"] = scheduler.timesteps.float()
-    edm = diffusers.EDMEulerScheduler()
-    x, f, sigma = torch.tensor([0.7]), torch.tensor([-1.3]), torch.tensor([2.5])
-    kept["edm"] = torch.cat([
-        edm.precondition_inputs(x, sigma), edm.precondition_noise(sigma).reshape(1),
-        edm.precondition_outputs(x, f, sigma),
-    ])
+    for name, prediction in [("edm", "epsilon"), ("edm.v", "v_prediction")]:
+        edm = diffusers.EDMEulerScheduler(prediction_type=prediction)
+        x, f, sigma = torch.tensor([0.7]), torch.tensor([-1.3]), torch.tensor([2.5])
+        kept[name] = torch.cat([
+            edm.precondition_inputs(x, sigma), edm.precondition_noise(sigma).reshape(1),
+            edm.precondition_outputs(x, f, sigma),
+        ])
     save_file({k: v.contiguous() for k, v in kept.items()}, HERE / "schedulers.safetensors")
 
 
