@@ -91,6 +91,11 @@ impl Prediction {
         };
         ScoreCoeffs { x, out }
     }
+
+    /// F of [`Preconditioning::Edm`] over the output of a network.
+    fn edm_sign(self) -> f64 {
+        if self == Prediction::V { -1.0 } else { 1.0 }
+    }
 }
 
 /// What is wrapped around a network so that its input and output are of order one.
@@ -121,7 +126,6 @@ impl Preconditioning {
 
     /// The coefficients of the score at noise time `t`, where sigma must be above zero.
     pub fn score_coeffs(&self, prediction: Prediction, schedule: &Schedule, t: f64) -> NetCoeffs {
-        let sign = if prediction == Prediction::V { -1.0 } else { 1.0 };
         match *self {
             Preconditioning::None => NetCoeffs::plain(prediction.score_coeffs(schedule, t)),
             Preconditioning::Edm { sigma_data } => {
@@ -130,7 +134,7 @@ impl Preconditioning {
                 NetCoeffs {
                     input: 1.0 / (alpha * norm),
                     x: -1.0 / (alpha * norm).powi(2),
-                    out: sign * sigma_data / (sigma * norm),
+                    out: prediction.edm_sign() * sigma_data / (sigma * norm),
                 }
             }
         }
@@ -138,7 +142,6 @@ impl Preconditioning {
 
     /// The coefficients of the denoiser D = E[x_0 | x_t] at noise time `t`.
     pub fn denoiser_coeffs(&self, prediction: Prediction, schedule: &Schedule, t: f64) -> NetCoeffs {
-        let sign = if prediction == Prediction::V { -1.0 } else { 1.0 };
         match *self {
             Preconditioning::None => NetCoeffs::plain(prediction.denoiser_coeffs(schedule, t)),
             Preconditioning::Edm { sigma_data } => {
@@ -148,7 +151,7 @@ impl Preconditioning {
                 NetCoeffs {
                     input: 1.0 / (alpha * norm),
                     x: (sigma_data / norm).powi(2) / alpha,
-                    out: sign * ratio * sigma_data / norm,
+                    out: prediction.edm_sign() * ratio * sigma_data / norm,
                 }
             }
         }

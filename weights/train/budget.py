@@ -31,6 +31,13 @@ def arguments(name, doc, minutes):
     return parser
 
 
+def readable(folder):
+    """Some writers leave files readable by their owner only."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            file.chmod(0o644)
+
+
 class Budget:
     """Progress in [0, 1] by steps, or by wall time: a slow or shared machine then ends its learning-rate decay
     too. --steps makes a run repeatable (all random numbers have fixed seeds); --minutes only its length."""

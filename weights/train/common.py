@@ -19,7 +19,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 import budget
-from budget import WEIGHTS
+from budget import WEIGHTS, readable
 
 ACT = {"silu": jax.nn.silu, "gelu": jax.nn.gelu, "tanh": jnp.tanh, "relu": jax.nn.relu}
 
@@ -140,18 +140,13 @@ def alpha_sigma(schedule, t):
     return jnp.exp(log_alpha), jnp.sqrt(-jnp.expm1(2.0 * log_alpha))
 
 
-def sigma_of_t(schedule, t):
+def level_of_t(schedule, t):
+    """The noise level, sigma/alpha."""
     if schedule["kind"] == "ve":
         return schedule["sigma_min"] * (schedule["sigma_max"] / schedule["sigma_min"]) ** t
-    assert schedule["kind"] == "edm"
-    return t
-
-
-def level_of_t(config, t):
-    """The noise level, sigma/alpha."""
-    if config["prediction"] == "x0":
-        return sigma_of_t(config["schedule"], t)
-    alpha, sigma = alpha_sigma(config["schedule"], t)
+    if schedule["kind"] == "edm":
+        return t
+    alpha, sigma = alpha_sigma(schedule, t)
     return sigma / alpha
 
 
@@ -175,8 +170,7 @@ def save(folder, config, p, x, t=None, label=None):
         golden |= outputs(config, wide, **asked) | ({} if t is None else slopes_of(config, wide, **asked))
         golden = {k: np.ascontiguousarray(v, np.int32 if k == "class" else np.float32) for k, v in golden.items()}
     save_file(golden, folder / "golden.safetensors")
-    for file in folder.iterdir():  # save_file leaves them readable by their owner only
-        file.chmod(0o644)
+    readable(folder)
 
 
 def wide_of(x):
@@ -188,10 +182,10 @@ def outputs(config, p, x, t=None, **of_class):
     label = of_class.get("class")
     if config["class"] == "classifier":
         return {"output": forward(config, p, x)}
+    level = level_of_t(config["schedule"], t)
     if config["prediction"] == "x0":
-        f, denoised = denoise(config, p, x, sigma_of_t(config["schedule"], t), label)
+        f, denoised = denoise(config, p, x, level, label)
         return {"output": f, "denoised": denoised}
-    level = level_of_t(config, t)
     _, sigma = alpha_sigma(config["schedule"], t)
     found = {"output": forward(config, p, x, level, label), "score": -noise(config, p, x, level, label) / sigma[:, None]}
     return found | {"energy": energy(config, p, x, level, label)} if is_energy(config) else found
@@ -202,7 +196,7 @@ def slopes_of(config, p, x, t, **of_class):
     label = of_class.get("class")
     network = lambda x, level: forward(config, p, x, level, label)
     of_energy = lambda x, level: energy(config, p, x, level, label)
-    return slopes(network, x, level_of_t(config, t), of_energy if is_energy(config) else None)
+    return slopes(network, x, level_of_t(config["schedule"], t), of_energy if is_energy(config) else None)
 
 
 def slopes(network, x, level, energy=None):

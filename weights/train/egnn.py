@@ -27,6 +27,7 @@ from safetensors.numpy import save_file
 
 import common
 import particles
+from budget import readable
 from soap import soap
 
 CHUNK = 25
@@ -120,7 +121,7 @@ def slopes_of(config, p, x, t):
     def network(x, level):
         return forward(config, p, x.reshape(shape).transpose(1, 2, 0), level).transpose(2, 0, 1).reshape(x.shape)
 
-    return common.slopes(network, x, common.sigma_of_t(config["schedule"], t))
+    return common.slopes(network, x, common.level_of_t(config["schedule"], t))
 
 
 def save(folder, config, p, x, t):
@@ -132,9 +133,9 @@ def save(folder, config, p, x, t):
     golden = {"x": np.ascontiguousarray(x, np.float32), "t": np.asarray(t, np.float32)}
     with jax.enable_x64(True):
         wide = {k: jnp.asarray(v, jnp.float64) for k, v in p.items()}
-        xw = jnp.asarray(golden["x"], jnp.float64).reshape(len(x), config["atoms"], config["space"])
-        xw = xw.transpose(1, 2, 0)
-        level = common.sigma_of_t(config["schedule"], jnp.asarray(golden["t"], jnp.float64))
+        asked = {k: common.wide_of(v) for k, v in golden.items()}
+        xw = asked["x"].reshape(len(x), config["atoms"], config["space"]).transpose(1, 2, 0)
+        level = common.level_of_t(config["schedule"], asked["t"])
         f, d = denoise(config, wide, xw, level)
         # As it is stored.
         u = jax.random.normal(jax.random.key(9), xw.shape, jnp.float32).astype(jnp.float64)
@@ -142,11 +143,9 @@ def save(folder, config, p, x, t):
         rows = lambda a: np.ascontiguousarray(a.transpose(2, 0, 1).reshape(len(x), -1), np.float32)
         # `vjp`: of F at x itself, unscaled, with the cotangent `u`
         golden |= {"output": rows(f), "denoised": rows(d), "cotangent": rows(u), "vjp": rows(back)}
-        of = slopes_of(config, wide, common.wide_of(golden["x"]), common.wide_of(golden["t"]))
-        golden |= {k: np.ascontiguousarray(v, np.float32) for k, v in of.items()}
+        golden |= {k: np.ascontiguousarray(v, np.float32) for k, v in slopes_of(config, wide, **asked).items()}
     save_file(golden, folder / "golden.safetensors")
-    for file in folder.iterdir():  # save_file leaves them readable by their owner only
-        file.chmod(0o644)
+    readable(folder)
 
 
 def learn(args, config, system, x, grad):
@@ -262,4 +261,4 @@ def reference(out, temperatures, x, e, count=2000):
             f"x.energy.{temperature}": np.ascontiguousarray(e[-1, at, :32], np.float32),
         }
     save_file(tensors, out / "reference.safetensors")
-    (out / "reference.safetensors").chmod(0o644)
+    readable(out)

@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from budget import readable
 from safetensors.numpy import save_file
 from soap import soap
 
@@ -309,15 +310,14 @@ def save(folder, p, of):
     t = np.clip((np.log(np.asarray(s, np.float64)) - low) / (high - low), 0.0, 1.0).astype(np.float32)
     with jax.enable_x64(True):
         wide = {k: jnp.asarray(v, jnp.float64) for k, v in p.items()}
-        xw, level = jnp.asarray(x, jnp.float64), common.sigma_of_t(CONFIG["schedule"], jnp.asarray(t, jnp.float64))
+        xw, level = jnp.asarray(x, jnp.float64), common.level_of_t(CONFIG["schedule"], jnp.asarray(t, jnp.float64))
         u = draw.normal(size=(32, CONFIG["frames"], 6)).astype(np.float32)
         back = jax.grad(lambda x: (jnp.asarray(u, jnp.float64) * forward(wide, x, level)).sum())(xw)
         score = np.stack([turned(one, float(s)) for one, s in zip(x, level)])
         golden = {"output": forward(wide, xw, level), "vjp": back, "score": score, "x": x, "t": t, "cotangent": u}
     flat = lambda a: np.ascontiguousarray(np.asarray(a, np.float32).reshape(len(t), -1))
     save_file({k: v if k == "t" else flat(v) for k, v in golden.items()}, folder / "golden.safetensors")
-    for file in folder.iterdir():  # save_file leaves them readable by their owner only
-        file.chmod(0o644)
+    readable(folder)
 
 
 def train(args):

@@ -153,7 +153,7 @@ def train(args):
             print(f"{budget.elapsed():5.1f} min, step {budget.done}, loss {value:.2e}, {report}", flush=True)
 
     t = np.linspace(0.0, 1.0, 64)
-    level = jnp.asarray(common.sigma_of_t(CONFIG["schedule"], t), jnp.float32)
+    level = jnp.asarray(common.level_of_t(CONFIG["schedule"], t), jnp.float32)
     common.save(args.out, CONFIG, average, draw(jax.random.key(3), level, 1.0, 1.0), t)
     final = {"relative score error": errors(average, 100000)}
     print(json.dumps({"steps": budget.done, "minutes": budget.elapsed()} | final))

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 import common
 import egnn
+from budget import readable
 
 
 def write(folder):
@@ -24,7 +25,7 @@ def write(folder):
         asked |= {"class": golden["class"]} if "class" in golden else {}
         found = {k: np.ascontiguousarray(v, np.float32) for k, v in of.slopes_of(config, p, **asked).items()}
     save_file(golden | found, folder / "golden.safetensors")
-    (folder / "golden.safetensors").chmod(0o644)
+    readable(folder)
 
 
 for name in sys.argv[1:]:

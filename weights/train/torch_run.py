@@ -5,7 +5,7 @@ keeps the exponential moving average of the parameters, the one that is shipped.
 import torch
 
 import muon
-from budget import WEIGHTS, Budget, arguments
+from budget import WEIGHTS, Budget, arguments, readable
 
 SHOWN = 200  # steps between two lines of print
 
@@ -61,10 +61,3 @@ def train(args, net, inner, loss, peaks=(0.02, 2e-3), decay=0.0, ema=0.998, seed
             budget.save(tensors(net, average, optimisers, draw))
     net.load_state_dict(average)
     return budget.done, budget.elapsed()
-
-
-def readable(folder):
-    """Some writers leave files readable by their owner only."""
-    for file in folder.rglob("*"):
-        if file.is_file():
-            file.chmod(0o644)

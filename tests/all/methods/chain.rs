@@ -4,16 +4,14 @@
 use feynkac::target::Gaussian;
 use feynkac::{Chain, Noise, Options, Task, coeffs};
 
+use crate::passes::layers::dot;
+
 /// A Gaussian.
 #[derive(Clone, Debug)]
 pub struct Law {
     pub mean: Vec<f64>,
     /// `[D, D]`.
     pub covariance: Vec<f64>,
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// A kernel N(factor x + constant, variance) of the untwisted chain on the line.

@@ -7,14 +7,12 @@ use feynkac::kernels::passes::energy::{Energies, Energy, EnergyLevel};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::layers::wide;
+
 on_every_device! { energies_and_gradients }
 
 /// Factors of a Laplacian.
 const LAPLACIAN: [f64; 4] = [0.5, -2.0, 1.5, 0.25];
-
-fn wide(of: &[f32]) -> Vec<f64> {
-    of.iter().map(|v| f64::from(*v)).collect()
-}
 
 /// Every energy, odd sizes, two conditions, a level of two, cells apart.
 pub fn energies_and_gradients(device: &Device) {

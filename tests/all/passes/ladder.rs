@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::SIZES;
+use super::layers::wide;
 use super::resample::population;
 use crate::methods::s1::slow;
 
@@ -42,10 +43,6 @@ fn raised(
     let found = device.download(&rungs).expect("weights");
     let at = |g: usize| [found[2 * RUNG * 2 + RUNG * g], found[2 * RUNG * 2 + RUNG * g + 1]];
     ([at(0), at(1)], device.download(&values).expect("log-weights"))
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|v| f64::from(*v)).collect()
 }
 
 fn as_far_as_the_oracle(device: &Device) {
