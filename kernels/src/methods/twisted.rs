@@ -3,9 +3,12 @@
 //! Move and weight: docs/maths.md (13.1).
 //!
 //! The model's kernel is N(mu, v) with mu = shrink x + drift s. With G = grad_x log psi_t(x) a particle is drawn from
-//! N(mu + l v G, k v), and its log-weight grows by log p(x'|x) - log q(x'|x) + log psi(x') - log psi(x). Of its own a row has l v, l sqrt(v), sqrt(k) - 1, and 1/v where the step ends in coordinates that are put in their
-//! place, else 0; and those of a range and of a width ([`super::StepCoeffs`]). What the model itself moves by is [`super::Plain`]'s; a key of the step adds the twist to it
-//! ([`crate::models::TwistKey`]). The step in f64 is [`crate::passes::step::oracle_twist`].
+//! N(mu + l v G, k v), and its log-weight grows by log p(x'|x) - log q(x'|x) + log psi(x') - log psi(x).
+//!
+//! Of its own a row has l v, l sqrt(v), sqrt(k) - 1, and 1/v where the step ends in coordinates that are put in their place,
+//! else 0; and those of a range and of a width ([`super::StepCoeffs`]). What the model itself moves by is
+//! [`super::Plain`]'s; a key of the step adds the twist to it ([`crate::models::TwistKey`]). The step in f64 is
+//! [`crate::passes::step::oracle_twist`].
 
 use cubecl::prelude::*;
 
@@ -24,8 +27,8 @@ pub struct Lean<N: Size> {
     pub rate: Vector<f32, N>,
 }
 
-/// By the gradient of log psi at the old state and the noise of the step, whose standard deviation is `width` times sqrt(v): with u = l sqrt(v) G + (sqrt(k) - 1) z the
-/// difference of the squares is -u (u + 2 z)/2.
+/// By the gradient of log psi at the old state and the noise of the step, whose standard deviation is `width` times sqrt(v):
+/// with u = l sqrt(v) G + (sqrt(k) - 1) z the difference of the squares is -u (u + 2 z)/2.
 #[cube]
 pub fn lean<N: Size>(
     pull: Vector<f32, N>,
